@@ -1,0 +1,116 @@
+"""The payloads of every topic: one frozen dataclass per Avro record of ``schemas/``.
+
+The ``.avsc`` files are the public contract; a test holds each dataclass to its newest schema, field by field.
+Blocks of numbers are numpy arrays here and plain Avro on the wire: ``F64`` and ``F32`` are ``array<double>`` and
+``array<float>``; ``I32`` and ``I64`` are little-endian ``bytes`` whose schema names the dtype.
+"""
+
+from easeml.stream.payloads.apps import AppDefined, AppDeleted, Column, ColumnKind
+from easeml.stream.payloads.arrays import F32, F64, I32, I64, floats, ints
+from easeml.stream.payloads.control import (
+    AuditRecord,
+    JournalRecord,
+    PositionRecord,
+    StateArray,
+    StateRecord,
+    Tick,
+)
+from easeml.stream.payloads.data import DataVersion, Pillar, RelationBatch, TestLabels
+from easeml.stream.payloads.models import (
+    AlgorithmAnnounced,
+    ModelPublished,
+    ModelRetired,
+    PredictionBatch,
+    TrialAssigned,
+    TrialFinished,
+    TrialOutcome,
+    TrialProgress,
+    TrialRequested,
+)
+from easeml.stream.payloads.questions import Annotation, Answer, Budget, Question, QuestionKind
+from easeml.stream.payloads.verdicts import (
+    ModelPicked,
+    TestSetExhausted,
+    TestSetNeeded,
+    TestSetOpened,
+    Verdict,
+    VerdictDetail,
+    VerdictOutcome,
+)
+
+Payload = (
+    AppDefined
+    | AppDeleted
+    | RelationBatch
+    | TestLabels
+    | DataVersion
+    | Question
+    | Annotation
+    | Answer
+    | Budget
+    | AlgorithmAnnounced
+    | TrialRequested
+    | TrialAssigned
+    | TrialProgress
+    | TrialFinished
+    | ModelPublished
+    | ModelRetired
+    | PredictionBatch
+    | Verdict
+    | VerdictDetail
+    | TestSetNeeded
+    | TestSetOpened
+    | TestSetExhausted
+    | ModelPicked
+    | Tick
+    | AuditRecord
+    | StateRecord
+    | PositionRecord
+    | JournalRecord
+)
+"""Any payload."""
+
+__all__ = [
+    "F32",
+    "F64",
+    "I32",
+    "I64",
+    "AlgorithmAnnounced",
+    "Annotation",
+    "Answer",
+    "AppDefined",
+    "AppDeleted",
+    "AuditRecord",
+    "Budget",
+    "Column",
+    "ColumnKind",
+    "DataVersion",
+    "JournalRecord",
+    "ModelPicked",
+    "ModelPublished",
+    "ModelRetired",
+    "Payload",
+    "Pillar",
+    "PositionRecord",
+    "PredictionBatch",
+    "Question",
+    "QuestionKind",
+    "RelationBatch",
+    "StateArray",
+    "StateRecord",
+    "TestLabels",
+    "TestSetExhausted",
+    "TestSetNeeded",
+    "TestSetOpened",
+    "Tick",
+    "TrialAssigned",
+    "TrialFinished",
+    "TrialOutcome",
+    "TrialProgress",
+    "TrialRequested",
+    "Verdict",
+    "VerdictDetail",
+    "VerdictOutcome",
+    "floats",
+    "ints",
+]

@@ -1,0 +1,57 @@
+"""What an application is: its labels, its columns, its target and the conditions a model must meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ColumnKind(StrEnum):
+    """Type of one column of a relation."""
+
+    NUMERIC = "numeric"
+    BOOLEAN = "boolean"
+    CATEGORICAL = "categorical"
+    DATETIME = "datetime"
+    TEXT = "text"
+    TENSOR = "tensor"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One typed column."""
+
+    name: str  #: name of the column
+    kind: ColumnKind  #: type of its values
+    categories: tuple[str, ...] = ()  #: values of a categorical column, in code order
+    shape: tuple[int, ...] = ()  #: shape of one value of a tensor column
+
+
+@dataclass(frozen=True, slots=True)
+class AppDefined:
+    """An application is created or changed (last definition wins)."""
+
+    app: str  #: name of the app
+    label: str  #: name of the label column
+    classes: tuple[str, ...]  #: label domain, in code order
+    columns: tuple[Column, ...]  #: feature columns that every batch must have
+    target: float = 0.9  #: accuracy the user hopes for, in [0, 1]
+    condition: str = "n > 0.5 +/- 0.1"  #: condition that a model must pass, in the CI condition language
+    reliability: float = 0.95  #: 1 - delta of the CI guarantee, over all steps
+    mode: str = "fp-free"  #: fp-free (unknown rejects) or fn-free (unknown accepts)
+    adaptivity: str = "full"  #: full, none or first_change
+    steps: int = 8  #: H, models that one test set may judge
+    label_budget: int = 200  #: labels that production questions may cost
+    horizon: int = 1000  #: production rows over which the label budget is to be spread
+    picker_policy: str = "modelpicker"  #: policy of the ModelPicker
+    picker_half_life: float | None = None  #: half-life of old losses in rows; null: stationary
+    gate_min_gain: float = 0.0  #: validation accuracy a model must gain over the baseline to be submitted to CI
+    gate_per_day: int = 100  #: models submitted to CI per day at most
+    priority: float = 1.0  #: share of compute against other apps
+
+
+@dataclass(frozen=True, slots=True)
+class AppDeleted:
+    """An application is gone; services forget it."""
+
+    app: str  #: name of the app

@@ -1,0 +1,60 @@
+"""The clock, the audit trail and the kernel's own records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The only clock of the services: one event a second on every partition."""
+
+    sequence: int  #: ticks since the supervisor started
+    time: float  #: seconds since 1970 UTC
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """Who did what."""
+
+    app: str  #: name of the app
+    actor: str  #: who
+    action: str  #: what, e.g. SubmitAnswer
+    subject: str  #: on which thing
+    outcome: str  #: ok or the reason of the refusal
+
+
+@dataclass(frozen=True, slots=True)
+class StateArray:
+    """One numpy array of a service's state."""
+
+    name: str  #: name within the state
+    dtype: str  #: numpy dtype string, little-endian
+    shape: tuple[int, ...]  #: shape, row-major
+    data: bytes  #: raw items
+
+
+@dataclass(frozen=True, slots=True)
+class StateRecord:
+    """State of one app in one service; the changelog's value under the key ``state/<app>``."""
+
+    app: str  #: name of the app
+    applied: dict[str, int]  #: last applied offset per input topic
+    recent: tuple[str, ...]  #: window of event ids already applied
+    document: str  #: JSON part of the state
+    arrays: tuple[StateArray, ...] = ()  #: numeric part of the state
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRecord:
+    """Position of a service in its inputs; the changelog's value under the key ``position``."""
+
+    positions: dict[str, int]  #: last applied offset per input topic; every event up to it is applied
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """Order in which a batch of events of several topics is applied; the changelog's value under ``journal``."""
+
+    topics: tuple[str, ...]  #: topic of each event, in the order of application
+    offsets: tuple[int, ...]  #: offset of each event

@@ -1,0 +1,73 @@
+"""Questions to people and their answers: one kind of question for every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from easeml.stream.payloads.arrays import F64, floats
+from easeml.stream.payloads.data import Pillar
+
+
+class QuestionKind(StrEnum):
+    """Which uncertain variable is asked for."""
+
+    LABEL = "label"
+    CELL = "cell"
+    ROW = "row"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An uncertain variable that a person can resolve."""
+
+    app: str  #: name of the app
+    question: str  #: identity of the question
+    kind: QuestionKind  #: which variable
+    pillar: Pillar  #: pillar of the row
+    row_id: str  #: row asked about
+    candidates: tuple[str, ...]  #: possible values, for people
+    information_gain: float  #: expected information in bits
+    asked_by: str  #: service that asks
+    column: str | None = None  #: column of a CELL question
+    cost: float = 1.0  #: price of an answer in labels
+    context: dict[str, str] = field(default_factory=dict)  #: what to show beside the row
+    expires_at: float | None = None  #: seconds since 1970 UTC; null: never
+    probabilities: F64 = floats()  #: belief per candidate, sums to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """The raw answer of one annotator."""
+
+    app: str  #: name of the app
+    question: str  #: question answered
+    annotator: str  #: who answered
+    request_id: str  #: client-chosen identity of the submission
+    value: int  #: index into the question's candidates; -1: skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The aggregated answer: the only thing that collapses a variable."""
+
+    app: str  #: name of the app
+    question: str  #: question answered
+    kind: QuestionKind  #: which variable
+    pillar: Pillar  #: pillar of the row
+    row_id: str  #: row asked about
+    value: int  #: index into the question's candidates
+    text: str  #: the value, for people
+    asked_by: str  #: service that asked
+    annotators: int  #: annotations behind the answer
+    column: str | None = None  #: column of a CELL question
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What an asker may spend and has spent."""
+
+    app: str  #: name of the app
+    asker: str  #: service that asks
+    granted: float  #: labels granted
+    spent: float  #: labels spent

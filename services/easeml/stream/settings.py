@@ -1,0 +1,80 @@
+"""Every setting of Ease.ML: one frozen class, one prefix (``EASEML_``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from easeml.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """Settings, read from ``EASEML_*`` environment variables."""
+
+    model_config = SettingsConfigDict(env_prefix="EASEML_", frozen=True, extra="ignore")
+
+    bootstrap_servers: str = Field("", description="Kafka cluster; empty: the embedded broker")
+    home: Path = Field(Path(".easeml"), description="folder of the embedded broker, artifacts and run files")
+    partitions: int = Field(4, ge=1, le=1024, description="partitions of every topic")
+    replication_factor: int = Field(1, ge=1, description="replicas of every topic")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str = ""
+    sasl_password: SecretStr = SecretStr("")
+    ssl_ca_file: str = Field("", description="certificate authority of the cluster; empty: the system's")
+    artifacts_uri: str = Field("", description="fsspec URI of the model store; empty: a folder of home")
+    max_message_bytes: int = Field(1_000_000, ge=10_000, description="larger messages are dead-lettered")
+    max_artifact_bytes: int = Field(256 * 2**20, ge=1, description="larger models are refused")
+    host: str = Field("127.0.0.1", description="address that services listen on")
+    labels_port: int = Field(50151, ge=0, le=65535, description="port of the gRPC label service; 0: any free one")
+    serving_port: int = Field(50152, ge=0, le=65535, description="port of the predict service; 0: any free one")
+    health_port: int = Field(0, ge=0, le=65535, description="port of /health and /metrics; 0: any free one")
+    token: SecretStr = Field(SecretStr(""), description="bearer token that callers of gRPC and HTTP must show")
+    tls_certificate: str = Field("", description="certificate file of the gRPC and HTTP servers; empty: no TLS")
+    tls_key: str = Field("", description="key file of the gRPC and HTTP servers")
+    epoch_seed: SecretStr = Field(SecretStr("easeml"), description="secret of all random choices of the services")
+    workers: int = Field(1, ge=1, description="worker processes per service with CPU-heavy jobs")
+    batch_events: int = Field(64, ge=1, le=1024, description="events applied per write of state")
+    attempts: int = Field(3, ge=1, description="crashes an event may cause before it is dead-lettered")
+    fuse: int = Field(100, ge=1, description="consecutive dead letters of a partition that stop a service")
+    log_format: Literal["console", "json"] = "console"
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Read the environment; ``overrides`` win.
+
+        Raises
+        ------
+        ConfigurationError
+            When a value does not fit; names the variable.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "EASEML_" + "_".join(map(str, first["loc"])).upper()
+            raise ConfigurationError(f"{name}: {first['msg']}.", mend=f"It was {first['input']!r}.") from error
+
+    def kafka(self) -> dict[str, Any]:
+        """Return the connection part of a confluent-kafka configuration."""
+        config: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol,
+        }
+        if self.security_protocol.startswith("SASL"):
+            config |= {
+                "sasl.mechanism": self.sasl_mechanism,
+                "sasl.username": self.sasl_username,
+                "sasl.password": self.sasl_password.get_secret_value(),
+            }
+        if self.ssl_ca_file:
+            config["ssl.ca.location"] = self.ssl_ca_file
+        return config
+
+    @property
+    def store_uri(self) -> str:
+        """Fsspec URI of the artifact store."""
+        return self.artifacts_uri or (self.home / "artifacts").resolve().as_uri()

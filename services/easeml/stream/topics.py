@@ -1,0 +1,163 @@
+"""The catalogue of topics: what travels where, who writes and reads it, how long it is kept.
+
+The README's topic table is generated from here. Every topic has the same number of partitions, an event's partition
+is the hash of its app (``partition_of``), and every topic has a dead-letter topic beside it (``.dlq``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.partitioner import murmur2
+
+from easeml.stream import payloads as p
+
+FOREVER = -1
+WEEK = 7 * 24 * 3600 * 1000
+
+
+def partition_of(app: str, partitions: int) -> int:
+    """Return the partition of an app: Kafka's default murmur2 hash of its name, so that outsiders agree.
+
+    >>> partition_of("churn", 4) == partition_of("churn", 4)
+    True
+    """
+    return int(murmur2(app.encode()) & 0x7FFFFFFF) % partitions
+
+
+def _by_app(data: Any) -> str:
+    return str(data.app)
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic.
+
+    Parameters
+    ----------
+    noun : str
+        The name between ``easeml.`` and ``.v1``.
+    payloads : tuple of type
+        Payload types it carries.
+    produced_by, consumed_by : tuple of str
+        Services and people, for the README and for access rights.
+    key : callable
+        Payload -> message key; on a compacted topic the last message per key is kept.
+    compacted : bool
+        Whether the topic is compacted.
+    restricted : bool
+        Whether only the named consumers may read it.
+    retention_ms : int
+        Retention in milliseconds, -1: kept (a view or snapshot may need it again).
+    """
+
+    noun: str
+    payloads: tuple[type, ...]
+    produced_by: tuple[str, ...]
+    consumed_by: tuple[str, ...]
+    key: Callable[[Any], str] = _by_app
+    compacted: bool = False
+    restricted: bool = False
+    retention_ms: int = FOREVER
+
+    @property
+    def name(self) -> str:
+        """Name on the broker."""
+        return f"easeml.{self.noun}.v1"
+
+    @property
+    def dead_letters(self) -> str:
+        """Name of its dead-letter topic."""
+        return f"{self.name}.dlq"
+
+
+_USER = ("user",)
+_VIEWERS = ("user",)
+
+APPS = Topic("apps", (p.AppDefined, p.AppDeleted), _USER, ("all services",), compacted=True)
+DATA_TRAIN = Topic("data.train", (p.RelationBatch,), _USER, ("trainer",))
+DATA_POOL = Topic("data.pool", (p.RelationBatch,), _USER, ())
+DATA_VALIDATION = Topic("data.validation", (p.RelationBatch,), _USER, ("trainer",))
+DATA_TEST = Topic("data.test", (p.RelationBatch,), _USER, ("serving",))
+DATA_PRODUCTION = Topic("data.production", (p.RelationBatch,), _USER, ("serving", "labels"))
+DATA_TEST_LABELS = Topic("data.test-labels", (p.TestLabels,), _USER, ("ci",), restricted=True)
+DATA_VERSIONS = Topic("data-versions", (p.DataVersion,), _USER, ("automl",))
+QUESTIONS = Topic("questions", (p.Question,), ("modelpicker",), ("labels",), key=lambda q: f"{q.app}/{q.question}")
+ANNOTATIONS = Topic(
+    "annotations", (p.Annotation,), ("labels",), ("labels",), key=lambda a: f"{a.app}/{a.question}/{a.annotator}"
+)
+ANSWERS = Topic("answers", (p.Answer,), ("labels",), ("modelpicker",), key=lambda a: f"{a.app}/{a.question}")
+BUDGETS = Topic("budgets", (p.Budget,), ("labels",), _VIEWERS, key=lambda b: f"{b.app}/{b.asker}", compacted=True)
+ALGORITHMS = Topic(
+    "algorithms", (p.AlgorithmAnnounced,), ("user",), ("automl",), key=lambda a: a.algorithm, compacted=True
+)
+TRIALS = Topic(
+    "trials",
+    (p.TrialRequested, p.TrialAssigned, p.TrialProgress, p.TrialFinished),
+    ("automl", "trainer"),
+    ("trainer", "automl"),
+    key=lambda t: getattr(t, "device", "") or t.app,
+)
+MODELS = Topic(
+    "models",
+    (p.ModelPublished, p.ModelRetired),
+    ("trainer", "user"),
+    ("serving", "ci", "modelpicker"),
+    key=lambda m: f"{m.app}/{m.model}",
+)
+PREDICTIONS = Topic(
+    "predictions",
+    (p.PredictionBatch,),
+    ("serving", "external models"),
+    ("ci", "modelpicker"),
+    key=lambda b: f"{b.app}/{b.model}",
+)
+VERDICTS = Topic("verdicts", (p.Verdict,), ("ci",), ("modelpicker",), key=lambda v: f"{v.app}/{v.model}")
+VERDICTS_DETAIL = Topic(
+    "verdicts.detail",
+    (p.VerdictDetail,),
+    ("ci",),
+    ("test-set owner",),
+    key=lambda v: f"{v.app}/{v.model}",
+    restricted=True,
+)
+TESTSETS = Topic("testsets", (p.TestSetNeeded, p.TestSetOpened, p.TestSetExhausted), ("ci",), _VIEWERS)
+PICKS = Topic("picks", (p.ModelPicked,), ("modelpicker",), ("serving",), compacted=True)
+TICKS = Topic("ticks", (p.Tick,), ("supervisor",), ("ci", "modelpicker", "labels"), key=lambda _: "tick",
+              retention_ms=WEEK)  # fmt: skip
+AUDIT = Topic("audit", (p.AuditRecord,), ("labels",), _VIEWERS)
+
+CATALOGUE: tuple[Topic, ...] = (
+    APPS,
+    DATA_TRAIN,
+    DATA_POOL,
+    DATA_VALIDATION,
+    DATA_TEST,
+    DATA_PRODUCTION,
+    DATA_TEST_LABELS,
+    DATA_VERSIONS,
+    QUESTIONS,
+    ANNOTATIONS,
+    ANSWERS,
+    BUDGETS,
+    ALGORITHMS,
+    TRIALS,
+    MODELS,
+    PREDICTIONS,
+    VERDICTS,
+    VERDICTS_DETAIL,
+    TESTSETS,
+    PICKS,
+    TICKS,
+    AUDIT,
+)
+BY_NAME: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}
+PILLAR_TOPICS: dict[p.Pillar, Topic] = {
+    p.Pillar.TRAIN: DATA_TRAIN,
+    p.Pillar.POOL: DATA_POOL,
+    p.Pillar.VALIDATION: DATA_VALIDATION,
+    p.Pillar.TEST: DATA_TEST,
+    p.Pillar.PRODUCTION: DATA_PRODUCTION,
+}
