@@ -1,0 +1,111 @@
+"""Topics are created here, before any service starts, and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from easeml.errors import ConfigurationError, UnavailableError
+from easeml.stream.settings import Settings
+from easeml.stream.topics import CATALOGUE, FOREVER, Topic
+
+_TIMEOUT = 15.0
+_COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+
+
+def changelog(service: str) -> str:
+    """Return the name of a service's changelog topic."""
+    return f"easeml.{service}.state.v1"
+
+
+def client(settings: Settings) -> AdminClient:
+    """Return an admin client of the configured cluster."""
+    return AdminClient(
+        settings.kafka() | {"socket.timeout.ms": int(_TIMEOUT * 1000)}, logger=logging.getLogger("easeml.kafka")
+    )
+
+
+def broker_reachable(settings: Settings, timeout: float = 5.0) -> int:
+    """Return the number of brokers that answer.
+
+    Raises
+    ------
+    UnavailableError
+        When none does.
+    """
+    try:
+        return len(client(settings).list_topics(timeout=timeout).brokers)
+    except KafkaException as error:
+        raise UnavailableError(
+            f"No Kafka broker answers at {settings.bootstrap_servers!r} ({error.args[0].str()}).",
+            mend="Start one with 'easeml up', or point EASEML_BOOTSTRAP_SERVERS or --bootstrap at a running cluster.",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class TopicLayout:
+    """Topic as the broker has it."""
+
+    name: str
+    partitions: int
+
+
+def existing(settings: Settings) -> dict[str, TopicLayout]:
+    """Return the Ease.ML topics of the cluster by name."""
+    broker_reachable(settings)
+    topics = client(settings).list_topics(timeout=_TIMEOUT).topics
+    return {name: TopicLayout(name, len(t.partitions)) for name, t in topics.items() if name.startswith("easeml.")}
+
+
+def create_topics(settings: Settings, services: Iterable[str], topics: Iterable[Topic] = CATALOGUE) -> list[str]:
+    """Create the topics that are missing and return their names.
+
+    Raises
+    ------
+    ConfigurationError
+        When a topic exists with another number of partitions: events of an app would change their partition.
+    UnavailableError
+        When the broker cannot be reached or refuses.
+    """
+    wanted: dict[str, dict[str, str]] = {}
+    for topic in topics:
+        policy = (
+            _COMPACTED if topic.compacted else {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+        )
+        wanted[topic.name] = policy
+        wanted[topic.dead_letters] = {"cleanup.policy": "delete", "retention.ms": str(FOREVER)}
+    wanted |= {changelog(service): _COMPACTED for service in services}
+    present = existing(settings)
+    for name in wanted.keys() & present.keys():
+        if present[name].partitions != settings.partitions:
+            raise ConfigurationError(
+                f"Topic {name} has {present[name].partitions} partitions, the settings say {settings.partitions}.",
+                mend=f"Set EASEML_PARTITIONS={present[name].partitions}; the number cannot change once data is there.",
+            )
+    missing = [name for name in wanted if name not in present]
+    if missing:
+        _create(settings, {name: wanted[name] for name in missing})
+    return missing
+
+
+def _create(settings: Settings, wanted: dict[str, dict[str, str]]) -> None:
+    new = [
+        NewTopic(
+            name, num_partitions=settings.partitions, replication_factor=settings.replication_factor, config=config
+        )
+        for name, config in wanted.items()
+    ]
+    for name, future in client(settings).create_topics(new, operation_timeout=_TIMEOUT).items():
+        try:
+            future.result(_TIMEOUT)
+        except KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # somebody else was faster
+                raise UnavailableError(
+                    f"The broker refused to create topic {name}: {error.args[0].str()}.",
+                    mend="Check the rights of this account and the replication factor.",
+                ) from error

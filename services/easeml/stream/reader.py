@@ -1,0 +1,171 @@
+"""Reading topics from outside the services: bulk replay and live tailing, without a consumer group."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from easeml.errors import NotFoundError, PermissionDeniedError, SchemaError, UnavailableError
+from easeml.stream import envelope
+from easeml.stream.events import Event
+from easeml.stream.settings import Settings
+
+log = logging.getLogger(__name__)
+_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """One undecoded message."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class TopicReader:
+    """Reads whole topics, from the beginning or from now on.
+
+    Parameters
+    ----------
+    settings : Settings
+        Cluster to read from.
+    topics : iterable of str
+        Topic names.
+    from_beginning : bool
+        Start at the first message, or only at messages that arrive from now on.
+    """
+
+    def __init__(self, settings: Settings, topics: Iterable[str], *, from_beginning: bool = True) -> None:
+        self._consumer = Consumer(
+            settings.kafka()
+            | {
+                "group.id": f"easeml-reader-{uuid.uuid4()}",  # required by librdkafka; nothing is committed
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 100,
+                "fetch.message.max.bytes": 10_000_000,
+                "enable.partition.eof": False,
+            },
+            logger=logging.getLogger("easeml.kafka"),
+        )
+        self._partitions = self._assign(list(topics), from_beginning=from_beginning)
+
+    def _assign(self, topics: list[str], *, from_beginning: bool) -> list[TopicPartition]:
+        try:
+            known = self._consumer.list_topics(timeout=_TIMEOUT).topics
+        except KafkaException as error:
+            raise UnavailableError(
+                f"The broker does not answer ({error}).", mend="Start one with 'easeml up' or check --bootstrap."
+            ) from error
+        partitions = []
+        for name in topics:
+            if name not in known or known[name].error is not None:
+                raise NotFoundError(f"Topic {name} does not exist on this broker.", mend="'easeml topics' lists them.")
+            for number in known[name].partitions:
+                low, high = self._consumer.get_watermark_offsets(TopicPartition(name, number), timeout=_TIMEOUT)
+                partitions.append(TopicPartition(name, number, low if from_beginning else high))
+        self._consumer.assign(partitions)
+        return partitions
+
+    def ends(self) -> dict[tuple[str, int], int]:
+        """Return the end offset of each partition now."""
+        return {
+            (p.topic, p.partition): self._consumer.get_watermark_offsets(p, timeout=_TIMEOUT)[1]
+            for p in self._partitions
+        }
+
+    def raw(self, timeout: float = 0.2, count: int = 500) -> list[Raw]:
+        """Return up to ``count`` messages, waiting at most ``timeout`` seconds for the first.
+
+        Raises
+        ------
+        PermissionDeniedError
+            When this account may not read the topic.
+        """
+        found = []
+        message: Any  # the client's stubs make every part of a received message optional
+        for message in self._consumer.consume(count, timeout):
+            if message.error() is not None:
+                _raise(message.error(), message)
+                continue
+            found.append(
+                Raw(
+                    message.topic(),
+                    message.partition(),
+                    message.offset(),
+                    message.timestamp()[1],
+                    message.key(),
+                    message.value(),
+                    list(message.headers() or []),
+                )
+            )
+        return found
+
+    def events(self, timeout: float = 0.2, count: int = 500) -> list[Event[Any]]:
+        """Return decoded events; messages that do not decode are reported in the log and left out."""
+        return [event for raw in self.raw(timeout, count) if (event := decoded(raw)) is not None]
+
+    def replay_raw(self) -> Iterator[Raw]:
+        """Yield every message up to the present end of the topics, then stop.
+
+        Raises
+        ------
+        UnavailableError
+            When the broker stops answering on the way.
+        """
+        ends = self.ends()
+        positions = {(p.topic, p.partition): p.offset for p in self._partitions}
+        quiet_until = time.monotonic() + _TIMEOUT
+        while any(positions[key] < end for key, end in ends.items()):
+            found = self.raw()
+            if found:
+                quiet_until = time.monotonic() + _TIMEOUT
+            elif time.monotonic() > quiet_until:
+                raise UnavailableError("The broker stopped answering during a replay.", mend="Try again.")
+            for position in self._consumer.position(self._partitions):
+                if position.offset >= 0:
+                    positions[position.topic, position.partition] = position.offset
+            yield from found
+
+    def replay(self) -> Iterator[Event[Any]]:
+        """Yield every event up to the present end of the topics, then stop."""
+        for raw in self.replay_raw():
+            event = decoded(raw)
+            if event is not None:
+                yield event
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+
+def decoded(raw: Raw) -> Event[Any] | None:
+    """Return the event of a message; None for tombstones and, with a warning, for what does not decode."""
+    if raw.value is None:
+        return None
+    try:
+        return envelope.parse(raw.topic, raw.partition, raw.offset, raw.key, raw.value, raw.headers, raw.timestamp_ms)
+    except SchemaError as error:
+        log.warning("%s[%d]@%d: %s", raw.topic, raw.partition, raw.offset, error)
+        return None
+
+
+def _raise(error: KafkaError, message: Any) -> None:
+    if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise PermissionDeniedError(
+            f"This account may not read {message.topic()}.", mend="Ask its owner for read access."
+        )
+    if error.fatal():
+        raise UnavailableError(f"The broker connection failed: {error.str()}.", mend="Try again.")
+    log.warning("reading: %s", error.str())

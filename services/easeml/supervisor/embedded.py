@@ -1,0 +1,36 @@
+"""The embedded broker as a child of the supervisor: same home, same port, also after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+from easeml.broker.config import BrokerConfig
+from easeml.broker.server import serve
+from easeml.supervisor.stack import write_run_file
+
+
+def run(home: Path) -> None:
+    """Serve the broker of ``home`` until SIGTERM; its clients find it again at the port it had before."""
+    folder = home / "broker"
+    folder.mkdir(parents=True, exist_ok=True)
+    remembered = folder / "port"
+    port = int(remembered.read_text()) if remembered.exists() else 0
+
+    def ready(bootstrap_servers: str) -> None:
+        remembered.write_text(bootstrap_servers.rpartition(":")[2])
+        write_run_file(home, "broker", {"bootstrap_servers": bootstrap_servers, "ready": True})
+
+    config = BrokerConfig(port=port if _free(port) else 0, data_dir=folder / "data")
+    asyncio.run(serve(config, ready=ready))
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

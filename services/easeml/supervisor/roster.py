@@ -1,0 +1,46 @@
+"""The roster: every process of the house and how it starts."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+SERVICES: dict[str, str] = {
+    "labels": "easeml.labels.__main__",
+    "serving": "easeml.serving.__main__",
+    "automl": "easeml.automl.__main__",
+    "trainer": "easeml.automl.trainer",
+    "ci": "easeml.ci.__main__",
+    "modelpicker": "easeml.modelpicker.__main__",
+}
+"""Service name -> module with a ``main()``."""
+
+PRELOADED = (
+    "aiohttp.web",
+    "aiokafka",
+    "confluent_kafka.admin",
+    "fastavro",
+    "faust",
+    "grpc.aio",
+    "pandas",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
+    "sklearn.neural_network",
+    "sklearn.pipeline",
+    "sklearn.svm",
+    "skops.io",
+    *SERVICES.values(),
+)
+"""Imported before the first fork, so that every process shares their memory."""
+
+
+def preload() -> None:
+    """Import what the processes share."""
+    for module in PRELOADED:
+        importlib.import_module(module)
+
+
+def entry(service: str) -> Callable[[], None]:
+    """Return the ``main`` of a service."""
+    main: Callable[[], None] = importlib.import_module(SERVICES[service]).main
+    return main

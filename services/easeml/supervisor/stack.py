@@ -1,0 +1,124 @@
+"""Where a running house is: the run files in its home folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from easeml.errors import UnavailableError
+from easeml.stream.settings import Settings
+
+STACK_FILE = "stack.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A running house.
+
+    Parameters
+    ----------
+    home : Path
+        Its folder.
+    bootstrap_servers : str
+        Its Kafka cluster.
+    pid : int
+        The supervisor.
+    services : tuple of str
+        Services it runs.
+    """
+
+    home: Path
+    bootstrap_servers: str
+    pid: int
+    services: tuple[str, ...]
+
+    def service(self, name: str) -> dict[str, Any] | None:
+        """Return what a service wrote about itself (pid, ports, ready), or None before it did."""
+        return read_run_file(self.home, name)
+
+
+def run_folder(home: Path) -> Path:
+    """Return the folder of the run files."""
+    return home / "run"
+
+
+def write_run_file(home: Path, name: str, content: dict[str, Any]) -> None:
+    """Write a run file atomically."""
+    folder = run_folder(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{name}.{os.getpid()}"
+    temporary.write_text(json.dumps(content))
+    temporary.replace(folder / f"{name}.json")
+
+
+def read_run_file(home: Path, name: str) -> dict[str, Any] | None:
+    """Return the content of a run file, or None when it is not there."""
+    try:
+        content: dict[str, Any] = json.loads((run_folder(home) / f"{name}.json").read_text())
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it runs, under another user
+        return True
+    return True
+
+
+def discover(home: Path) -> Stack | None:
+    """Return the house that runs in ``home``, or None."""
+    content = read_run_file(home, "stack")
+    if content is None or not alive(content["pid"]):
+        return None
+    return Stack(home, content["bootstrap_servers"], content["pid"], tuple(content["services"]))
+
+
+def connected(settings: Settings) -> Settings:
+    """Return settings with the cluster filled in: the configured one, else that of the house running in ``home``.
+
+    Raises
+    ------
+    UnavailableError
+        When neither is there.
+    """
+    if settings.bootstrap_servers:
+        return settings
+    stack = discover(settings.home)
+    if stack is None:
+        raise UnavailableError(
+            f"No Ease.ML runs in {settings.home}.",
+            mend="Start it with 'easeml up', or name a Kafka cluster with --bootstrap or EASEML_BOOTSTRAP_SERVERS.",
+        )
+    return settings.model_copy(update={"bootstrap_servers": stack.bootstrap_servers})
+
+
+def wait_ready(home: Path, timeout: float = 60.0) -> Stack:
+    """Wait until every service of the house is ready.
+
+    Raises
+    ------
+    UnavailableError
+        When it is not in time; names the services that are missing.
+    """
+    deadline = time.monotonic() + timeout
+    missing: list[str] = ["supervisor"]
+    while time.monotonic() < deadline:
+        stack = discover(home)
+        if stack is not None:
+            missing = [name for name in stack.services if not (stack.service(name) or {}).get("ready")]
+            if not missing:
+                return stack
+        time.sleep(0.05)
+    raise UnavailableError(
+        f"Not ready after {timeout:.0f} s: {', '.join(missing)}.", mend=f"Read the logs in {home / 'logs'}."
+    )

@@ -1,0 +1,244 @@
+"""Fork, watch, restart, stop."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from easeml.errors import ConflictError, EaseMLError, UnavailableError
+from easeml.stream.settings import Settings
+from easeml.supervisor import roster
+from easeml.supervisor.orphans import die_with_parent
+from easeml.supervisor.stack import STACK_FILE, read_run_file, run_folder, write_run_file
+
+_STOP_SECONDS = 12.0
+_BACKOFF_LIMIT = 5.0
+_HEALTHY_SECONDS = 20.0
+
+
+@dataclass
+class Child:
+    """One supervised process."""
+
+    name: str
+    target: Callable[[], None]
+    pid: int = 0
+    started: float = 0.0
+    restarts: int = 0
+    backoff: float = 0.0
+    restart_at: float | None = None
+
+
+class Supervisor:
+    """Runs the broker, the clock and the services as forked children and restarts what dies.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``bootstrap_servers`` empty starts the embedded broker.
+    services : tuple of str, optional
+        Names from the roster; all by default.
+    announce : callable, optional
+        Receives one line per thing that happens.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        services: tuple[str, ...] = tuple(roster.SERVICES),
+        announce: Callable[[str], None] = print,
+    ) -> None:
+        self._settings = settings
+        self._services = services
+        self._announce = announce
+        self._children: dict[int, Child] = {}
+        self._waiting: list[Child] = []
+        self._stopping = False
+
+    def run(self) -> None:
+        """Start everything and watch over it until SIGTERM or SIGINT.
+
+        Raises
+        ------
+        UnavailableError
+            When the broker does not come up or topics cannot be created.
+        """
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        self._prepare_home()
+        roster.preload()
+        gc.collect()
+        gc.freeze()
+        try:
+            settings = self._settings
+            if not settings.bootstrap_servers:
+                settings = self._start_broker(settings)
+            self._create_topics(settings)
+            write_run_file(
+                settings.home,
+                STACK_FILE.removesuffix(".json"),
+                {"pid": os.getpid(), "bootstrap_servers": settings.bootstrap_servers, "services": list(self._services)},
+            )
+            self._start_services(settings)
+            self._watch()
+        finally:
+            self._shutdown()
+
+    def _prepare_home(self) -> None:
+        folder = run_folder(self._settings.home)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "lock", os.O_WRONLY | os.O_CREAT, 0o644)
+        try:  # children inherit the lock: it is free again when the last of them is gone
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise ConflictError(
+                f"Ease.ML runs in {self._settings.home} already.", mend="Stop it first, or use another --home."
+            ) from None
+        for leftover in folder.glob("*.json"):
+            leftover.unlink()
+        self._logs.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def _logs(self) -> Path:
+        return self._settings.home / "logs"
+
+    def _start_broker(self, settings: Settings) -> Settings:
+        from easeml.supervisor import embedded  # noqa: PLC0415 - only when the broker is ours
+
+        self._fork(Child("broker", lambda: embedded.run(settings.home)))
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            ready = read_run_file(settings.home, "broker")
+            if ready is not None:
+                self._announce(f"broker      {ready['bootstrap_servers']}")
+                return settings.model_copy(update={"bootstrap_servers": ready["bootstrap_servers"]})
+            self._reap()
+            time.sleep(0.02)
+        raise UnavailableError("The embedded broker did not start.", mend=f"Read {self._logs / 'broker.log'}.")
+
+    def _create_topics(self, settings: Settings) -> None:
+        def create() -> None:
+            from easeml.stream.admin import create_topics  # noqa: PLC0415 - makes Kafka handles: child only
+
+            create_topics(settings, roster.SERVICES)
+
+        child = Child("topics", create)
+        self._fork(child)
+        _, status = os.waitpid(child.pid, 0)
+        self._children.pop(child.pid, None)
+        if status != 0:
+            log = self._logs / "topics.log"
+            raise UnavailableError("The topics could not be created.", mend=log.read_text().strip().splitlines()[-1])
+
+    def _start_services(self, settings: Settings) -> None:
+        from easeml.supervisor import clock  # noqa: PLC0415 - makes Kafka handles: child only
+
+        os.environ["EASEML_BOOTSTRAP_SERVERS"] = settings.bootstrap_servers
+        os.environ["EASEML_HOME"] = str(settings.home)
+        for service in self._services:
+            self._fork(Child(service, roster.entry(service)))
+        self._fork(Child("clock", lambda: clock.run(settings)))
+
+    def _fork(self, child: Child) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become(child, parent)
+        child.pid = pid
+        child.started = time.monotonic()
+        child.restart_at = None
+        self._children[pid] = child
+
+    def _become(self, child: Child, parent: int) -> None:
+        code = 1
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the supervisor stops us in order
+            die_with_parent(parent)
+            log = os.open(self._logs / f"{child.name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            child.target()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        except EaseMLError as error:
+            print(error, file=sys.stderr)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _watch(self) -> None:
+        ready: set[str] = set()
+        while not self._stopping:
+            self._reap()
+            now = time.monotonic()
+            for child in [c for c in self._waiting if c.restart_at is not None and c.restart_at <= now]:
+                self._waiting.remove(child)
+                self._fork(child)
+            for service in self._services:
+                if service not in ready and (read_run_file(self._settings.home, service) or {}).get("ready"):
+                    ready.add(service)
+                    self._announce(f"{service:<12}ready")
+            time.sleep(0.05)
+
+    def _reap(self) -> None:
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            child = self._children.pop(pid, None)
+            if child is None or self._stopping:
+                continue
+            self._schedule_restart(child, status)
+
+    def _schedule_restart(self, child: Child, status: int) -> None:
+        now = time.monotonic()
+        died = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}"
+        if now - child.started > _HEALTHY_SECONDS:
+            child.backoff = 0.0
+        child.restart_at = now + child.backoff
+        child.backoff = min(_BACKOFF_LIMIT, max(0.2, 2 * child.backoff))
+        child.restarts += 1
+        self._announce(f"{child.name:<12}died ({died}), restart {child.restarts}")
+        (run_folder(self._settings.home) / f"{child.name}.json").unlink(missing_ok=True)
+        self._waiting.append(child)
+
+    def _stop(self, _signal: int, _frame: object) -> None:
+        self._stopping = True
+
+    def _shutdown(self) -> None:
+        """Stop services first, then the clock, the broker last: services commit on their way out."""
+        self._stopping = True
+        brokers = {pid: c for pid, c in self._children.items() if c.name == "broker"}
+        others = {pid: c for pid, c in self._children.items() if pid not in brokers}
+        for group in (others, brokers):
+            for pid in group:
+                os.kill(pid, signal.SIGTERM)
+            deadline = time.monotonic() + _STOP_SECONDS
+            left = set(group)
+            while left and time.monotonic() < deadline:
+                left -= {pid for pid in left if os.waitpid(pid, os.WNOHANG)[0]}
+                time.sleep(0.02)
+            for pid in left:
+                self._announce(f"{group[pid].name:<12}did not stop in {_STOP_SECONDS:.0f} s, killed")
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        for leftover in run_folder(self._settings.home).glob("*.json"):
+            leftover.unlink()
