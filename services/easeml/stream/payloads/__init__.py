@@ -8,6 +8,7 @@ Blocks of numbers are numpy arrays here and plain Avro on the wire: ``F64`` and 
 from easeml.stream.payloads.apps import AppDefined, AppDeleted, Column, ColumnKind
 from easeml.stream.payloads.arrays import F32, F64, I32, I64, floats, ints
 from easeml.stream.payloads.control import (
+    AttemptRecord,
     AuditRecord,
     JournalRecord,
     PositionRecord,
@@ -67,6 +68,7 @@ Payload = (
     | StateRecord
     | PositionRecord
     | JournalRecord
+    | AttemptRecord
 )
 """Any payload."""
 
@@ -80,6 +82,7 @@ __all__ = [
     "Answer",
     "AppDefined",
     "AppDeleted",
+    "AttemptRecord",
     "AuditRecord",
     "Budget",
     "Column",

@@ -40,7 +40,7 @@ class StateRecord:
 
     app: str  #: name of the app
     applied: dict[str, int]  #: last applied offset per input topic
-    recent: tuple[str, ...]  #: window of event ids already applied
+    recent: tuple[str, ...]  #: window of events already applied: base64 of their 8-byte id digests, oldest first
     document: str  #: JSON part of the state
     arrays: tuple[StateArray, ...] = ()  #: numeric part of the state
 
@@ -58,3 +58,14 @@ class JournalRecord:
 
     topics: tuple[str, ...]  #: topic of each event, in the order of application
     offsets: tuple[int, ...]  #: offset of each event
+    parked: tuple[int, ...] = ()  #: places in this list whose event was only folded; its handler waits
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """Crashes that events have caused; the changelog's value under ``attempt``, written before a retry."""
+
+    topics: tuple[str, ...]  #: topic of each event
+    offsets: tuple[int, ...]  #: offset of each event
+    counts: tuple[int, ...]  #: crashes of each event so far
+    messages: tuple[str, ...]  #: last exception of each event

@@ -41,6 +41,7 @@ class RelationBatch:
     candidate_ptr: I32 = ints()  #: CSR pointer per row plus one; empty: no uncertain cell
     candidate_column: I32 = ints()  #: index into columns; -1: the label
     candidate_source: I32 = ints()  #: index into sources
+    missing_texts: I32 = ints()  #: indices into texts of the missing ones, ascending; their text is empty
     tensor: F64 = floats()  #: tensor cells, row-major
     candidate_value: F64 = floats()  #: numeric value, code, label code or index into candidate_texts
     candidate_probability: F64 = floats()  #: prior of the candidate; sums to 1 per cell
