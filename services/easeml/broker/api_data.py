@@ -1,0 +1,234 @@
+"""Handlers of the data path: produce, fetch, offsets by time, deletion of records."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from typing import Any
+
+from kio.schema.errors import ErrorCode
+
+from easeml.broker import wire
+from easeml.broker.connection import NO_ANSWER, Connection, Handler
+from easeml.broker.context import Context
+from easeml.broker.log import Appended, PartitionLog
+from easeml.broker.wire import NO_TIME, NONE, build
+
+_LATEST, _EARLIEST = -1, -2
+_UNKNOWN = Appended(ErrorCode.unknown_topic_or_partition)
+
+
+def handlers(context: Context) -> dict[int, Handler]:
+    """Return the handlers of this module by API key."""
+
+    def produce(connection: Connection, body: Any, version: int) -> Any:
+        types = wire.response_types(wire.PRODUCE, version)
+        failed = False
+        responses = []
+        for topic in body.topic_data:
+            partitions = []
+            for part in topic.partition_data:
+                log = context.topics.log(topic.name, part.index)
+                if body.acks not in {-1, 0, 1}:
+                    appended = Appended(ErrorCode.invalid_required_acks)
+                else:
+                    appended = _UNKNOWN if log is None else log.append(part.records or b"")
+                failed = failed or appended.error is not NONE
+                partitions.append(_produced(types, part.index, appended, log))
+            responses.append(types.TopicProduceResponse(name=topic.name, partition_responses=tuple(partitions)))
+        if body.acks == 0:
+            # There is no response to carry an error: like Kafka, hang up so that the client notices.
+            if failed:
+                connection.close()
+            return NO_ANSWER
+        return types.ProduceResponse(responses=tuple(responses), throttle_time=NO_TIME)
+
+    def fetch(_connection: Connection, body: Any, version: int) -> Any:
+        waiting = _Fetch(context, body, version)
+        response, size, is_final = waiting.read()
+        if is_final or size >= body.min_bytes or body.max_wait <= NO_TIME:
+            return response
+        return waiting.wait()
+
+    def list_offsets(_connection: Connection, body: Any, version: int) -> Any:
+        types = wire.response_types(wire.LIST_OFFSETS, version)
+        return build(
+            types.ListOffsetsResponse,
+            throttle_time=NO_TIME,
+            topics=tuple(
+                types.ListOffsetsTopicResponse(
+                    name=topic.name,
+                    partitions=tuple(
+                        _listed(types, context.topics.log(topic.name, part.partition_index), part)
+                        for part in topic.partitions
+                    ),
+                )
+                for topic in body.topics
+            ),
+        )
+
+    def delete_records(_connection: Connection, body: Any, version: int) -> Any:
+        types = wire.response_types(wire.DELETE_RECORDS, version)
+        return types.DeleteRecordsResponse(
+            throttle_time=NO_TIME,
+            topics=tuple(
+                types.DeleteRecordsTopicResult(
+                    name=topic.name,
+                    partitions=tuple(_deleted(context, types, topic.name, part) for part in topic.partitions),
+                )
+                for topic in body.topics
+            ),
+        )
+
+    return {
+        wire.PRODUCE: produce,
+        wire.FETCH: fetch,
+        wire.LIST_OFFSETS: list_offsets,
+        wire.DELETE_RECORDS: delete_records,
+    }
+
+
+def _produced(types: Any, index: int, appended: Appended, log: PartitionLog | None) -> Any:
+    return build(
+        types.PartitionProduceResponse,
+        index=index,
+        error_code=appended.error,
+        base_offset=appended.offset,
+        log_append_time=None
+        if appended.stamped_ms is None
+        else dt.datetime.fromtimestamp(appended.stamped_ms / 1000, dt.UTC),
+        log_start_offset=-1 if log is None else log.start_offset,
+        record_errors=(),
+        error_message=appended.message,
+    )
+
+
+def _listed(types: Any, log: PartitionLog | None, part: Any) -> Any:
+    error, offset, timestamp = NONE, -1, -1
+    if log is None:
+        error = ErrorCode.unknown_topic_or_partition
+    elif part.timestamp == _LATEST:
+        offset = log.end_offset
+    elif part.timestamp == _EARLIEST:
+        offset = log.start_offset
+    elif part.timestamp < 0:
+        error = ErrorCode.unsupported_version
+    else:
+        offset, timestamp = log.find_time(part.timestamp)
+    return build(
+        types.ListOffsetsPartitionResponse,
+        partition_index=part.partition_index,
+        error_code=error,
+        timestamp=timestamp,
+        offset=offset,
+        leader_epoch=0 if offset >= 0 else -1,
+    )
+
+
+def _deleted(context: Context, types: Any, name: str, part: Any) -> Any:
+    topic = context.topics.get(name)
+    log = context.topics.log(name, part.partition_index)
+    error, low = NONE, -1
+    if topic is None or log is None:
+        error = ErrorCode.unknown_topic_or_partition
+    else:
+        offset = log.end_offset if part.offset == -1 else part.offset
+        if log.start_offset <= offset <= log.end_offset:
+            low = context.topics.delete_records(topic, part.partition_index, offset)
+        else:
+            error = ErrorCode.offset_out_of_range
+    return types.DeleteRecordsPartitionResult(partition_index=part.partition_index, low_watermark=low, error_code=error)
+
+
+class _Fetch:
+    """One fetch request: it may be read at once, or wait for appends."""
+
+    def __init__(self, context: Context, body: Any, version: int) -> None:
+        self._context = context
+        self._body = body
+        self._types = wire.response_types(wire.FETCH, version)
+        self._logs: set[PartitionLog] = set()
+        self._future: asyncio.Future[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._missing = 0
+
+    def read(self) -> tuple[Any, int, bool]:
+        """Return the response, the bytes of records in it, and whether an error makes waiting pointless."""
+        left: int = getattr(self._body, "max_bytes", 2**31 - 1)
+        size = 0
+        is_final = False
+        topics = []
+        for topic in self._body.topics:
+            partitions = []
+            for part in topic.partitions:
+                log = self._context.topics.log(topic.topic, part.partition)
+                error, records = self._records(log, part, left, at_least_one=size == 0)
+                is_final = is_final or error is not NONE
+                size += len(records)
+                left -= len(records)
+                if log is not None:
+                    self._logs.add(log)
+                partitions.append(self._partition(part.partition, error, log, records))
+            topics.append(self._types.FetchableTopicResponse(topic=topic.topic, partitions=tuple(partitions)))
+        self._missing = self._body.min_bytes - size
+        response = build(
+            self._types.FetchResponse,
+            throttle_time=NO_TIME,
+            error_code=NONE,
+            session_id=0,
+            responses=tuple(topics),
+        )
+        return response, size, is_final
+
+    @staticmethod
+    def _records(log: PartitionLog | None, part: Any, left: int, *, at_least_one: bool) -> tuple[ErrorCode, bytes]:
+        if log is None:
+            return ErrorCode.unknown_topic_or_partition, b""
+        offset = part.fetch_offset
+        if not log.start_offset <= offset <= log.end_offset:
+            return ErrorCode.offset_out_of_range, b""
+        if offset == log.end_offset or (left <= 0 and not at_least_one):
+            return NONE, b""
+        return NONE, log.read(offset, min(part.partition_max_bytes, left), at_least_one=at_least_one)
+
+    def _partition(self, index: int, error: ErrorCode, log: PartitionLog | None, records: bytes) -> Any:
+        end = -1 if log is None else log.end_offset
+        return build(
+            self._types.PartitionData,
+            partition_index=index,
+            error_code=error,
+            high_watermark=end,
+            last_stable_offset=end,
+            log_start_offset=-1 if log is None else log.start_offset,
+            aborted_transactions=None,
+            preferred_read_replica=-1,
+            records=records,
+        )
+
+    def wait(self) -> asyncio.Future[Any]:
+        """Return a future of the response: enough bytes came, or the client's patience ended."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._future = future
+        self._timer = loop.call_later(self._body.max_wait.total_seconds(), self._finish)
+        for log in self._logs:
+            log.watchers.add(self._on_append)
+        future.add_done_callback(lambda _done: self._stop())
+        return future
+
+    def _on_append(self, size: int) -> None:
+        was_missing = self._missing
+        self._missing -= size
+        if was_missing > 0 and (self._missing <= 0 or size == 0):
+            # After the present request, which may append more that this answer can carry.
+            asyncio.get_running_loop().call_soon(self._finish)
+
+    def _finish(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(self.read()[0])
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for log in self._logs:
+            log.watchers.discard(self._on_append)

@@ -1,0 +1,225 @@
+"""One client connection: frames in, answers out, strictly in order.
+
+A frame is handled at once where its answer is at hand. While an answer is still to come (a waiting fetch or
+join), later frames of the connection queue up, and beyond a bound we stop reading, so that a client that
+sends without reading cannot fill the memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from easeml.broker import wire
+from easeml.broker.wire import Request
+
+_LOG = logging.getLogger(__name__)
+_BUFFER = 256 * 1024
+_SOCKET_BUFFER = 4 * 1024 * 1024
+_MOST_QUEUED_BYTES = 32 * 1024 * 1024
+_JOIN_BELOW = 64 * 1024
+NO_ANSWER = object()
+"""What a handler returns where the protocol has no response (``acks=0``)."""
+
+Handler = Callable[["Connection", Any, int], Any]
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Server side of one connection.
+
+    Parameters
+    ----------
+    handlers : dict
+        API key to handler ``(connection, request body, version)``, which returns the response, a future of
+        it, or :data:`NO_ANSWER`.
+    on_open, on_close : callable
+        Told when the connection comes and goes.
+    max_request_bytes : int
+        A larger frame closes the connection.
+    needs_login : bool
+        Refuse everything but the SASL exchange until :attr:`user` is set.
+    """
+
+    def __init__(
+        self,
+        handlers: dict[int, Handler],
+        on_open: Callable[[Connection], None],
+        on_close: Callable[[Connection], None],
+        max_request_bytes: int,
+        needs_login: bool,
+    ) -> None:
+        self._handlers = handlers
+        self._on_open = on_open
+        self._on_close = on_close
+        self._max_request_bytes = max_request_bytes
+        self._needs_login = needs_login
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray(_BUFFER)
+        self._filled = 0
+        self._frames: deque[memoryview] = deque()
+        self._queued_bytes = 0
+        self._pending: asyncio.Future[Any] | None = None
+        self._is_blocked = False
+        self._is_reading = True
+        self.client_id = ""
+        self.peer_host = ""
+        self.user: str | None = None
+        self.mechanism: str | None = None
+
+    # -- transport callbacks -------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self.peer_host = peer[0] if peer else ""
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
+        self._on_open(self)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._transport = None
+        self._frames.clear()
+        if self._pending is not None:
+            self._pending.cancel()
+        self._on_close(self)
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return memoryview(self._buffer)[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._filled += nbytes
+        self._cut_frames()
+        self._serve()
+
+    def pause_writing(self) -> None:
+        self._is_blocked = True
+
+    def resume_writing(self) -> None:
+        self._is_blocked = False
+        self._serve()
+
+    def close(self) -> None:
+        """Close once what is written has gone out."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # -- frames --------------------------------------------------------------------------------------------
+
+    def _cut_frames(self) -> None:
+        start = 0
+        with memoryview(self._buffer) as view:
+            while self._filled - start >= 4:
+                length = int.from_bytes(view[start : start + 4], "big", signed=True)
+                if not 0 <= length <= self._max_request_bytes:
+                    _LOG.warning(
+                        "closed %s: a request of %d bytes, at most %d are taken",
+                        self.peer_host,
+                        length,
+                        self._max_request_bytes,
+                    )
+                    self._abort()
+                    return
+                end = start + 4 + length
+                if end > self._filled:
+                    break
+                if start == 0 and end == len(self._buffer) > _BUFFER:
+                    # The frame fills a buffer of its own: hand that over instead of copying it.
+                    self._queue(memoryview(self._buffer)[4:].toreadonly())
+                    self._buffer, self._filled = bytearray(_BUFFER), 0
+                    return
+                self._queue(memoryview(bytes(view[start + 4 : end])))
+                start = end
+        self._make_room(start)
+
+    def _make_room(self, start: int) -> None:
+        # A frame larger than the buffer gets a buffer of exactly its size, so its bytes are not moved again.
+        rest = self._filled - start
+        wanted = _BUFFER
+        if rest >= 4:
+            length = int.from_bytes(self._buffer[start : start + 4], "big")
+            wanted = max(4 + length, _BUFFER)
+        if len(self._buffer) != wanted:
+            fresh = bytearray(wanted)
+            fresh[:rest] = memoryview(self._buffer)[start : self._filled]
+            self._buffer = fresh
+        elif start:
+            self._buffer[:rest] = self._buffer[start : self._filled]
+        self._filled = rest
+
+    def _queue(self, frame: memoryview) -> None:
+        self._frames.append(frame)
+        self._queued_bytes += len(frame)
+        if self._queued_bytes > _MOST_QUEUED_BYTES and self._is_reading and self._transport is not None:
+            self._transport.pause_reading()
+            self._is_reading = False
+
+    def _abort(self) -> None:
+        self._frames.clear()
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- answers -------------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        while self._frames and self._pending is None and not self._is_blocked and self._transport is not None:
+            frame = self._frames.popleft()
+            self._queued_bytes -= len(frame)
+            try:
+                self._handle(wire.decode(frame))
+            except wire.UnservedRequestError as error:
+                _LOG.warning("closed %s (%s): %s", self.peer_host, self.client_id, error)
+                self._abort()
+            except Exception:  # one client's bad luck must not end the others' broker
+                _LOG.exception("closed %s (%s): a request failed", self.peer_host, self.client_id)
+                self._abort()
+        if not self._is_reading and self._queued_bytes <= _MOST_QUEUED_BYTES // 2 and self._transport is not None:
+            self._transport.resume_reading()
+            self._is_reading = True
+
+    def _handle(self, request: Request) -> None:
+        if request.client_id:
+            self.client_id = request.client_id
+        login = (wire.API_VERSIONS, wire.SASL_HANDSHAKE, wire.SASL_AUTHENTICATE)
+        if self._needs_login and self.user is None and request.api_key not in login:
+            raise wire.UnservedRequestError("The client has not authenticated.")
+        answer = self._handlers[request.api_key](self, request.body, request.version)
+        if isinstance(answer, asyncio.Future) and not answer.done():
+            self._pending = answer
+            answer.add_done_callback(lambda done: self._finish(request, done))
+        elif isinstance(answer, asyncio.Future):
+            self._write(request, answer.result())
+        elif answer is not NO_ANSWER:
+            self._write(request, answer)
+
+    def _finish(self, request: Request, done: asyncio.Future[Any]) -> None:
+        self._pending = None
+        if done.cancelled() or self._transport is None:
+            return
+        error = done.exception()
+        if error is not None:
+            _LOG.error("closed %s (%s): a request failed", self.peer_host, self.client_id, exc_info=error)
+            self._abort()
+            return
+        self._write(request, done.result())
+        self._serve()
+
+    def _write(self, request: Request, response: Any) -> None:
+        if self._transport is None:
+            return
+        small: list[bytes] = []
+        for part in wire.encode(request, response):
+            if len(part) < _JOIN_BELOW:
+                small.append(part)
+                continue
+            self._transport.write(b"".join(small))
+            small.clear()
+            self._transport.write(part)
+        if small:
+            self._transport.write(b"".join(small))

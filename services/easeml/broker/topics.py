@@ -1,0 +1,147 @@
+"""The topics of the broker: created, found, changed and deleted; remembered in the journal."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from easeml.broker import topic_configs
+from easeml.broker.journal import Journal
+from easeml.broker.log import PartitionLog
+from easeml.broker.topic_configs import TopicConfig
+
+_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_PREFIX = "topic/"
+
+
+@dataclass(slots=True)
+class Topic:
+    """A topic and the logs of its partitions."""
+
+    name: str
+    id: uuid.UUID
+    overrides: dict[str, str]
+    partitions: list[PartitionLog] = field(default_factory=list)
+    starts: dict[str, int] = field(default_factory=dict)
+
+
+def is_legal_name(name: str) -> bool:
+    """Whether Kafka allows the topic name."""
+    return bool(_NAME.fullmatch(name)) and name not in {".", ".."}
+
+
+class Topics:
+    """All topics.
+
+    Parameters
+    ----------
+    journal : Journal
+        Where topics are remembered.
+    folder : Path or None
+        Parent of the partitions' folders; None keeps the logs in memory.
+    defaults : mapping
+        The broker's overrides of the topic configuration defaults.
+    now_ms : callable
+        Clock, ms since the epoch.
+    """
+
+    def __init__(
+        self, journal: Journal, folder: Path | None, defaults: Mapping[str, str], now_ms: Callable[[], int]
+    ) -> None:
+        self._journal = journal
+        self._folder = folder
+        self.defaults = dict(defaults)
+        self._now_ms = now_ms
+        self._topics: dict[str, Topic] = {}
+        for name, kept in journal.with_prefix(_PREFIX):
+            topic = Topic(name, uuid.UUID(kept["id"]), kept["configs"], starts=kept["starts"])
+            self._topics[name] = topic
+            self._grow(topic, kept["partitions"])
+
+    def __iter__(self) -> Iterator[Topic]:
+        return iter(list(self._topics.values()))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._topics
+
+    def get(self, name: str) -> Topic | None:
+        """Return the topic, or None."""
+        return self._topics.get(name)
+
+    def log(self, name: str, partition: int) -> PartitionLog | None:
+        """Return the log of a partition, or None where there is none."""
+        topic = self._topics.get(name)
+        if topic is None or not 0 <= partition < len(topic.partitions):
+            return None
+        return topic.partitions[partition]
+
+    def logs(self) -> Iterator[PartitionLog]:
+        """Yield every partition's log."""
+        for topic in self:
+            yield from topic.partitions
+
+    def create(self, name: str, partitions: int, overrides: Mapping[str, str]) -> Topic:
+        """Create a topic whose name and settings were checked before."""
+        topic = Topic(name, uuid.uuid4(), dict(overrides))
+        self._topics[name] = topic
+        self._grow(topic, partitions)
+        self._save(topic)
+        return topic
+
+    def _grow(self, topic: Topic, partitions: int) -> None:
+        config = TopicConfig.parse(topic.overrides, self.defaults)
+        for index in range(len(topic.partitions), partitions):
+            name = f"{topic.name}-{index}"
+            folder = None if self._folder is None else self._folder / name
+            start = topic.starts.get(str(index), 0)
+            topic.partitions.append(PartitionLog(name, folder, config, self._now_ms, start))
+
+    def _save(self, topic: Topic) -> None:
+        kept = {
+            "id": str(topic.id),
+            "partitions": len(topic.partitions),
+            "configs": topic.overrides,
+            "starts": topic.starts,
+        }
+        self._journal.put((_PREFIX + topic.name, kept))
+
+    def add_partitions(self, topic: Topic, partitions: int) -> None:
+        """Grow a topic to ``partitions``."""
+        self._grow(topic, partitions)
+        self._save(topic)
+
+    def configure(self, topic: Topic, overrides: Mapping[str, str]) -> None:
+        """Replace the topic's own settings, checked before."""
+        topic.overrides = dict(overrides)
+        config = TopicConfig.parse(topic.overrides, self.defaults)
+        for log in topic.partitions:
+            log.config = config
+        self._save(topic)
+
+    def delete_records(self, topic: Topic, partition: int, offset: int) -> int:
+        """Drop what lies before ``offset``; return the first readable offset."""
+        log = topic.partitions[partition]
+        log.delete_before(offset)
+        topic.starts[str(partition)] = log.start_offset
+        self._save(topic)
+        return log.start_offset
+
+    def delete(self, topic: Topic) -> None:
+        """Delete a topic and its data."""
+        self._journal.put((_PREFIX + topic.name, None))
+        del self._topics[topic.name]
+        for log in topic.partitions:
+            log.remove()
+
+    def value(self, topic: Topic, setting: str) -> str:
+        """Return the effective text of a setting."""
+        default = topic_configs.SETTINGS[setting].default
+        return topic.overrides.get(setting, self.defaults.get(setting, default))
+
+    def close(self) -> None:
+        """Close all files."""
+        for log in self.logs():
+            log.close()
