@@ -1,0 +1,294 @@
+"""Avro records as compiled readers and writers of the payload dataclasses.
+
+A schema and its dataclass are compiled once to plain functions over bytes. That is 1.3 (control events) to 5 times
+(row batches) faster than a generic Avro library feeding a dataclass, and an error names the field. The bytes are those
+of any other Avro writer; tests hold both directions to fastavro, byte by byte.
+
+Versions: bytes are read with the schema they were written with. Fields that the dataclass no longer has are dropped,
+fields it has since gained take their default. The compatibility rule (``schemas/README.md``) allows nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Callable
+from enum import StrEnum
+from functools import partial
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from easeml.stream.blocks import (
+    Malformed,
+    Reader,
+    Writer,
+    read_boolean,
+    read_bytes,
+    read_double,
+    read_integers,
+    read_items,
+    read_long,
+    read_map,
+    read_numbers,
+    read_string,
+    read_strings,
+    write_boolean,
+    write_bytes,
+    write_double,
+    write_integers,
+    write_items,
+    write_long,
+    write_map,
+    write_numbers,
+    write_string,
+    write_strings,
+)
+
+Pair = tuple[Reader, Writer]
+Names = dict[str, dict[str, Any]]
+
+_PLAIN: dict[str, Pair] = {
+    "string": (read_string, write_string),
+    "long": (read_long, write_long),
+    "double": (read_double, write_double),
+    "boolean": (read_boolean, write_boolean),
+    "bytes": (read_bytes, write_bytes),
+}
+_FLOATS: dict[str, np.dtype[Any]] = {"double": np.dtype("<f8"), "float": np.dtype("<f4")}
+_REMEMBERED, _REMEMBERED_BYTES, _KEY_BYTES = 128, 32_768, 48
+
+
+def compile_record(schema: dict[str, Any], kind: type) -> Pair:
+    """Return reader and writer of a record.
+
+    Parameters
+    ----------
+    schema : dict
+        Avro schema the bytes are written with.
+    kind : type
+        Dataclass to read into; the writer takes its instances and asks for the newest schema.
+    """
+    return _record(schema, kind, {})
+
+
+def _record(schema: dict[str, Any], kind: Any, names: Names) -> Pair:
+    """Compile a record; without ``kind`` it is a nested one of an old version, read only to be dropped."""
+    names[schema["name"]] = schema
+    hints = {} if kind is None else get_type_hints(kind, include_extras=True)
+    steps = [(field["name"], *_typed(field["type"], hints.get(field["name"]), names)) for field in schema["fields"]]
+    reads = [(name, read) for name, read, _ in steps]
+    write = _write_record([(name, write) for name, _, write in steps], kind)
+    if kind is None:
+        return partial(_read_values, reads), write
+    if [name for name, _ in reads] == [member.name for member in dataclasses.fields(kind)]:
+        return _read_same(reads, kind), write
+    return _read_older(reads, kind), write
+
+
+def _read_values(reads: list[tuple[str, Reader]], data: bytes, at: int) -> tuple[list[Any], int]:
+    values: list[Any] = []
+    try:
+        for _, read in reads:
+            value, at = read(data, at)
+            values.append(value)
+    except Malformed as error:
+        raise Malformed(error.what, f".{reads[len(values)][0]}{error.path}") from error
+    except UnicodeDecodeError as error:
+        raise Malformed("bytes are not UTF-8", f".{reads[len(values)][0]}") from error
+    except (IndexError, struct.error) as error:
+        raise Malformed("the message ends here", f".{reads[len(values)][0]}") from error
+    return values, at
+
+
+def _read_same(reads: list[tuple[str, Reader]], kind: Callable[..., Any]) -> Reader:
+    def read(data: bytes, at: int) -> tuple[Any, int]:
+        values, at = _read_values(reads, data, at)
+        return kind(*values), at
+
+    return read
+
+
+def _read_older(reads: list[tuple[str, Reader]], kind: Any) -> Reader:
+    members = dataclasses.fields(kind)
+    known = {member.name for member in members}
+    written = {name for name, _ in reads}
+    # An optional field without a default in the dataclass has null as its default in the schema.
+    nulls = {
+        member.name: None
+        for member in members
+        if member.name not in written
+        and member.default is dataclasses.MISSING
+        and member.default_factory is dataclasses.MISSING
+    }
+
+    def read(data: bytes, at: int) -> tuple[Any, int]:
+        values, at = _read_values(reads, data, at)
+        named = {name: value for (name, _), value in zip(reads, values, strict=True) if name in known}
+        return kind(**nulls, **named), at
+
+    return read
+
+
+def _write_record(writes: list[tuple[str, Writer]], kind: Any) -> Writer:
+    def write(value: Any) -> bytes:
+        if type(value) is not kind:
+            raise Malformed(f"{value!r} is not a {kind.__name__}")
+        out = []
+        for name, write_field in writes:
+            try:
+                out.append(write_field(getattr(value, name)))
+            except Malformed as error:
+                raise Malformed(error.what, f".{name}{error.path}") from error
+            except (TypeError, ValueError, AttributeError, OverflowError, struct.error) as error:
+                raise Malformed(str(error), f".{name}") from error
+        return b"".join(out)
+
+    return write
+
+
+def _typed(schema: Any, hint: Any, names: Names) -> Pair:
+    """Compile a type; without ``hint`` the value is read only to be dropped."""
+    if isinstance(schema, str):
+        if schema in names:
+            return _record(names[schema], hint, names)
+        pair = _PLAIN[schema]
+        return _string_enum(hint, pair) if isinstance(hint, type) and issubclass(hint, StrEnum) else pair
+    if isinstance(schema, list):
+        return _optional(_typed(schema[1], _inner(hint), names))
+    kind = schema["type"]
+    if kind == "record":
+        return _record(schema, hint, names)
+    if kind == "enum":
+        return _enum(schema["symbols"], hint or str)
+    if kind == "map":
+        read, write = _typed(schema["values"], _inner(hint), names)
+        return read_map(read), write_map(write)
+    if kind == "array":
+        return _array(schema["items"], _inner(hint), names)
+    dtype = np.dtype(schema["dtype"])
+    return read_integers(dtype), write_integers(dtype)
+
+
+def _array(items: Any, hint: Any, names: Names) -> Pair:
+    if items == "string":
+        return read_strings, write_strings
+    if isinstance(items, str) and items in _FLOATS:
+        return read_numbers(_FLOATS[items]), write_numbers(_FLOATS[items])
+    read, write = _typed(items, hint, names)
+    pair = read_items(read), write_items(write)
+    if isinstance(items, dict) and all(_is_small(field["type"]) for field in items.get("fields", ())):
+        return _remember_read(pair[0]), _remember_write(pair[1])
+    return pair
+
+
+def _is_small(schema: Any) -> bool:
+    return schema in ("string", "long", {"type": "array", "items": "string"}, {"type": "array", "items": "long"})
+
+
+def _inner(hint: Any) -> Any:
+    """Return the item type of ``tuple[X, ...]``, the value type of ``dict[str, X]``, the X of ``X | None``."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is tuple:
+        return arguments[0]
+    if origin is dict:
+        return arguments[1]
+    if origin in (UnionType, Union):
+        return next(argument for argument in arguments if argument is not type(None))
+    if origin is Annotated or hint is None:
+        return None
+    raise TypeError(f"{hint!r} has no Avro form")
+
+
+def _optional(pair: Pair) -> Pair:
+    read_value, write_value = pair
+
+    def read(data: bytes, at: int) -> tuple[Any, int]:
+        branch = data[at]
+        if branch == 0:
+            return None, at + 1
+        if branch != 2:
+            raise Malformed(f"branch {branch} of an optional value")
+        return read_value(data, at + 1)
+
+    def write(value: Any) -> bytes:
+        return b"\0" if value is None else b"\2" + write_value(value)
+
+    return read, write
+
+
+def _string_enum(kind: type[StrEnum], pair: Pair) -> Pair:
+    members = {member.value: member for member in kind}
+
+    def read(data: bytes, at: int) -> tuple[Any, int]:
+        text, at = read_string(data, at)
+        member = members.get(text)
+        if member is None:
+            raise Malformed(f"{text[:40]!r} is not one of {', '.join(members)}")
+        return member, at
+
+    def write(value: Any) -> bytes:
+        if value not in members:
+            raise Malformed(f"{value!r} is not one of {', '.join(members)}")
+        return pair[1](value)
+
+    return read, write
+
+
+def _enum(symbols: list[str], kind: Callable[[str], Any]) -> Pair:
+    members = [kind(symbol) for symbol in symbols]
+    codes = {member: write_long(code) for code, member in enumerate(members)}
+
+    def read(data: bytes, at: int) -> tuple[Any, int]:
+        code, at = read_long(data, at)
+        if not 0 <= code < len(members):
+            raise Malformed(f"symbol {code} of an enum of {len(members)}")
+        return members[code], at
+
+    def write(value: Any) -> bytes:
+        if value not in codes:
+            raise Malformed(f"{value!r} is not one of {', '.join(symbols)}")
+        return codes[value]
+
+    return read, write
+
+
+def _remember_read(read: Reader) -> Reader:
+    """Remember decoded arrays of small immutable records: every batch of an app repeats its columns.
+
+    An encoded array delimits itself, so bytes that start with one decoded before decode to the same value.
+    """
+    known: dict[bytes, tuple[bytes, Any]] = {}
+
+    def read_known(data: bytes, at: int) -> tuple[Any, int]:
+        key = data[at : at + _KEY_BYTES]
+        hit = known.get(key)
+        if hit is not None and data.startswith(hit[0], at):
+            return hit[1], at + len(hit[0])
+        value, end = read(data, at)
+        if end - at <= _REMEMBERED_BYTES:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            known[key] = (data[at:end], value)
+        return value, end
+
+    return read_known
+
+
+def _remember_write(write: Writer) -> Writer:
+    """Remember encoded tuples by identity; the reference kept here keeps the identity from being reused."""
+    known: dict[int, tuple[Any, bytes]] = {}
+
+    def write_known(value: Any) -> bytes:
+        hit = known.get(id(value))
+        if hit is not None and hit[0] is value:
+            return hit[1]
+        raw = write(value)
+        if isinstance(value, tuple) and len(raw) <= _REMEMBERED_BYTES:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            known[id(value)] = (value, raw)
+        return raw
+
+    return write_known

@@ -1,0 +1,164 @@
+"""The CloudEvents envelope in Kafka headers (binary binding): written for every message, optional on input.
+
+A message without ``ce_*`` headers is as welcome as any: its id follows from its place (topic, partition, offset) and
+its time is the record's timestamp. Headers that claim to be CloudEvents and are not raise ``SchemaError``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from easeml.errors import InvalidDataError, SchemaError
+from easeml.ids import AppId, EventId
+from easeml.stream.codec import decode
+from easeml.stream.events import Event
+from easeml.stream.payloads import Payload
+from easeml.stream.schemas import newest
+
+SPEC_VERSION = "1.0"
+CONTENT_TYPE = "application/vnd.confluent.avro"
+CONTENT_TYPES = frozenset({CONTENT_TYPE, "avro/binary", "application/avro"})
+
+_ID = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def partition_key(data: Payload) -> str:
+    """Return what decides the partition: the app; the algorithm of an announcement; "" for a tick."""
+    key = getattr(data, "app", None)
+    return str(getattr(data, "algorithm", "") if key is None else key)
+
+
+def type_of(data: Payload) -> str:
+    """Return the CloudEvents type: the full name of the payload's record.
+
+    >>> from easeml.stream.payloads import Tick
+    >>> type_of(Tick(sequence=0, time=0.0))
+    'easeml.v1.Tick'
+    """
+    kind: type = type(data)
+    return newest(kind).full_name
+
+
+def headers(
+    id: EventId,  # noqa: A002 - the CloudEvents attribute
+    source: str,
+    data: Payload,
+    time: float,
+    traceparent: str | None = None,
+) -> list[tuple[str, bytes]]:
+    """Return the headers of an event.
+
+    Parameters
+    ----------
+    id : EventId
+        Identity of the event.
+    source : str
+        Producer, e.g. ``ci``; written as ``easeml/ci``. A source that holds a ``/`` is written as it is.
+    data : Payload
+        The payload.
+    time : float
+        Event time in seconds since 1970 UTC; kept to the microsecond.
+    traceparent : str, optional
+        W3C trace context.
+    """
+    stamp = datetime.fromtimestamp(time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    pairs = {
+        "ce_specversion": SPEC_VERSION,
+        "ce_id": id,
+        "ce_source": source if "/" in source else f"easeml/{source}",
+        "ce_type": type_of(data),
+        "ce_time": stamp,
+        "content-type": CONTENT_TYPE,
+        "partitionkey": partition_key(data),
+    }
+    if traceparent is not None:
+        pairs["traceparent"] = traceparent
+    return [(name, value.encode()) for name, value in pairs.items()]
+
+
+def parse(  # noqa: PLR0917 - the fields of a Kafka record, in their usual order
+    topic: str,
+    partition: int,
+    offset: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Iterable[tuple[str, bytes | None]] | None,
+    timestamp_ms: int,
+) -> Event[Any]:
+    """Return the event of a Kafka record.
+
+    Raises
+    ------
+    SchemaError
+        When the value, the headers, the key or the app's name is malformed.
+    """
+    if value is None:
+        raise SchemaError("A message without a value.", mend="Tombstones belong on compacted topics alone.")
+    pairs = _texts(headers or ())
+    content_type = pairs.get("content-type", CONTENT_TYPE).partition(";")[0].strip().lower()
+    if content_type not in CONTENT_TYPES:
+        raise SchemaError(f"Content type {content_type!r} is not Avro.", mend=f"Send {CONTENT_TYPE}.")
+    data = decode(bytes(value))
+    try:
+        app = AppId(partition_key(data)) if hasattr(data, "app") else partition_key(data)
+        text_key = app if key is None else key.decode()
+    except (InvalidDataError, UnicodeDecodeError) as error:
+        raise SchemaError(f"{type(data).__name__}: {error}") from error
+    identity, source, time = _attributes(pairs, data, EventId.derive(topic, partition, offset), timestamp_ms)
+    trace = pairs.get("traceparent")
+    return Event(
+        id=identity,
+        source=source or topic,
+        time=time,
+        app=str(app),
+        key=str(text_key),
+        data=data,
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        # A broken trace context must not cost the event: the W3C recommendation is to start a new trace.
+        traceparent=trace if trace is not None and _TRACEPARENT.fullmatch(trace) else None,
+    )
+
+
+def _texts(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
+    texts = {}
+    for name, value in headers:
+        lower = name.lower()
+        if lower.startswith("ce_") or lower in ("content-type", "traceparent"):
+            try:
+                texts[lower] = (value or b"").decode()
+            except UnicodeDecodeError as error:
+                raise SchemaError(f"Header {name}: bytes are not UTF-8.") from error
+    return texts
+
+
+def _attributes(pairs: dict[str, str], data: Payload, place: EventId, timestamp_ms: int) -> tuple[EventId, str, float]:
+    """Return id, source and time."""
+    stamp = max(timestamp_ms, 0) / 1000
+    if not any(name.startswith("ce_") for name in pairs):
+        return place, "", stamp
+    if pairs.get("ce_specversion") != SPEC_VERSION:
+        raise SchemaError(f"Header ce_specversion: {pairs.get('ce_specversion')!r}.", mend=f"Send {SPEC_VERSION}.")
+    for name in ("ce_id", "ce_source", "ce_type"):
+        if not _ID.fullmatch(pairs.get(name, "")):
+            raise SchemaError(
+                f"Header {name}: {pairs.get(name)!r}.", mend="CloudEvents asks for 1-200 printable characters."
+            )
+    if pairs["ce_type"] != type_of(data):
+        raise SchemaError(f"Header ce_type: {pairs['ce_type']!r}, but the message holds a {type_of(data)}.")
+    return EventId(pairs["ce_id"]), pairs["ce_source"], _time(pairs["ce_time"]) if "ce_time" in pairs else stamp
+
+
+def _time(text: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SchemaError(f"Header ce_time: {text!r} is not an RFC 3339 time.") from error
+    if moment.tzinfo is None:
+        raise SchemaError(f"Header ce_time: {text!r} has no time zone.", mend="Append Z.")
+    return moment.timestamp()
