@@ -1,0 +1,267 @@
+"""How many labels a condition costs: the published figures and those of the engine in use.
+
+Source: Renggli et al., SysML 2019, sections 3 (Hoeffding), 4.1 (pattern 1: filter on d, then Bennett) and 4.2
+(pattern 2: d from unlabelled data); the released easeml/ci calculator.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from easeml.ci.bounds import (
+    LOG_SMALLEST,
+    bennett_size,
+    exact_binomial_size,
+    hoeffding_size,
+    log_histories,
+)
+from easeml.ci.clause_test import AGREE_RIGHT, CELLS, ClauseTest, Levels
+from easeml.ci.language import Clause, Condition, parse
+from easeml.errors import ConfigurationError
+
+ADAPTIVITIES = ("none", "first_change", "full")
+MODES = ("fp-free", "fn-free")
+MAX_STEPS = 100_000
+
+_METHOD = "mixture e-process on the paired stream, capped by a fixed-sample interval; active labelling"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a condition costs.
+
+    Attributes
+    ----------
+    reference : int
+        Labels by the published formula: Hoeffding with the optimal split of the tolerance.
+    references : mapping of str to int
+        All published figures that apply, named as in the reference data.
+    labels_worst : int
+        Labels for one decision by the engine when the truth lies exactly on the threshold; of ``unlabelled``
+        examples, at the disagreement rate that is given, implied by a clause on ``d``, or else at 1.
+    labels_expected : int
+        The same when the truth lies two tolerances on the passing side.
+    unlabelled : int
+        Examples that the test set must hold for the worst case (features only; few need labels).
+    method : str
+        The engine in words.
+    histories : int
+        M, over which the error is shared: H, or 2^H with full adaptivity.
+    """
+
+    reference: int
+    references: Mapping[str, int]
+    labels_worst: int
+    labels_expected: int
+    unlabelled: int
+    method: str
+    histories: int
+
+
+def check_protocol(reliability: float, steps: int, adaptivity: str, mode: str) -> None:
+    """Refuse a reliability, number of steps, adaptivity or mode that does not exist.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if not 0 < reliability < 1:
+        raise ConfigurationError(
+            f"reliability={reliability!r} is not a probability between 0 and 1.",
+            mend="Use e.g. 0.999 for one wrong decision in a thousand test sets.",
+        )
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or not 1 <= steps <= MAX_STEPS:
+        raise ConfigurationError(
+            f"steps={steps!r} is not a number of evaluations.", mend=f"Use an integer from 1 to {MAX_STEPS}."
+        )
+    if adaptivity not in ADAPTIVITIES:
+        raise ConfigurationError(
+            f"adaptivity={adaptivity!r} does not exist.", mend=f"Use one of {', '.join(ADAPTIVITIES)}."
+        )
+    if mode not in MODES:
+        raise ConfigurationError(f"mode={mode!r} does not exist.", mend=f"Use one of {', '.join(MODES)}.")
+
+
+def plan(
+    condition: Condition | str,
+    *,
+    reliability: float,
+    steps: int,
+    adaptivity: str = "full",
+    mode: str = "fp-free",
+    disagreement: float | None = None,
+) -> Plan:
+    """Return how many labels and examples a condition needs.
+
+    Parameters
+    ----------
+    condition : Condition or str
+    reliability : float
+        Probability, in (0, 1), that every decision over all steps is right.
+    steps : int
+        H, evaluations on one test set.
+    adaptivity : {"full", "none", "first_change"}
+        What the developer learns between the steps.
+    mode : {"fp-free", "fn-free"}
+        Whether an undecided condition rejects or accepts; it does not change the size.
+    disagreement : float, optional
+        Share of predictions expected to change, in (0, 1]; 0.1 stands in for it in the published figure.
+
+    Raises
+    ------
+    ConfigurationError
+        For an argument out of range.
+    ConditionError
+        When the text does not parse.
+
+    Examples
+    --------
+    >>> plan("n > 0.8 +/- 0.05", reliability=0.9999, steps=32).reference
+    6279
+    """
+    check_protocol(reliability, steps, adaptivity, mode)
+    if disagreement is not None and not 0 < disagreement <= 1:
+        raise ConfigurationError(
+            f"disagreement={disagreement!r} is not a share.", mend="Use a number in (0, 1], e.g. 0.1."
+        )
+    condition = parse(condition) if isinstance(condition, str) else condition
+    levels = Levels.of(reliability, log_histories(steps, adaptivity), len(condition.clauses))
+    references = _references(condition, reliability, steps, adaptivity, disagreement)
+    share = disagreement
+    if share is None and (bounds := [_filter_bound(c) for c in condition.clauses if _is_filter(c)]):
+        share = min(1.0, *bounds)
+    sizes = [_engine_size(clause, levels, share) for clause in condition.clauses]
+    return Plan(
+        reference=references["formula_hoeffding_optimal_split"],
+        references=references,
+        labels_worst=max(size.labels_worst for size in sizes),
+        labels_expected=max(size.labels_expected for size in sizes),
+        unlabelled=max(size.rows for size in sizes),
+        method=_METHOD,
+        histories=2**steps if adaptivity == "full" else steps,
+    )
+
+
+def _is_filter(clause: Clause) -> bool:
+    return not clause.above and clause.coefficients[:2] == (0, 0) and clause.coefficients[2] == 1
+
+
+def _filter_bound(clause: Clause) -> float:
+    """Return A + 2B of ``d < A +/- B``: no more can have changed once the clause is not refuted."""
+    return min(1.0, clause.threshold + 2 * clause.tolerance)
+
+
+def _is_gain(clause: Clause) -> bool:
+    return clause.above and clause.coefficients == (1, -1, 0)
+
+
+def _references(
+    condition: Condition, reliability: float, steps: int, adaptivity: str, disagreement: float | None
+) -> dict[str, int]:
+    """Return every published figure that applies to the condition, by source name."""
+    k = len(condition.clauses)
+    log_m, log_delta = log_histories(steps, adaptivity), math.log1p(-reliability)
+
+    def largest(size: Callable[[Clause], float]) -> int:
+        return math.ceil(max(map(size, condition.clauses)) - 1e-9)
+
+    def optimal(c: Clause) -> float:
+        return hoeffding_size(c.weight, c.tolerance, log_delta - log_m - math.log(k * c.variables))
+
+    def released(c: Clause) -> float:
+        # the released calculator gives every variable an equal part of the tolerance
+        width = c.variables * max(map(abs, c.coefficients))
+        return hoeffding_size(width, c.tolerance, log_delta - log_m - math.log(k * c.variables))
+
+    found = dict.fromkeys(
+        ("formula_hoeffding_optimal_split", "paper_text", "paper_text_rounded", "official_notebook"),
+        largest(optimal),
+    )
+    found["official_code"] = largest(released)
+    single = k == 1 and condition.clauses[0].variables == 1 and condition.clauses[0].weight == 1
+    if single and log_delta - log_m > LOG_SMALLEST:
+        tolerance = condition.clauses[0].tolerance
+        found["exact_binomial_worst_case"] = exact_binomial_size(tolerance, log_delta - log_m)
+    filters, gains = (list(filter(test, condition.clauses)) for test in (_is_filter, _is_gain))
+    if k == 2 and filters and gains:
+        found |= _pattern_1(filters[0], gains[0], log_delta, log_m)
+    if k == 1 and gains:
+        p = 0.1 if disagreement is None else disagreement
+        size = bennett_size(p, gains[0].tolerance, log_delta - math.log(2) - log_m)
+        found[f"formula_bennett_known_p={p:g}"] = math.ceil(size)
+    return found
+
+
+def _pattern_1(small: Clause, gain: Clause, log_delta: float, log_m: float) -> dict[str, int]:
+    r"""Return the figures of ``d < A +/- B /\ n - o > C +/- D``, A > 0."""
+    a, eps = small.threshold, gain.tolerance
+    wide = a + 2 * small.tolerance
+    found = {
+        "formula_pattern1_unlabelled_filter": math.ceil(
+            hoeffding_size(1.0, small.tolerance, log_delta - math.log(2) - log_m)
+        ),
+        "formula_bennett_pattern1_p=A+2B": math.ceil(bennett_size(wide, eps, log_delta - math.log(4) - log_m)),
+    }
+    if a > 0:
+        union = bennett_size(a, eps, log_delta - math.log(4) - log_m)
+        single = bennett_size(a, eps, log_delta - math.log(4))
+        found[f"formula_bennett_pattern1_p={a:g}"] = math.ceil(union)
+        found["paper_text_pattern1_rounded"] = math.ceil(union)
+        found["formula_active_labels_per_commit_union"] = math.ceil(a * union)
+        found["formula_active_labels_per_commit_paper"] = math.ceil(a * single)
+        found["paper_text_active_labels_per_commit"] = math.ceil(a * single)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    rows: int
+    labels_worst: int
+    labels_expected: int
+
+
+def _engine_size(clause: Clause, levels: Levels, share: float | None) -> _Size:
+    """Return what the sequential test of one clause takes on its expected counts."""
+    test = ClauseTest(clause, levels, n=2**62)
+    if test.free:
+        return _Size(test.full_size, 0, 0)
+    active = share if share is not None and not clause.needs_agreements else 1.0
+    gap = 2 * clause.tolerance * (1 if clause.above else -1)
+    rows = _stopping_row(test, clause.threshold, active)
+    decisive = min(rows, _stopping_row(test, clause.threshold + gap, active))
+    return _Size(rows, math.ceil(rows * active), math.ceil(decisive * active))
+
+
+def _stopping_row(test: ClauseTest, mean: float, active: float) -> int:
+    """Return after how many examples the test stops when the cells hold their expected counts.
+
+    The labelled share ``active`` takes the two extreme values (the largest variance for its mean), the rest 0.
+    """
+    low, high = float(test.values.min()), float(test.values.max())
+    inner = min(max(mean / active, low), high)
+    cells = np.zeros(CELLS)
+    upper = active * (inner - low) / (high - low)
+    cells[int(test.values.argmax())] += upper
+    cells[int(test.values.argmin())] += active - upper
+    cells[AGREE_RIGHT] += 1 - active
+
+    def stops(rows: int) -> bool:
+        counts, c = rows * cells, test.clause.threshold
+        if float(test.bets.rising.log_wealth(counts, c)) >= -test.log_above:
+            return True
+        if float(test.bets.falling.log_wealth(counts, -c)) >= -test.log_below:
+            return True
+        return test.interval(counts).half_width <= test.clause.tolerance
+
+    first, last = 1, test.full_size
+    while first < last:
+        middle = (first + last) // 2
+        first, last = (first, middle) if stops(middle) else (middle + 1, last)
+    return first
+
+
+__all__ = ["ADAPTIVITIES", "MODES", "Plan", "check_protocol", "plan"]
