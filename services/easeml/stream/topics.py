@@ -161,3 +161,15 @@ PILLAR_TOPICS: dict[p.Pillar, Topic] = {
     p.Pillar.TEST: DATA_TEST,
     p.Pillar.PRODUCTION: DATA_PRODUCTION,
 }
+
+
+def markdown_table() -> str:
+    """Return the catalogue as the README's table."""
+    lines = ["| topic | payloads | written by | read by | kept |", "|---|---|---|---|---|"]
+    for topic in CATALOGUE:
+        names = ", ".join(payload.__name__ for payload in topic.payloads)
+        kept = "last per key" if topic.compacted else "for ever" if topic.retention_ms == FOREVER else "a week"
+        name = f"`{topic.name}`" + (" (restricted)" if topic.restricted else "")
+        readers = ", ".join(topic.consumed_by) or "-"
+        lines.append(f"| {name} | {names} | {', '.join(topic.produced_by)} | {readers} | {kept} |")
+    return "\n".join(lines)

@@ -102,13 +102,13 @@ def connected(settings: Settings) -> Settings:
     return settings.model_copy(update={"bootstrap_servers": stack.bootstrap_servers})
 
 
-def wait_ready(home: Path, timeout: float = 60.0) -> Stack:
-    """Wait until every service of the house is ready.
+def wait_ready(home: Path, timeout: float = 60.0, *, while_alive: int | None = None) -> Stack:
+    """Wait until every service of the house is ready, as long as process ``while_alive`` lives.
 
     Raises
     ------
     UnavailableError
-        When it is not in time; names the services that are missing.
+        When it is not in time or the process died; names the services that are missing.
     """
     deadline = time.monotonic() + timeout
     missing: list[str] = ["supervisor"]
@@ -118,7 +118,9 @@ def wait_ready(home: Path, timeout: float = 60.0) -> Stack:
             missing = [name for name in stack.services if not (stack.service(name) or {}).get("ready")]
             if not missing:
                 return stack
+        if while_alive is not None and not alive(while_alive):
+            break
         time.sleep(0.05)
     raise UnavailableError(
-        f"Not ready after {timeout:.0f} s: {', '.join(missing)}.", mend=f"Read the logs in {home / 'logs'}."
+        f"Not ready: {', '.join(missing)}.", mend=f"Read supervisor.log and the logs folder in {home}."
     )

@@ -1,0 +1,45 @@
+# Four verbs: setup, check, test, demo. They need Python 3.11-3.13, make and a Python package index.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check format test demo bench lock clean
+
+help:  ## show the verbs
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+setup: $(STAMP)  ## make the environment in .venv from the lock file
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "Python 3.11, 3.12 or 3.13 is needed, this is %s. Try: make PYTHON=python3.12" % sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+check: setup  ## format, lint, types, import contracts
+	$(BIN)/ruff format --check services tests
+	$(BIN)/ruff check services tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## format and mend what the linter can
+	$(BIN)/ruff check --fix services tests
+	$(BIN)/ruff format services tests
+
+test: setup  ## every test; prints the time of each folder
+	$(BIN)/python -m pytest
+
+demo: setup  ## a real data set from upload to the best model, on the embedded broker
+	$(BIN)/easeml demo
+
+bench: setup  ## every benchmark, as ratios against a peer in the same run
+	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+lock:  ## resolve the lock file anew (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --all-extras --group dev pyproject.toml -o requirements.lock
+
+clean:  ## remove the environment and everything that runs left behind
+	rm -rf $(VENV) .easeml build dist

@@ -1,0 +1,5 @@
+"""The command line: ``easeml``."""
+
+from easeml.cli.root import main
+
+__all__ = ["main"]

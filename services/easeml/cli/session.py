@@ -1,0 +1,62 @@
+"""What every verb shares: settings, the client, and the two ways of printing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from easeml.client import Client
+from easeml.stream.settings import Settings
+
+
+@dataclass(frozen=True)
+class Session:
+    """Global options of one call."""
+
+    settings: Settings
+    as_json: bool = False
+    console: Console = field(default_factory=Console)
+
+    @classmethod
+    def of(cls, bootstrap: str, home: Path | None, *, as_json: bool) -> Session:
+        """Return the session of these options."""
+        overrides: dict[str, Any] = {}
+        if bootstrap:
+            overrides["bootstrap_servers"] = bootstrap
+        if home is not None:
+            overrides["home"] = home
+        return cls(Settings.load(**overrides), as_json)
+
+    def client(self) -> Client:
+        """Return a connected client."""
+        return Client(self.settings.bootstrap_servers, home=self.settings.home)
+
+    def line(self, text: str, **facts: Any) -> None:
+        """Print ``text`` for people, or ``facts`` for programs."""
+        if self.as_json:
+            print(json.dumps(facts, default=str), flush=True)
+        else:
+            self.console.print(text)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, title: str = "") -> None:
+        """Print rows as a table for people, as JSON lines for programs."""
+        if self.as_json:
+            for row in rows:
+                print(json.dumps(dict(row), default=str), flush=True)
+            return
+        table = Table(*columns, title=title or None, title_justify="left", header_style="bold")
+        for row in rows:
+            table.add_row(*(str(row[column]) for column in columns))
+        self.console.print(table)
+
+
+def session(context: typer.Context) -> Session:
+    """Return the session of a call."""
+    return cast("Session", context.obj)

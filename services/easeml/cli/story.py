@@ -1,0 +1,74 @@
+"""One line of plain words per event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.markup import escape
+
+from easeml.stream.events import Event
+from easeml.stream.payloads import (
+    AlgorithmAnnounced,
+    Answer,
+    AppDefined,
+    AppDeleted,
+    DataVersion,
+    ModelPicked,
+    ModelPublished,
+    ModelRetired,
+    Question,
+    TestSetExhausted,
+    TestSetNeeded,
+    TestSetOpened,
+    TrialAssigned,
+    TrialFinished,
+    TrialOutcome,
+    Verdict,
+)
+
+
+def _trial(data: TrialFinished) -> str | None:
+    if data.outcome is TrialOutcome.TRAINED:
+        return None  # its model says so
+    return f"[red]trial failed[/]  {data.algorithm}: {escape(data.error or '')}"
+
+
+def _verdict(data: Verdict) -> str:
+    if not data.guaranteed:
+        return f"[yellow]baseline[/]  {data.model} (first model, not tested)"
+    return f"[green]passed[/]  {data.model}" if data.signal else f"[red]not passed[/]  {data.model}"
+
+
+def _picked(data: ModelPicked) -> str:
+    belief = data.posterior.get(data.model, float("nan"))
+    drift = " [magenta]after a drift alarm[/]" if data.drift else ""
+    return (
+        f"[bold cyan]pick {data.period}[/]  {data.model} (belief {belief:.2f}, {data.labels_used} labels, "
+        f"{data.rows_seen} rows){drift}"
+    )
+
+
+_LINES: dict[type, Callable[[Any], str | None]] = {
+    AppDefined: lambda d: f"app defined  {d.app}: label {d.label}, condition {escape(d.condition)}",
+    AppDeleted: lambda d: f"app deleted  {d.app}",
+    AlgorithmAnnounced: lambda d: f"algorithm announced  {d.algorithm}",
+    DataVersion: lambda d: f"data published  {d.pillar.value}: {d.rows:,} rows, version {d.version}",
+    TrialAssigned: lambda d: f"[dim]training  {d.algorithm}[/]",
+    TrialFinished: _trial,
+    ModelPublished: lambda d: f"model  {d.model}: validation accuracy {d.metrics.get('accuracy', float('nan')):.3f}",
+    ModelRetired: lambda d: f"[red]model retired[/]  {d.model}: {escape(d.reason)}",
+    Verdict: _verdict,
+    TestSetOpened: lambda d: f"test set {d.epoch}  {d.examples:,} examples, {d.planned:,} planned for {d.steps} models",
+    TestSetNeeded: lambda d: f"[yellow]test set needed[/]  {d.examples:,} examples: {escape(d.reason)}",
+    TestSetExhausted: lambda d: f"[yellow]test set {d.epoch} worn out[/]  {d.reason}",
+    Question: lambda d: f"[dim]question  {d.row_id}: {d.information_gain:.2f} bits[/]",
+    Answer: lambda d: f"[dim]answer  {d.row_id}: {escape(d.text)}[/]",
+    ModelPicked: _picked,
+}
+
+
+def line(event: Event[Any]) -> str | None:
+    """Return an event in plain words (rich markup), or None when it tells nothing new."""
+    describe = _LINES.get(type(event.data))
+    return describe(event.data) if describe else None

@@ -1,0 +1,92 @@
+"""The final score of the demo and the checks that decide its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from easeml.demo.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Accuracies over the production rows.
+
+    Parameters
+    ----------
+    served : float
+        What the application was told, pick by pick.
+    first : float
+        Always the first model that passed.
+    best : float
+        Best single model in hindsight.
+    first_model, best_model : str
+        Their names.
+    """
+
+    served: float
+    first: float
+    best: float
+    first_model: str
+    best_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One link of the loop."""
+
+    link: str
+    holds: bool
+    evidence: str
+
+
+def score(
+    record: Record, row_ids: tuple[str, ...], truth: NDArray[np.int64], served: NDArray[np.int64], rows: slice
+) -> Score:
+    """Return the accuracies over some of the production rows.
+
+    Parameters
+    ----------
+    record : Record
+        Predictions and verdicts.
+    row_ids : tuple of str
+        Production rows in order.
+    truth, served : int64[n]
+        True and served label codes.
+    rows : slice
+        Which of them count.
+    """
+    accuracies = {m: float((record.votes(m, row_ids) == truth)[rows].mean()) for m in record.passed}
+    first_model = record.passed[0]
+    best_model = max(accuracies, key=lambda model: accuracies[model])
+    return Score(
+        float((served == truth)[rows].mean()), accuracies[first_model], accuracies[best_model], first_model, best_model
+    )
+
+
+def checks(record: Record, row_ids: tuple[str, ...], served: NDArray[np.int64], budget: int) -> Iterable[Check]:
+    """Yield whether each link of the loop held."""
+    trained = [t for t in record.trials.values() if t.model]
+    yield Check("models were trained and published", bool(record.models), f"{len(trained)} of {len(record.trials)}")
+    judged = set(record.verdicts) >= set(record.models) or record.exhausted
+    yield Check("CI judged every model", judged, f"{len(record.verdicts)} verdicts, {len(record.passed)} passed")
+    yield Check("a model passed", bool(record.passed), ", ".join(record.passed) or "none")
+    if not record.passed:
+        return
+    scored = [m for m in record.passed if (record.votes(m, row_ids) >= 0).all()]
+    yield Check(
+        "every passed model scored every production row", len(scored) == len(record.passed), f"{len(row_ids)} rows"
+    )
+    yield Check("every production row was served", bool((served >= 0).all()), f"{int((served >= 0).sum())} rows")
+    asked, answered = set(record.questions), set(record.answers)
+    yield Check(
+        "questions were asked and answered over gRPC", bool(answered), f"{len(asked)} asked, {len(answered)} answered"
+    )
+    yield Check("no label was answered twice", record.answer_events == len(answered), f"{record.answer_events} answers")
+    yield Check("answers belong to questions", answered <= asked, f"{len(answered - asked)} strangers")
+    yield Check("the label budget held", len(answered) <= budget, f"{len(answered)} of {budget}")
+    used = record.picks[-1].labels_used if record.picks else 0
+    yield Check("the picks used the answers", 0 < used <= len(answered), f"{used} labels behind the last pick")
