@@ -1,0 +1,8 @@
+"""Label service: questions to people out, their answers in.
+
+In: questions (what some service wants to know), annotations (what an annotator said), production rows (to show).
+Out: answers (the only thing that collapses a variable), budgets, audit; ``LabelService`` over gRPC for people.
+Method: questions by expected information gain per cost; the first annotator decides (majority for more).
+Guarantee: an answer is acknowledged only after the broker has it; it counts and is paid once, however often sent.
+Failure: bad questions and annotations are dead-lettered; without the broker callers get UNAVAILABLE and try again.
+"""

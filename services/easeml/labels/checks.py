@@ -1,0 +1,106 @@
+"""What a question and an annotation must be before they enter the queue."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from easeml.errors import InvalidDataError, Poison
+from easeml.ids import RowId
+from easeml.stream.payloads import Annotation, AppDefined, Pillar, Question, QuestionKind
+
+PROBABILITY_TOLERANCE = 1e-3
+"""Beliefs may have travelled as float32 or as text."""
+
+
+def check_question(question: Question, app: AppDefined) -> None:
+    """Hold a question to its app.
+
+    Raises
+    ------
+    Poison
+        When it asks about a test row, offers no, double or foreign values, or its numbers are no numbers.
+    """
+    where = f"question {question.question!r} of app {question.app}"
+    _check_names(where, question=question.question, row_id=question.row_id, asked_by=question.asked_by)
+    if question.pillar is Pillar.TEST:
+        raise Poison(
+            f"{where} is about a test row.",
+            mend="Whoever answers would learn the test set; test rows are labelled at ingestion.",
+            reason="restricted_pillar",
+        )
+    if question.kind is QuestionKind.CELL and not question.column:
+        raise Poison(f"{where} asks for a cell without naming its column.", mend="Set column.", reason="no_column")
+    if len(set(question.candidates)) != len(question.candidates) or len(question.candidates) < 2:
+        raise Poison(
+            f"{where} has the candidates {question.candidates}.",
+            mend="Offer two or more different values.",
+            reason="invalid_candidates",
+        )
+    foreign = set(question.candidates) - set(app.classes) if question.kind is QuestionKind.LABEL else set()
+    if foreign:
+        raise Poison(
+            f"{where} offers the labels {sorted(foreign)}, which are not classes of the app.",
+            mend=f"The classes are {app.classes}.",
+            reason="unknown_class",
+        )
+    _check_numbers(where, question)
+
+
+def check_annotation(annotation: Annotation) -> None:
+    """Hold an annotation to its form.
+
+    Raises
+    ------
+    Poison
+        When a name is empty or unprintable, or the value below -1.
+    """
+    where = f"annotation {annotation.request_id!r} of app {annotation.app}"
+    _check_names(where, question=annotation.question, annotator=annotation.annotator, request_id=annotation.request_id)
+    if annotation.value < -1:
+        raise Poison(
+            f"{where} has the value {annotation.value}.",
+            mend="Send the index of a candidate, or -1 to skip.",
+            reason="invalid_value",
+        )
+
+
+def _check_numbers(where: str, question: Question) -> None:
+    if not (math.isfinite(question.information_gain) and question.information_gain >= 0):
+        raise Poison(
+            f"{where} has information_gain {question.information_gain}.",
+            mend="Send bits: finite and not negative.",
+            reason="invalid_number",
+        )
+    if not (math.isfinite(question.cost) and question.cost > 0):
+        raise Poison(
+            f"{where} has cost {question.cost}.", mend="Send labels: finite and positive.", reason="invalid_number"
+        )
+    if question.expires_at is not None and not math.isfinite(question.expires_at):
+        raise Poison(
+            f"{where} has expires_at {question.expires_at}.",
+            mend="Send seconds since 1970 UTC, or null for never.",
+            reason="invalid_number",
+        )
+    belief = question.probabilities
+    if belief.size == 0:
+        return
+    if (
+        belief.size != len(question.candidates)
+        or not np.all((belief >= 0) & (belief <= 1 + PROBABILITY_TOLERANCE))
+        or abs(float(belief.sum()) - 1) > PROBABILITY_TOLERANCE
+    ):
+        raise Poison(
+            f"{where} has the probabilities {belief.tolist()} for {len(question.candidates)} candidates.",
+            mend="Send one per candidate, summing to 1, or none at all.",
+            reason="invalid_probabilities",
+        )
+
+
+def _check_names(where: str, **names: str) -> None:
+    for field, value in names.items():
+        try:
+            RowId(value)  # the one rule for printable names
+        except InvalidDataError as error:
+            raise Poison(f"{where} has {field} {value!r}.", mend=error.mend, reason="invalid_name") from error

@@ -1,0 +1,99 @@
+"""The storable form of a queue: JSON for what people wrote, arrays for the digests."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from easeml.labels.aggregation import Aggregator
+from easeml.labels.queue import Closed, OpenQuestion, Queue, Recorded
+from easeml.stream.payloads import Annotation, Pillar, Question, QuestionKind
+from easeml.stream.service import Packed
+
+
+def pack(queue: Queue) -> Packed:
+    """Return the storable form of a queue; its clock is left out, the next tick sets it."""
+    document = {
+        "granted": queue.granted,
+        "spent": dict(queue.spent),
+        "announced": dict(queue.announced),
+        "open": [
+            {
+                "question": _question_document(entry.question),
+                "asked_at": entry.asked_at,
+                "votes": dict(entry.votes),
+                "skipped_by": list(entry.skipped_by),
+            }
+            for entry in queue.open.values()
+        ],
+        "early": [
+            {"annotation": _fields(annotation), "given_at": given_at}
+            for waiting in queue.early.values()
+            for annotation, given_at in waiting
+        ],
+    }
+    records = [(request, record.content, record.text) for request, record in queue.requests.items()]
+    arrays: dict[str, NDArray[Any]] = {
+        "closed": np.array(list(queue.closed), np.uint64),
+        "closed_why": np.array(list(queue.closed.values()), np.uint8),
+        "requests": np.array(records, np.uint64).reshape(-1, 3),
+        "request_values": np.array([record.value for record in queue.requests.values()], np.int32),
+    }
+    return Packed(document, arrays)
+
+
+def unpack(app: str, packed: Packed, aggregate: Aggregator) -> Queue:
+    """Return the queue that ``pack`` stored."""
+    document, arrays = packed.document, packed.arrays
+    queue = Queue(
+        app,
+        aggregate,
+        granted=document["granted"],
+        spent=dict(document["spent"]),
+        announced=dict(document["announced"]),
+    )
+    for entry in document["open"]:
+        question = _question(entry["question"])
+        queue.open[question.question] = OpenQuestion(
+            question, entry["asked_at"], dict(entry["votes"]), list(entry["skipped_by"])
+        )
+    for entry in document["early"]:
+        annotation = Annotation(**entry["annotation"])
+        queue.early.setdefault(annotation.question, []).append((annotation, entry["given_at"]))
+    queue.closed = {
+        name: Closed(why) for name, why in zip(arrays["closed"].tolist(), arrays["closed_why"].tolist(), strict=True)
+    }
+    queue.requests = {
+        request: Recorded(content, value, text)
+        for (request, content, text), value in zip(
+            arrays["requests"].tolist(), arrays["request_values"].tolist(), strict=True
+        )
+    }
+    return queue
+
+
+def _fields(payload: Any) -> dict[str, Any]:
+    return {item.name: getattr(payload, item.name) for item in fields(payload)}
+
+
+def _question_document(question: Question) -> dict[str, Any]:
+    return _fields(question) | {
+        "candidates": list(question.candidates),
+        "context": dict(question.context),
+        "probabilities": question.probabilities.tolist(),
+    }
+
+
+def _question(document: dict[str, Any]) -> Question:
+    return Question(
+        **document
+        | {
+            "kind": QuestionKind(document["kind"]),
+            "pillar": Pillar(document["pillar"]),
+            "candidates": tuple(document["candidates"]),
+            "probabilities": np.array(document["probabilities"], np.float64),
+        }
+    )

@@ -1,0 +1,158 @@
+"""The production rows that questions are about, so that people see what they label.
+
+Only the newest rows of an app are kept, as the batches they came in, beside those with an open question.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+import numpy as np
+
+from easeml.errors import Poison
+from easeml.stream.payloads import Column, ColumnKind, RelationBatch
+
+CodeKinds = (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN)
+NumericKinds = (ColumnKind.NUMERIC, ColumnKind.DATETIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A value of tensor type.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape, row-major.
+    values : tuple of float
+        Items, row-major.
+    """
+
+    shape: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+Value: TypeAlias = float | str | bool | datetime | Image | None
+"""A cell as people see it; None: missing."""
+
+
+class Rows:
+    """The newest rows of one app, and the older ones that somebody still asks about.
+
+    Parameters
+    ----------
+    asked : callable
+        Returns the row ids that open questions are about; such rows are not dropped.
+    keep : int
+        Rows kept.
+    keep_bytes : int
+        Bytes kept, roughly; wide rows (images) are dropped earlier.
+    """
+
+    def __init__(self, asked: Callable[[], AbstractSet[str]], keep: int = 10_000, keep_bytes: int = 32 * 2**20) -> None:
+        self._asked = asked
+        self._keep = keep
+        self._keep_bytes = keep_bytes
+        self._newest: OrderedDict[str, tuple[RelationBatch, int]] = OrderedDict()
+        self._pinned: dict[str, dict[str, Value]] = {}
+
+    def fold(self, batch: RelationBatch) -> None:
+        """Add the rows of a batch; a row that comes again replaces the former one.
+
+        Raises
+        ------
+        Poison
+            When a block does not have the size that columns and row ids ask for.
+        """
+        check(batch)
+        self._newest.update((row_id, (batch, index)) for index, row_id in enumerate(batch.row_ids))
+        size = batch.numeric.nbytes + batch.codes.nbytes + batch.tensor.nbytes + sum(map(len, batch.texts))
+        keep = min(self._keep, max(1, self._keep_bytes * len(batch.row_ids) // size)) if size else self._keep
+        if len(self._newest) <= keep:
+            return
+        asked = self._asked()
+        self._pinned = {row_id: row for row_id, row in self._pinned.items() if row_id in asked}
+        while len(self._newest) > keep:
+            row_id, (oldest, index) = self._newest.popitem(last=False)
+            if row_id in asked:
+                self._pinned[row_id] = dict(cells(oldest, index))
+
+    def show(self, row_id: str) -> dict[str, Value]:
+        """Return the values of a row by column; empty when the row is not (or no longer) here."""
+        if row_id in self._newest:
+            return dict(cells(*self._newest[row_id]))
+        return self._pinned.get(row_id, {})
+
+
+def check(batch: RelationBatch) -> None:
+    """Hold the blocks of a batch to its columns and rows.
+
+    Raises
+    ------
+    Poison
+        When one has another size; names the block.
+    """
+    rows = len(batch.row_ids)
+    kinds = [column.kind for column in batch.columns]
+    sizes = {
+        "numeric": (batch.numeric.size, rows * sum(kind in NumericKinds for kind in kinds)),
+        "codes": (batch.codes.size, rows * sum(kind in CodeKinds for kind in kinds)),
+        "texts": (len(batch.texts), rows * kinds.count(ColumnKind.TEXT)),
+        "tensor": (batch.tensor.size, rows * sum(_items(column) for column in batch.columns)),
+    }
+    for name, (found, expected) in sizes.items():
+        if found != expected:
+            raise Poison(
+                f"RelationBatch.{name} of app {batch.app} has {found} items; {rows} rows need {expected}.",
+                mend="Send one item per row and column of that kind, row-major.",
+                reason="wrong_width",
+            )
+
+
+def cells(batch: RelationBatch, index: int) -> Iterator[tuple[str, Value]]:
+    """Yield the columns of row ``index`` and their values, in the order of the columns."""
+    rows = len(batch.row_ids)
+    numeric = iter(batch.numeric.reshape(rows, -1)[index].tolist() if batch.numeric.size else ())
+    codes = iter(batch.codes.reshape(rows, -1)[index].tolist() if batch.codes.size else ())
+    width = len(batch.texts) // rows
+    texts = iter(batch.texts[index * width : (index + 1) * width])
+    tensor = batch.tensor.reshape(rows, -1)[index] if batch.tensor.size else batch.tensor
+    for column in batch.columns:
+        if column.kind in NumericKinds:
+            yield column.name, _number(column, next(numeric))
+        elif column.kind in CodeKinds:
+            yield column.name, _category(column, next(codes))
+        elif column.kind is ColumnKind.TEXT:
+            yield column.name, next(texts)
+        else:
+            values, tensor = tensor[: _items(column)], tensor[_items(column) :]
+            yield column.name, Image(column.shape, tuple(values.tolist()))
+
+
+def _items(column: Column) -> int:
+    return int(np.prod(column.shape)) if column.kind is ColumnKind.TENSOR else 0
+
+
+def _number(column: Column, value: float) -> Value:
+    if np.isnan(value):
+        return None
+    if column.kind is ColumnKind.DATETIME:
+        try:
+            return datetime.fromtimestamp(value, UTC)
+        except (OverflowError, ValueError, OSError):
+            return value  # a time no calendar holds is still worth showing as a number
+    return value
+
+
+def _category(column: Column, code: int) -> Value:
+    if code < 0:
+        return None
+    if column.kind is ColumnKind.BOOLEAN:
+        return bool(code)
+    # A code beyond the announced categories is shown as it is: the row is context, not data to compute with.
+    return column.categories[code] if code < len(column.categories) else str(code)

@@ -1,0 +1,122 @@
+"""The label service on the stream: which message does what.
+
+The gRPC server of the same process reads ``queues`` and ``row``; it never changes them. What it has to say, it says as
+an annotation on the topic, and the handler of that annotation decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from easeml.labels.aggregation import majority
+from easeml.labels.checks import check_annotation, check_question
+from easeml.labels.packing import pack, unpack
+from easeml.labels.queue import Queue
+from easeml.labels.rows import Rows, Value
+from easeml.stream.events import Event, Output
+from easeml.stream.payloads import Annotation, Answer, Budget, Payload, Question, RelationBatch, Tick
+from easeml.stream.service import Context, On, Packed, Service
+from easeml.stream.topics import (
+    ANNOTATIONS,
+    ANSWERS,
+    AUDIT,
+    BUDGETS,
+    DATA_PRODUCTION,
+    QUESTIONS,
+    TICKS,
+    Topic,
+)
+
+
+class LabelsService(Service[Queue]):
+    """Questions and annotations in; answers, budgets and audit out.
+
+    Parameters
+    ----------
+    redundancy : int
+        Annotators that a question needs; the majority decides.
+    """
+
+    name = "labels"
+
+    def __init__(self, redundancy: int = 1) -> None:
+        self._aggregate = majority(redundancy)
+        self._rows: dict[str, Rows] = {}
+        self._listeners: list[Callable[[str], None]] = []
+        self.queues: dict[str, Queue] = {}
+        """Newest state of each app, for the server to read."""
+
+    def table(self) -> tuple[On[Queue], ...]:
+        return (
+            On(QUESTIONS, Question, handle=self._asked),
+            On(ANNOTATIONS, Annotation, handle=self._annotated),
+            On(DATA_PRODUCTION, RelationBatch, fold=self._arrived),
+            On(TICKS, Tick, handle=self._ticked),
+        )
+
+    def produces(self) -> tuple[Topic, ...]:
+        return (ANSWERS, BUDGETS, AUDIT, ANNOTATIONS)
+
+    def new_state(self, app: str) -> Queue:
+        return self._see(Queue(app, self._aggregate))
+
+    def pack(self, state: Queue) -> Packed:
+        return pack(state)
+
+    def unpack(self, app: str, packed: Packed) -> Queue:
+        return self._see(unpack(app, packed, self._aggregate))
+
+    def forget(self, app: str) -> None:
+        self.queues.pop(app, None)
+        self._rows.pop(app, None)
+        self._notify(app)
+
+    def row(self, app: str, row_id: str) -> dict[str, Value]:
+        """Return the values of a production row by column; empty when it is not (or no longer) known."""
+        rows = self._rows.get(app)
+        return {} if rows is None else rows.show(row_id)
+
+    def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
+        """Call ``listener`` with the app after every change of its state; return what ends that.
+
+        The listener runs inside the handler: it must neither block nor raise.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def _asked(self, state: Queue, event: Event[Question], ctx: Context) -> Iterable[Output]:
+        check_question(event.data, ctx.app)
+        return self._done(state, ctx, lambda: state.ask(event.data, ctx.now))
+
+    def _annotated(self, state: Queue, event: Event[Annotation], ctx: Context) -> Iterable[Output]:
+        check_annotation(event.data)
+        return self._done(state, ctx, lambda: state.annotate(event.data, ctx.now))
+
+    def _ticked(self, state: Queue, event: Event[Tick], ctx: Context) -> Iterable[Output]:
+        return self._done(state, ctx, lambda: state.tick(event.data.time))
+
+    def _arrived(self, event: Event[RelationBatch]) -> None:
+        app = event.data.app
+        if app not in self._rows:
+            self._rows[app] = Rows(lambda: self.queues[app].rows_asked() if app in self.queues else set())
+        self._rows[app].fold(event.data)
+
+    def _done(self, state: Queue, ctx: Context, change: Callable[[], list[Payload]]) -> list[Output]:
+        state.granted = float(ctx.app.label_budget)
+        outputs = [Output(_topic(payload), payload) for payload in change()]
+        self._see(state)
+        self._notify(state.app)
+        return outputs
+
+    def _see(self, state: Queue) -> Queue:
+        self.queues[state.app] = state
+        return state
+
+    def _notify(self, app: str) -> None:
+        for listener in tuple(self._listeners):
+            listener(app)
+
+
+def _topic(payload: Any) -> Topic:
+    return ANSWERS if isinstance(payload, Answer) else BUDGETS if isinstance(payload, Budget) else AUDIT
