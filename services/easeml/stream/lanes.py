@@ -1,0 +1,208 @@
+"""The queues of one partition, one lane per input topic, and which of their heads goes next.
+
+Normally the message that arrived first goes first. After a crash the journalled batch goes first, in its order, and
+ends as one batch. A lane whose head is busy, waits for its app or for a job is passed over; the others go on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from easeml.stream.changelog import Snapshot
+from easeml.stream.messages import Record
+from easeml.stream.partition import Effects, Item, Outcome, PartitionProcessor
+from easeml.stream.payloads import JournalRecord
+
+BUSY_SECONDS = 0.1
+WAIT_SECONDS = 0.02
+
+
+@dataclass(slots=True)
+class Lane:
+    """Messages of one topic that are here but not applied."""
+
+    expected: int = 0
+    items: deque[tuple[int, Item]] = field(default_factory=deque)
+    blocked_until: float | None = None
+    working: bool = False
+    sought: int = -1
+
+    def open(self, now: float) -> bool:
+        """Whether the head may be offered."""
+        waits = self.blocked_until is not None and now < self.blocked_until
+        return bool(self.items) and not self.working and not waits
+
+
+class Lanes:
+    """Feeds one processor.
+
+    Parameters
+    ----------
+    processor : PartitionProcessor
+        The partition.
+    snapshot : Snapshot
+        What the changelog remembers: the journal of an interrupted batch.
+    choose : callable, optional
+        Picks one of several topics whose heads are ready; None: the one that arrived first.
+    """
+
+    def __init__(
+        self,
+        processor: PartitionProcessor,
+        snapshot: Snapshot,
+        choose: Callable[[Sequence[str]], str] | None = None,
+    ) -> None:
+        self.processor = processor
+        self.lanes = {t: Lane(processor.positions.get(t, -1) + 1) for t in processor.routes.topics}
+        self.jobs: list[Item] = []
+        self._choose = choose
+        self._arrivals = 0
+        self._journal = deque(self._unfinished(snapshot.journal))
+
+    def _unfinished(self, journal: JournalRecord | None) -> list[tuple[str, int, bool]]:
+        if journal is None:
+            return []
+        parked = set(journal.parked)
+        entries = [
+            (topic, offset, place in parked)
+            for place, (topic, offset) in enumerate(zip(journal.topics, journal.offsets, strict=True))
+            if topic in self.lanes and offset >= self.lanes[topic].expected
+        ]
+        return entries if any(not waits for _, _, waits in entries) else []
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the batch of the journal is not complete yet."""
+        return bool(self._journal)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no message is queued or at work."""
+        return not any(lane.items for lane in self.lanes.values())
+
+    def backlog(self, topic: str) -> int:
+        """Return the number of queued messages of a topic."""
+        return len(self.lanes[topic].items)
+
+    def feed(self, record: Record) -> int | None:
+        """Queue a message; return the offset to seek to when messages before it are missing.
+
+        A message that was queued before is dropped. A gap that is still there after one seek is real (a compacted
+        topic, expired messages, transaction markers) and is passed.
+        """
+        lane = self.lanes[record.topic]
+        if record.offset < lane.expected:
+            return None
+        if record.offset > lane.expected and lane.sought != lane.expected:
+            lane.sought = lane.expected
+            return lane.expected
+        lane.expected = record.offset + 1
+        self._arrivals += 1
+        lane.items.append((self._arrivals, Item(record)))
+        return None
+
+    def start_at(self, topic: str, offset: int) -> None:
+        """Skip what the broker no longer has: the topic's log begins here."""
+        lane = self.lanes[topic]
+        lane.expected = max(lane.expected, offset)
+
+    # -- offering ------------------------------------------------------------------------------------------------
+
+    def step(self, now: float) -> bool:
+        """Offer one message; False when none is ready. ``now`` is a monotonic clock in seconds.
+
+        Raises
+        ------
+        HandlerCrashError
+            When the service's code failed.
+        """
+        if self.processor.fused:
+            return False
+        topic = self._next_of_journal() if self._journal else self._next(now)
+        if topic is None:
+            return False
+        lane = self.lanes[topic]
+        if not lane.open(now):
+            return False
+        _, item = lane.items[0]
+        outcome = self.processor.offer(item)
+        self._settle(lane, item, outcome, now)
+        return True
+
+    def _settle(self, lane: Lane, item: Item, outcome: Outcome, now: float) -> None:
+        lane.blocked_until = None
+        if outcome is Outcome.DONE:
+            lane.items.popleft()
+            if self._journal and self._journal[0][:2] == (item.record.topic, item.record.offset):
+                self._journal.popleft()
+        elif outcome is Outcome.JOB:
+            lane.working = True
+            self.jobs.append(item)
+        elif outcome is Outcome.WAITS:
+            lane.blocked_until = now + WAIT_SECONDS
+        else:
+            # In the first run this event was not busy here, so the service's code has changed since.
+            self._journal.clear()
+            lane.blocked_until = now + BUSY_SECONDS
+        for app in self.processor.freed:
+            self._free(app)
+        self.processor.freed.clear()
+
+    def _free(self, app: str) -> None:
+        for lane in self.lanes.values():
+            head = lane.items[0][1] if lane.items else None
+            if head is not None and head.event is not None and head.event.app == app:
+                lane.blocked_until = None
+
+    def _next(self, now: float) -> str | None:
+        ready = [topic for topic, lane in self.lanes.items() if lane.open(now)]
+        if not ready:
+            return None
+        if self._choose is not None:
+            return self._choose(ready)
+        return min(ready, key=lambda topic: self.lanes[topic].items[0][0])
+
+    def _next_of_journal(self) -> str | None:
+        while self._journal:
+            topic, offset, parked = self._journal[0]
+            lane = self.lanes[topic]
+            if not lane.items:
+                if lane.expected <= offset:
+                    return None  # it has not arrived yet
+                self._journal.popleft()
+                continue
+            head = lane.items[0][1]
+            if head.record.offset > offset:
+                self._journal.popleft()  # expired on the broker
+                continue
+            if parked and head.record.offset == offset:
+                self.processor.park(head)
+                self._journal.popleft()
+                continue
+            return topic
+        return None
+
+    def finish(self, item: Item, result: object, failure: Exception | None = None) -> None:
+        """Hand in what a job returned or raised."""
+        item.job, item.answered, item.result, item.failure = None, True, result, failure
+        self.lanes[item.record.topic].working = False
+
+    def take(self) -> Effects | None:
+        """End the batch; None while there is nothing to write or the journalled batch is incomplete."""
+        return None if self._journal else self.processor.take()
+
+    def wait(self, now: float) -> float | None:
+        """Return seconds until a blocked head may be tried again, None when there is none."""
+        times = [
+            lane.blocked_until - now
+            for lane in self.lanes.values()
+            if lane.items and not lane.working and lane.blocked_until is not None
+        ]
+        return max(0.0, min(times)) if times else None
+
+    def retry(self) -> None:
+        """Try every blocked head at the next step."""
+        for lane in self.lanes.values():
+            lane.blocked_until = None
