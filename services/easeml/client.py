@@ -326,11 +326,11 @@ class Client:
         return {part: np.flatnonzero(assigned == part) for part in shares}
 
     def _check_test_size(self, app: AppDefined, rows: int) -> None:
-        needed = self.plan(app).labels_worst
+        needed = self.plan(app).unlabelled
         if rows >= needed:
             return
         affordable = next(
-            (s for s in range(app.steps - 1, 0, -1) if self.plan(replace(app, steps=s)).labels_worst <= rows), 0
+            (s for s in range(app.steps - 1, 0, -1) if self.plan(replace(app, steps=s)).unlabelled <= rows), 0
         )
         mend = "Publish more test rows, or create the app with a larger tolerance in its condition"
         mend += f", or with steps={affordable}." if affordable else "."
