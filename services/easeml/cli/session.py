@@ -38,7 +38,7 @@ class Session:
         """Return a connected client."""
         return Client(self.settings.bootstrap_servers, home=self.settings.home)
 
-    def line(self, text: str, **facts: Any) -> None:
+    def line(self, text: str, /, **facts: Any) -> None:
         """Print ``text`` for people, or ``facts`` for programs."""
         if self.as_json:
             print(json.dumps(facts, default=str), flush=True)

@@ -41,7 +41,7 @@ class Scenario:
 def load(*, permute_labels: bool = False, seed: int = 0) -> Scenario:
     """Return the scenario; with ``permute_labels`` the labels say nothing about the rows."""
     rng = np.random.default_rng(seed)
-    features, labels = zip(*ImageSegments(), strict=True)
+    features, labels = zip(*ImageSegments(), strict=True)  # type: ignore[no-untyped-call]
     frame = pd.DataFrame(list(features)).astype(np.float64)
     frame[LABEL] = pd.Series(labels, dtype=object)
     frame = frame.iloc[rng.permutation(len(frame))].reset_index(drop=True)

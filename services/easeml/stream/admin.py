@@ -11,16 +11,12 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from easeml.errors import ConfigurationError, UnavailableError
+from easeml.stream.changelog import changelog_topic
 from easeml.stream.settings import Settings
 from easeml.stream.topics import CATALOGUE, FOREVER, Topic
 
 _TIMEOUT = 15.0
 _COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
-
-
-def changelog(service: str) -> str:
-    """Return the name of a service's changelog topic."""
-    return f"easeml.{service}.state.v1"
 
 
 def client(settings: Settings) -> AdminClient:
@@ -79,7 +75,7 @@ def create_topics(settings: Settings, services: Iterable[str], topics: Iterable[
         )
         wanted[topic.name] = policy
         wanted[topic.dead_letters] = {"cleanup.policy": "delete", "retention.ms": str(FOREVER)}
-    wanted |= {changelog(service): _COMPACTED for service in services}
+    wanted |= {changelog_topic(service): _COMPACTED for service in services}
     present = existing(settings)
     for name in wanted.keys() & present.keys():
         if present[name].partitions != settings.partitions:

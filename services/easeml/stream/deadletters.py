@@ -10,11 +10,9 @@ from confluent_kafka import Producer
 
 from easeml.errors import NotFoundError, UnavailableError
 from easeml.stream.admin import existing
+from easeml.stream.poison import PREFIX, REDRIVE
 from easeml.stream.reader import Raw, TopicReader
 from easeml.stream.settings import Settings
-
-PREFIX = "easeml.dlq."
-REDRIVE = "easeml.redrive"
 
 
 @dataclass(frozen=True, slots=True)
