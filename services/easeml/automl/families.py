@@ -1,0 +1,210 @@
+"""Pipeline families: name + parameters -> an estimator over the encoder's matrix.
+
+Every family declares its parameters with their types and ranges, so that an announced algorithm is judged before it
+costs anything, and adding one is adding one line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from easeml.automl.incremental import AdaptiveForest, HoeffdingTree, OnlineLogistic, OnlineNaiveBayes
+from easeml.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a family: a number in [low, high], integral or not, or one of ``choices``."""
+
+    default: float | int | str | None
+    low: float = 0.0
+    high: float = 0.0
+    choices: tuple[str, ...] = ()
+
+    def accepts(self, value: Any) -> bool:
+        """Whether ``value`` may stand for this parameter."""
+        if self.choices:
+            return value in self.choices
+        if value is None:
+            return self.default is None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if isinstance(self.default, int) and not isinstance(value, int):
+            return False
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        kind = "an integer" if isinstance(self.default, int) else "a number"
+        return f"{kind} in [{self.low:g}, {self.high:g}]" + (" or null" if self.default is None else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(seed, **parameters)`` -> unfitted estimator with ``fit(matrix, codes)``.
+    parameters : mapping of str to Parameter
+        What may be set.
+    """
+
+    make: Callable[..., Any]
+    parameters: Mapping[str, Parameter]
+
+
+def _sklearn(kind: type, *, seeded: bool = True, **fixed: Any) -> Callable[..., Any]:
+    def make(seed: int, **parameters: Any) -> Any:
+        return kind(**fixed, **parameters, **({"random_state": seed} if seeded else {}))
+
+    return make
+
+
+def _mlp(seed: int, hidden: int, **parameters: Any) -> Any:
+    return MLPClassifier((hidden,), tol=1e-3, n_iter_no_change=5, random_state=seed, **parameters)
+
+
+_TREES = {"trees": Parameter(60, 1, 1000), "min_leaf": Parameter(1, 1, 1000)}
+
+
+def _forest(kind: type) -> Callable[..., Any]:
+    def make(seed: int, trees: int, min_leaf: int) -> Any:
+        return kind(n_estimators=trees, min_samples_leaf=min_leaf, random_state=seed)
+
+    return make
+
+
+FAMILIES: dict[str, Family] = {
+    "logistic": Family(_sklearn(LogisticRegression, max_iter=300), {"C": Parameter(1.0, 1e-6, 1e6)}),
+    "knn": Family(
+        _sklearn(KNeighborsClassifier, seeded=False, algorithm="brute"),
+        {
+            "n_neighbors": Parameter(5, 1, 1000),
+            "weights": Parameter("distance", choices=("uniform", "distance")),
+            "metric": Parameter("euclidean", choices=("euclidean", "cosine", "manhattan")),
+        },
+    ),
+    "decision_tree": Family(
+        _sklearn(DecisionTreeClassifier),
+        {"max_depth": Parameter(None, 1, 1000), "min_samples_leaf": Parameter(1, 1, 1000)},
+    ),
+    "random_forest": Family(_forest(RandomForestClassifier), _TREES),
+    "extra_trees": Family(_forest(ExtraTreesClassifier), _TREES),
+    "boosting": Family(
+        _sklearn(HistGradientBoostingClassifier, early_stopping=False),
+        {
+            "max_iter": Parameter(40, 1, 1000),
+            "learning_rate": Parameter(0.15, 1e-3, 1.0),
+            "max_leaf_nodes": Parameter(15, 2, 255),
+            "min_samples_leaf": Parameter(10, 1, 1000),
+        },
+    ),
+    "naive_bayes": Family(_sklearn(GaussianNB, seeded=False), {"var_smoothing": Parameter(1e-3, 1e-12, 1.0)}),
+    "lda": Family(
+        _sklearn(LinearDiscriminantAnalysis, seeded=False, solver="lsqr"),
+        {"shrinkage": Parameter("auto", choices=("auto",))},
+    ),
+    "linear_svm": Family(_sklearn(LinearSVC, max_iter=2000, tol=1e-3), {"C": Parameter(1.0, 1e-6, 1e6)}),
+    "mlp": Family(
+        _mlp,
+        {
+            "hidden": Parameter(64, 1, 1024),
+            "alpha": Parameter(1e-3, 0.0, 1e3),
+            "max_iter": Parameter(120, 1, 10_000),
+            "learning_rate_init": Parameter(5e-3, 1e-6, 1.0),
+        },
+    ),
+    "online_logistic": Family(
+        OnlineLogistic, {"learning_rate": Parameter(0.05, 1e-6, 10.0), "passes": Parameter(1, 1, 20)}
+    ),
+    "online_naive_bayes": Family(OnlineNaiveBayes, {}),
+    "hoeffding_tree": Family(HoeffdingTree, {"grace_period": Parameter(50, 1, 100_000)}),
+    "adaptive_forest": Family(
+        AdaptiveForest, {"trees": Parameter(10, 1, 100), "grace_period": Parameter(30, 1, 100_000)}
+    ),
+}
+"""Every family the trainers know."""
+
+
+def build(family: str, parameters: str, seed: int) -> Any:
+    """Return the unfitted estimator of an announced algorithm: ``fit(matrix, codes)`` returns the fitted one.
+
+    Parameters
+    ----------
+    family : str
+        One of ``FAMILIES``.
+    parameters : str
+        JSON object.
+    seed : int
+        Seed of its random choices, in [0, 2^32).
+
+    Raises
+    ------
+    ConfigurationError
+        When the family or a parameter is unknown or a value is out of range.
+    """
+    values = parse_parameters(family, parameters)
+    return FAMILIES[family].make(seed, **values)
+
+
+def parse_parameters(family: str, parameters: str) -> dict[str, Any]:
+    """Return the parameters of an announced algorithm, defaults filled in.
+
+    Parameters
+    ----------
+    family : str
+        Name of the family.
+    parameters : str
+        JSON object.
+
+    Raises
+    ------
+    ConfigurationError
+        When the family or a parameter is unknown or a value is out of range.
+
+    Examples
+    --------
+    >>> parse_parameters("logistic", '{"C": 10}')
+    {'C': 10}
+    """
+    if family not in FAMILIES:
+        raise ConfigurationError(
+            f"The trainers know no pipeline family {family!r}.", mend=f"Use one of {', '.join(sorted(FAMILIES))}."
+        )
+    known = FAMILIES[family].parameters
+    try:
+        given = json.loads(parameters or "{}")
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"The parameters of family {family!r} are not JSON: {error}.", mend='Announce an object, e.g. {"C": 1.0}.'
+        ) from error
+    if not isinstance(given, dict):
+        raise ConfigurationError(
+            f"The parameters of family {family!r} are not a JSON object.", mend='Announce an object, e.g. {"C": 1.0}.'
+        )
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigurationError(
+                f"Family {family!r} has no parameter {name!r}.",
+                mend=f"It has {', '.join(known)}." if known else "It has none.",
+            )
+        if not known[name].accepts(value):
+            raise ConfigurationError(
+                f"The parameter {name!r} of family {family!r} was {value!r}.", mend=f"It must be {known[name]}."
+            )
+    return {name: given.get(name, parameter.default) for name, parameter in known.items()}

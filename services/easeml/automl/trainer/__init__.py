@@ -1,0 +1,1 @@
+"""Trains the assigned algorithms in worker processes and publishes the models."""

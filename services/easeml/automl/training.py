@@ -1,0 +1,149 @@
+"""Train one algorithm on one version of the data: pure, single-threaded, reproducible.
+
+Source: the trial of ease.ml's "fit one model for one user" step, Li et al., PVLDB 2018, section 3.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from easeml.artifacts import Classifier, Encoder
+from easeml.automl.families import build
+from easeml.errors import InvalidDataError
+from easeml.stream.payloads import Column
+
+Labels = NDArray[np.integer[Any]]
+
+_MIN_PROBABILITY = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """What a trial produced.
+
+    Parameters
+    ----------
+    model : Classifier
+        The fitted classifier.
+    accuracy : float
+        Share of validation rows it labels right, in [0, 1].
+    log_loss : float
+        Mean -ln of the probability of the right class (at least 1e-6) over the validation rows, in nats.
+    cpu_seconds : float
+        CPU seconds of fitting and scoring.
+    """
+
+    model: Classifier
+    accuracy: float
+    log_loss: float
+    cpu_seconds: float
+
+
+def train(
+    train_frame: pd.DataFrame,
+    train_labels: Labels,
+    validation_frame: pd.DataFrame,
+    validation_labels: Labels,
+    *,
+    columns: tuple[Column, ...],
+    classes: tuple[str, ...],
+    family: str,
+    parameters: str,
+    seed: int,
+    clock: Callable[[], float],
+) -> TrainedModel:
+    """Fit one algorithm and score it on the validation rows.
+
+    Parameters
+    ----------
+    train_frame, validation_frame : DataFrame
+        Feature rows.
+    train_labels, validation_labels : int[n]
+        Class codes; rows with -1 (unknown) are left out.
+    columns : tuple of Column
+        Feature columns to use.
+    classes : tuple of str
+        The app's whole label domain, in code order.
+    family, parameters : str
+        The algorithm; parameters as a JSON object.
+    seed : int
+        Seed of its random choices, in [0, 2^32).
+    clock : callable
+        CPU seconds of this process so far.
+
+    Raises
+    ------
+    ConfigurationError
+        When the family or a parameter is unknown.
+    InvalidDataError
+        When fewer than two classes have training rows or no validation row has a label.
+    """
+    started = clock()
+    estimator = build(family, parameters, seed)
+    train_frame, codes = _labelled(train_frame, train_labels, len(classes), "train")
+    validation_frame, truth = _labelled(validation_frame, validation_labels, len(classes), "validation")
+    present = np.unique(codes)
+    if len(present) < 2:
+        raise InvalidDataError(
+            f"The train rows have {len(present)} of the {len(classes)} classes.",
+            mend="Publish labelled train rows of at least two classes.",
+        )
+    if not len(truth):
+        raise InvalidDataError(
+            "No validation row has a label.", mend="Publish labelled rows in the pillar 'validation'."
+        )
+    with threadpool_limits(1), warnings.catch_warnings():
+        # A trial has a fixed number of steps; that they were not enough shows in its validation score.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        encoder = Encoder().fit(train_frame, columns)
+        fitted = _fit(estimator, encoder.transform(train_frame), codes)
+        model = Classifier(encoder, fitted, classes)
+        probabilities = model.predict_proba(validation_frame)
+    right = probabilities[np.arange(len(truth)), truth]
+    return TrainedModel(
+        model=model,
+        accuracy=float(np.mean(probabilities.argmax(axis=1) == truth)),
+        log_loss=float(np.mean(-np.log(np.maximum(right, _MIN_PROBABILITY)))),
+        cpu_seconds=clock() - started,
+    )
+
+
+def _labelled(frame: pd.DataFrame, labels: Labels, classes: int, pillar: str) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    codes = np.asarray(labels, np.int64)
+    if len(codes) != len(frame):
+        raise InvalidDataError(
+            f"The {pillar} pillar has {len(frame)} rows but {len(codes)} labels.", mend="Publish one label per row."
+        )
+    if len(codes) and codes.max() >= classes:
+        raise InvalidDataError(
+            f"The {pillar} pillar has the class code {codes.max()}, the app has {classes} classes.",
+            mend="Publish codes of the app's classes, or define the app with all of them.",
+        )
+    known = codes >= 0
+    return (frame, codes) if known.all() else (frame[known], codes[known])
+
+
+def _fit(estimator: Any, matrix: NDArray[np.float64], codes: NDArray[np.int64]) -> Any:
+    if isinstance(estimator, KNeighborsClassifier):
+        estimator.set_params(n_neighbors=min(estimator.n_neighbors, len(codes)))
+    fitted = estimator.fit(matrix, codes)
+    # What only further training needs stays out of the model file.
+    if isinstance(fitted, MLPClassifier):
+        for name in ("_optimizer", "_random_state", "_label_binarizer_cache"):
+            vars(fitted).pop(name, None)
+    if isinstance(fitted, HistGradientBoostingClassifier):
+        for name in ("_feature_subsample_rng", "_scorer"):
+            vars(fitted).pop(name, None)
+    return fitted

@@ -1,0 +1,48 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from easeml.artifacts import Classifier
+from easeml.automl.training import train
+from easeml.stream.payloads import Column, ColumnKind
+
+COLUMNS = (
+    Column("size", ColumnKind.NUMERIC),
+    Column("colour", ColumnKind.CATEGORICAL, ("red", "green")),
+    Column("words", ColumnKind.TEXT),
+)
+
+
+def mixed_frame(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 3, rows)
+    size = codes + 0.3 * rng.normal(size=rows)
+    size[::7] = np.nan
+    colour = np.where(codes == 0, "red", "green").astype(object)
+    colour[::5] = None
+    words = [f"row of kind{code}" if i % 3 else None for i, code in enumerate(codes)]
+    return pd.DataFrame({"size": size, "colour": colour, "words": words}), codes
+
+
+@pytest.fixture(scope="session")
+def trained():
+    cache: dict[str, Classifier] = {}
+
+    def make(family: str = "logistic") -> Classifier:
+        if family not in cache:
+            frame, codes = mixed_frame(90)
+            cache[family] = train(
+                frame[:60],
+                codes[:60],
+                frame[60:],
+                codes[60:],
+                columns=COLUMNS,
+                classes=("a", "b", "c"),
+                family=family,
+                parameters='{"trees": 5}' if "forest" in family or family == "extra_trees" else "{}",
+                seed=3,
+                clock=lambda: 0.0,
+            ).model
+        return cache[family]
+
+    return make
