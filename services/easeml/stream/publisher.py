@@ -71,7 +71,9 @@ class EventPublisher:
             )
         if partition is None:
             partition = partition_of(envelope.partition_key(data), self._settings.partitions)
-        headers = envelope.headers(event_id, f"easeml/{self._source}", data, time.time())
+        headers: list[tuple[str, str | bytes | None]] = [
+            *envelope.headers(event_id, f"easeml/{self._source}", data, time.time())
+        ]
         while True:
             try:
                 self._producer.produce(
