@@ -112,7 +112,7 @@ class MemoryCluster:
         topic: Topic | str,
         data: Payload,
         *,
-        id: str | None = None,
+        id: str | None = None,  # noqa: A002 - the CloudEvents attribute
         time: float | None = None,
     ) -> EventId:
         """Publish a payload as a user would; return its id."""
