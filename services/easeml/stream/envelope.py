@@ -80,7 +80,7 @@ def headers(
     return [(name, value.encode()) for name, value in pairs.items()]
 
 
-def parse(  # noqa: PLR0917 - the fields of a Kafka record, in their usual order
+def parse(
     topic: str,
     partition: int,
     offset: int,

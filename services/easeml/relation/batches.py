@@ -1,0 +1,156 @@
+"""Blocks as ``RelationBatch`` messages and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from easeml.errors import InvalidDataError
+from easeml.relation.block import Block, stack
+from easeml.relation.candidates import LABEL, Candidates
+from easeml.relation.validation import check_batch, check_row_ids
+from easeml.stream import codec
+from easeml.stream.payloads import Column, ColumnKind, Pillar, RelationBatch
+
+UNLABELLED = (Pillar.TEST, Pillar.PRODUCTION)
+"""Pillars whose labels never travel with the features."""
+
+
+def batches_of(
+    block: Block, classes: tuple[str, ...], *, app: str, pillar: Pillar, version: str, rows: int, max_bytes: int
+) -> Iterator[RelationBatch]:
+    """Yield the batches of a block: at most ``rows`` rows and ``max_bytes`` encoded bytes each.
+
+    Raises
+    ------
+    InvalidDataError
+        When a single row is larger than ``max_bytes``.
+    """
+    if pillar in UNLABELLED:
+        block = without_labels(block)
+        classes = ()
+    for start in range(0, len(block), rows):
+        part = block.take(np.arange(start, min(start + rows, len(block))))
+        yield from _halved(part, classes, app, pillar, version, max_bytes)
+
+
+def _halved(
+    block: Block, classes: tuple[str, ...], app: str, pillar: Pillar, version: str, max_bytes: int
+) -> Iterator[RelationBatch]:
+    batch = _batch(block, classes, app, pillar, version)
+    size = len(codec.encode(batch))
+    if size <= max_bytes:
+        yield batch
+    elif len(block) == 1:
+        raise InvalidDataError(
+            f"Row {block.row_ids[0]!r} takes {size} bytes; a message may hold {max_bytes}.",
+            mend="Keep large objects in files and put their URIs into a text column.",
+        )
+    else:
+        middle = len(block) // 2
+        for rows in (np.arange(middle), np.arange(middle, len(block))):
+            yield from _halved(block.take(rows), classes, app, pillar, version, max_bytes)
+
+
+def without_labels(block: Block) -> Block:
+    """Return the block without labels and their candidates."""
+    return replace(
+        block,
+        labels=np.full(len(block), -1, np.int32),
+        candidates=block.candidates.select(block.candidates.column != LABEL),
+    )
+
+
+def _batch(block: Block, classes: tuple[str, ...], app: str, pillar: Pillar, version: str) -> RelationBatch:
+    texts = block.texts.ravel().tolist()
+    missing = [place for place, text in enumerate(texts) if text is None]
+    columns, table = block.columns, _compact(block.candidates, block.columns)
+    pointer = np.searchsorted(table.row, np.arange(len(block) + 1)) if len(table) else np.empty(0)
+    return RelationBatch(
+        app=app,
+        pillar=pillar,
+        version=version,
+        columns=columns,
+        row_ids=block.row_ids,
+        classes=classes,
+        texts=tuple("" if text is None else text for text in texts),
+        sources=table.sources,
+        candidate_texts=table.texts,
+        labels=block.labels if classes else np.empty(0, np.int32),
+        codes=block.codes.ravel(),
+        candidate_ptr=pointer.astype(np.int32),
+        candidate_column=table.column.astype(np.int32),
+        candidate_source=table.source.astype(np.int32),
+        missing_texts=np.array(missing, np.int32),
+        tensor=block.tensor.ravel(),
+        candidate_value=table.value,
+        candidate_probability=table.probability,
+        numeric=block.numeric.ravel(),
+    )
+
+
+def _compact(table: Candidates, columns: tuple[Column, ...]) -> Candidates:
+    """Return the table with only the texts and sources it uses."""
+    value = table.value.copy()
+    is_text = np.array([column.kind is ColumnKind.TEXT for column in columns] or [False])
+    text = (table.column >= 0) & is_text[table.column]
+    used, places = np.unique(value[text].astype(np.int64), return_inverse=True)
+    value[text] = places
+    tools, source = np.unique(table.source, return_inverse=True)
+    return Candidates(
+        table.row,
+        table.column,
+        value,
+        table.probability,
+        source.astype(np.int64),
+        tuple(table.texts[place] for place in used),
+        tuple(table.sources[place] for place in tools),
+    )
+
+
+def block_of_batches(batches: Iterable[RelationBatch]) -> tuple[Block, tuple[str, ...]]:
+    """Return the rows of batches in their order, and the label domain.
+
+    Raises
+    ------
+    InvalidDataError
+        When a batch is not whole, the columns differ or a row occurs twice.
+    """
+    blocks, classes = [], []
+    for batch in batches:
+        check_batch(batch)
+        blocks.append(Block.from_batch(batch))
+        classes.append(batch.classes)
+    if not blocks:
+        raise InvalidDataError("No batch to make a relation of.", mend="Give at least one batch.")
+    columns, domain = united([block.columns for block in blocks]), union(classes)
+    block = stack([one.recoded(columns, (own, domain)) for one, own in zip(blocks, classes, strict=True)])
+    check_row_ids(block.row_ids)
+    return block, domain
+
+
+def union(domains: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """Return the names of all domains, in the order of their first appearance."""
+    return tuple(dict.fromkeys(name for domain in domains for name in domain))
+
+
+def united(tables: Sequence[tuple[Column, ...]]) -> tuple[Column, ...]:
+    """Return the columns of several batches as one: categories are united.
+
+    Raises
+    ------
+    InvalidDataError
+        When names, kinds or shapes differ.
+    """
+    first = tables[0]
+    if all(table is first or table == first for table in tables):
+        return first
+    shapes = {tuple((column.name, column.kind, column.shape) for column in table) for table in tables}
+    if len(shapes) > 1:
+        raise InvalidDataError("Batches with different columns do not make one relation.", reason="wrong_kind")
+    return tuple(
+        replace(column, categories=union(table[place].categories for table in tables))
+        for place, column in enumerate(first)
+    )

@@ -1,0 +1,257 @@
+"""Typed columns: inferred from a pandas series, encoded to dense arrays, decoded for people.
+
+Numeric and datetime cells are float64 (datetimes: seconds since 1970 UTC, kept to the microsecond), boolean and
+categorical cells int32 codes, texts Python strings, tensors float64. Missing: NaN, -1, None, all NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from easeml.errors import InvalidDataError
+from easeml.stream.payloads import Column, ColumnKind
+
+MOST_CATEGORIES = 256
+"""A column of strings with more distinct values is text."""
+_EXACT = 2.0**53
+_TRUTH = {"true": 1.0, "false": 0.0}
+
+
+def infer(name: str, series: pd.Series[Any]) -> Column:
+    """Return the column that fits a series.
+
+    Strings are categories when there are at most 256 distinct ones and each occurs twice on average, else text.
+
+    Raises
+    ------
+    InvalidDataError
+        When the values have no common type.
+    """
+    kinds = pd.api.types
+    if kinds.is_bool_dtype(series.dtype):
+        return Column(name, ColumnKind.BOOLEAN)
+    if kinds.is_numeric_dtype(series.dtype):
+        return Column(name, ColumnKind.NUMERIC)
+    if kinds.is_datetime64_any_dtype(series.dtype):
+        return Column(name, ColumnKind.DATETIME)
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return Column(name, ColumnKind.CATEGORICAL, tuple(map(text_of, series.dtype.categories)))
+    present = series.dropna()
+    kind = pd.api.types.infer_dtype(present, skipna=True)
+    if kind in ("string", "empty"):
+        values = sorted(set(present))
+        if values and len(values) <= MOST_CATEGORIES and 2 * len(values) <= len(present):
+            return Column(name, ColumnKind.CATEGORICAL, tuple(values))
+        return Column(name, ColumnKind.TEXT)
+    plain = {
+        "boolean": ColumnKind.BOOLEAN,
+        "floating": ColumnKind.NUMERIC,
+        "integer": ColumnKind.NUMERIC,
+        "mixed-integer-float": ColumnKind.NUMERIC,
+        "datetime": ColumnKind.DATETIME,
+        "datetime64": ColumnKind.DATETIME,
+    }
+    if kind in plain:
+        return Column(name, plain[kind])
+    if all(isinstance(value, np.ndarray) for value in present):
+        return Column(name, ColumnKind.TENSOR, shape=tuple(map(int, present.iloc[0].shape)))
+    raise InvalidDataError(
+        f"Column {name!r} holds {kind} values.", mend="Convert it to numbers, booleans, dates, strings or arrays."
+    )
+
+
+def text_of(value: Any) -> str:
+    """Return a value as category or class name; whole floats lose their point, for pandas made them from integers.
+
+    >>> text_of(1.0), text_of("a"), text_of(True)
+    ('1', 'a', 'True')
+    """
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def texts_of(values: Any) -> NDArray[np.object_]:
+    """Return values as an object array of strings, None where missing."""
+    series = pd.Series(values)
+    out = np.empty(len(series), object)
+    out[:] = [
+        None if gone else text_of(value) for gone, value in zip(series.isna(), series.astype(object), strict=True)
+    ]
+    return out
+
+
+def codes_of(values: Any, domain: Sequence[str], row_ids: Sequence[str], what: str) -> NDArray[np.int32]:
+    """Return the codes of values in a domain, -1 where missing.
+
+    Raises
+    ------
+    InvalidDataError
+        When a value is not in the domain; names the row.
+    """
+    texts = texts_of(values)
+    places = {value: code for code, value in enumerate(domain)}
+    places[None] = -1  # type: ignore[index]
+    codes = np.fromiter((places.get(text, -2) for text in texts), np.int32, len(texts))
+    if (codes == -2).any():
+        row = int(np.argmax(codes == -2))
+        raise InvalidDataError(
+            f"{what}, row {row_ids[row]!r}: {texts[row]!r} is not one of {_some(domain)}.",
+            mend="Correct the value, or add it to the app's definition.",
+        )
+    return codes
+
+
+def _some(domain: Sequence[str]) -> str:
+    return ", ".join(domain[:8]) + (f" and {len(domain) - 8} more" if len(domain) > 8 else "")
+
+
+def encode(column: Column, series: pd.Series[Any], row_ids: Sequence[str]) -> NDArray[Any]:
+    """Return the dense array of a series: (n,) or, for tensors, (n, size).
+
+    Raises
+    ------
+    InvalidDataError
+        When a value does not fit the column; names column and row.
+    """
+    match column.kind:
+        case ColumnKind.NUMERIC:
+            return _finite(column, _numbers(column, series, row_ids), row_ids)
+        case ColumnKind.DATETIME:
+            return _seconds(column, series)
+        case ColumnKind.BOOLEAN:
+            return _truths(column, series, row_ids)
+        case ColumnKind.CATEGORICAL:
+            return codes_of(series, column.categories, row_ids, f"Column {column.name!r}")
+        case ColumnKind.TEXT:
+            return texts_of(series)
+        case ColumnKind.TENSOR:
+            return _tensors(column, series, row_ids)
+
+
+def _refuse(column: Column, row_id: str, value: Any) -> InvalidDataError:
+    return InvalidDataError(
+        f"Column {column.name!r}, row {row_id!r}: {value!r} is not a {column.kind} value.",
+        mend="Correct the value or leave it empty.",
+    )
+
+
+def _numbers(column: Column, series: pd.Series[Any], row_ids: Sequence[str]) -> NDArray[np.float64]:
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        raise _refuse(column, row_ids[0], series.iloc[0])
+    try:
+        numbers: NDArray[np.float64] = series.to_numpy(np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        parsed = pd.to_numeric(series.astype(object), errors="coerce")
+        row = int(np.argmax((parsed.isna() & series.notna()).to_numpy()))
+        raise _refuse(column, row_ids[row], series.iloc[row]) from error
+    large = np.abs(numbers) > _EXACT
+    if large.any() and not pd.api.types.is_float_dtype(series.dtype):
+        row = int(np.argmax(large))
+        raise InvalidDataError(
+            f"Column {column.name!r}, row {row_ids[row]!r}: {series.iloc[row]} is too large to be exact.",
+            mend="Numbers are 64-bit floats; give identifiers as text.",
+        )
+    return numbers
+
+
+def _finite(column: Column, numbers: NDArray[np.float64], row_ids: Sequence[str]) -> NDArray[np.float64]:
+    infinite = np.isinf(numbers).reshape(len(numbers), -1).any(axis=1)
+    if infinite.any():
+        raise _refuse(column, row_ids[int(np.argmax(infinite))], "inf")
+    return numbers
+
+
+def _seconds(column: Column, series: pd.Series[Any]) -> NDArray[np.float64]:
+    try:
+        moments = pd.to_datetime(series, utc=True)
+    except (TypeError, ValueError) as error:
+        raise InvalidDataError(
+            f"Column {column.name!r}: {error}", mend="Give ISO 8601 dates or datetime values."
+        ) from error
+    ticks = moments.dt.tz_localize(None).to_numpy("datetime64[us]")
+    seconds = ticks.astype(np.int64) / 1e6
+    seconds[np.isnat(ticks)] = np.nan
+    return np.asarray(seconds, np.float64)
+
+
+def moments_of(seconds: NDArray[np.float64]) -> NDArray[np.datetime64]:
+    """Return seconds since 1970 as datetime64[us]; NaN becomes NaT.
+
+    Whole and fractional part are rounded apart: the product with 1e6 would lose the last microsecond after 2040.
+    """
+    known = np.isfinite(seconds)
+    whole = np.floor(np.where(known, seconds, 0.0))
+    ticks = whole.astype(np.int64) * 1_000_000 + np.rint((np.where(known, seconds, 0.0) - whole) * 1e6).astype(np.int64)
+    moments = ticks.astype("datetime64[us]")
+    moments[~known] = np.datetime64("NaT")
+    return moments
+
+
+def _truths(column: Column, series: pd.Series[Any], row_ids: Sequence[str]) -> NDArray[np.int32]:
+    codes = np.full(len(series), -1, np.int32)
+    for row, value in enumerate(series.astype(object)):
+        if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+            continue
+        truth = _TRUTH.get(value.lower()) if isinstance(value, str) else value
+        if truth not in (0, 1):
+            raise _refuse(column, row_ids[row], value)
+        codes[row] = int(truth)
+    return codes
+
+
+def _tensors(column: Column, series: pd.Series[Any], row_ids: Sequence[str]) -> NDArray[np.float64]:
+    out = np.full((len(series), width(column)), np.nan)
+    for row, value in enumerate(series):
+        if value is None:
+            continue
+        if np.shape(value) != column.shape:
+            raise _refuse(column, row_ids[row], f"array of shape {np.shape(value)}")
+        out[row] = np.asarray(value, np.float64).ravel()
+    return _finite(column, out, row_ids)
+
+
+def width(column: Column) -> int:
+    """Return how many numbers a cell takes in its block."""
+    return int(np.prod(column.shape, dtype=np.int64)) if column.kind is ColumnKind.TENSOR else 1
+
+
+def cell_number(column: Column, value: Any) -> float:
+    """Return a single value as the number that stands for it: itself, seconds, 0/1 or a code.
+
+    Raises
+    ------
+    InvalidDataError
+        When the value does not fit the column, or the column is text or tensor.
+    """
+    if column.kind in (ColumnKind.TEXT, ColumnKind.TENSOR):
+        raise InvalidDataError(f"Column {column.name!r}: a {column.kind} value is not a number.")
+    if column.kind is ColumnKind.NUMERIC and isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise _refuse(column, "-", value) from None
+    number = float(encode(column, pd.Series([value]), ("-",))[0])
+    if np.isnan(number) or (column.kind in (ColumnKind.BOOLEAN, ColumnKind.CATEGORICAL) and number < 0):
+        raise _refuse(column, "-", value)
+    return number
+
+
+def cell_value(column: Column, number: float, texts: Sequence[str]) -> Any:
+    """Return what ``cell_number`` encoded, for people; ``number`` is an index into ``texts`` for text columns."""
+    match column.kind:
+        case ColumnKind.TEXT:
+            return texts[int(number)]
+        case ColumnKind.CATEGORICAL:
+            return column.categories[int(number)]
+        case ColumnKind.BOOLEAN:
+            return bool(number)
+        case ColumnKind.DATETIME:
+            return pd.Timestamp(moments_of(np.array([number]))[0], tz="UTC")
+        case _:
+            return float(number)

@@ -1,0 +1,170 @@
+"""A view of one pillar of one app: folded from batches and answers, fast to append, idempotent.
+
+Rows are upserted by row id, so the same batch twice changes nothing and batches of distinct rows may come in any
+order. Answers are laid over the rows when they are read: one that comes before its row waits for it, and one that a
+person gave stays when its row is published again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+
+from easeml.errors import InvalidDataError, NotFoundError
+from easeml.relation import frames
+from easeml.relation.batches import union, united
+from easeml.relation.block import Block, stack
+from easeml.relation.relation import Relation
+from easeml.stream.payloads import Answer, Column, QuestionKind, RelationBatch
+
+_SLACK = 4096
+"""Overwritten rows kept before the storage is packed."""
+
+
+class RelationView:
+    """Rows of one pillar of one app.
+
+    Parameters
+    ----------
+    label : str
+        Name of the label column in frames.
+    classes : sequence of str
+        Label domain, in code order; classes that batches add follow.
+    keep_last : int, optional
+        Keep only the rows that arrived last.
+
+    Notes
+    -----
+    Folding n rows costs one dictionary update and the blocks that change; reading after a fold joins the new blocks
+    once. Batches are taken as valid: check them with ``validate_batch`` first.
+    """
+
+    def __init__(self, label: str = "label", classes: Sequence[str] = (), *, keep_last: int | None = None) -> None:
+        self.label = label
+        self.classes = tuple(classes)
+        self._keep_last = keep_last
+        self._blocks: list[tuple[Block, tuple[str, ...]]] = []
+        self._places: dict[str, int] = {}
+        self._stored = 0
+        self._answers: dict[tuple[str, str | None], str] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, row_id: str) -> bool:
+        return row_id in self._places
+
+    @property
+    def rows(self) -> int:
+        """Rows in the view."""
+        return len(self._places)
+
+    @property
+    def row_ids(self) -> tuple[str, ...]:
+        """Row ids in the order of their first arrival."""
+        return tuple(self._places)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Feature columns; empty before the first batch."""
+        return united([block.columns for block, _ in self._blocks]) if self._blocks else ()
+
+    def fold(self, data: RelationBatch | Answer) -> None:
+        """Take in a batch or an answer.
+
+        Raises
+        ------
+        InvalidDataError
+            When a batch has other columns than those before it, or an answer settles a whole row.
+        """
+        if isinstance(data, Answer):
+            self._fold_answer(data)
+        else:
+            self._fold_batch(data)
+
+    def _fold_answer(self, answer: Answer) -> None:
+        if answer.kind is QuestionKind.ROW:
+            raise InvalidDataError(
+                f"Answer to {answer.question!r} settles a whole row.", mend="Ask for a label or a cell."
+            )
+        self._answers[answer.row_id, answer.column if answer.kind is QuestionKind.CELL else None] = answer.text
+
+    def _fold_batch(self, batch: RelationBatch) -> None:
+        if self._blocks:
+            united([self._blocks[-1][0].columns, batch.columns])
+        self._blocks.append((Block.from_batch(batch), batch.classes))
+        self.classes = union((self.classes, batch.classes))
+        self._places.update(zip(batch.row_ids, range(self._stored, self._stored + len(batch.row_ids)), strict=True))
+        self._stored += len(batch.row_ids)
+        if self._keep_last is not None and len(self._places) > self._keep_last:
+            for row_id in list(islice(self._places, len(self._places) - self._keep_last)):
+                del self._places[row_id]
+        if self._stored > 2 * len(self._places) + _SLACK:
+            self._pack()
+
+    def _join(self) -> Block:
+        """Return all stored rows as one block in the view's codes."""
+        if not self._blocks:
+            raise NotFoundError("The view holds no rows yet.", mend="Publish rows to the pillar first.")
+        columns = self.columns
+        joined = stack([block.recoded(columns, (own, self.classes)) for block, own in self._blocks])
+        self._blocks = [(joined, self.classes)]
+        return joined
+
+    def _pack(self) -> None:
+        live = np.fromiter(self._places.values(), np.int64, len(self._places))
+        self._blocks = [(self._join().take(live), self.classes)]
+        self._places = dict(zip(self._places, range(len(live)), strict=True))
+        self._stored = len(live)
+
+    def relation(self, row_ids: Iterable[str] | None = None) -> Relation:
+        """Return rows as a relation with all answers applied.
+
+        Parameters
+        ----------
+        row_ids : iterable of str, optional
+            Distinct rows, in the order wanted; without it all rows, ordered by row id, so that the result does not
+            depend on the order of arrival.
+
+        Raises
+        ------
+        NotFoundError
+            When a row is unknown or the view is empty.
+        """
+        wanted = sorted(self._places) if row_ids is None else list(row_ids)
+        unknown = next((row_id for row_id in wanted if row_id not in self._places), None)
+        if unknown is not None:
+            raise NotFoundError(f"Row {unknown!r} is not in the view.", mend="Publish it to the pillar first.")
+        places = np.fromiter((self._places[row_id] for row_id in wanted), np.int64, len(wanted))
+        relation = Relation(self._join().take(places), label=self.label, classes=self.classes)
+        return self._answered(relation, set(wanted))
+
+    def _answered(self, relation: Relation, rows: set[str]) -> Relation:
+        for (row_id, column), text in self._answers.items():
+            if row_id in rows:
+                relation = relation.collapse(row_id, self.label if column is None else column, text)
+        return relation
+
+    @property
+    def block(self) -> Block:
+        """All rows with answers applied, ordered by row id."""
+        return self.relation().block
+
+    def frame(self, row_ids: Iterable[str] | None = None) -> pd.DataFrame:
+        """Return rows for people."""
+        return self.relation(row_ids).frame()
+
+    def features(self, row_ids: Iterable[str] | None = None) -> pd.DataFrame:
+        """Return the features of rows as models take them."""
+        return frames.features(self.relation(row_ids).block)
+
+    def labelled(self) -> Relation:
+        """Return the rows whose label is certain."""
+        return self.relation().labelled()
+
+    def most_probable_world(self) -> Relation:
+        """Return the most probable world of all rows."""
+        return self.relation().most_probable_world()
