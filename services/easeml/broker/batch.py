@@ -98,6 +98,10 @@ def _sealed(fields: list[int], payload: bytes) -> bytes:
     return HEADER.pack(*fields) + payload
 
 
+class MalformedRecordsError(ValueError):
+    """The records of a batch do not parse."""
+
+
 class RecordSpan(NamedTuple):
     """Where one record lies in the uncompressed records of its batch."""
 
@@ -110,12 +114,21 @@ class RecordSpan(NamedTuple):
 
 
 def payload_of(data: bytes | memoryview, batch: Batch) -> bytes | None:
-    """Return the records of a batch uncompressed, or None where the codec is not at hand."""
+    """Return the records of a batch uncompressed, or None where the codec is not at hand.
+
+    Raises
+    ------
+    MalformedRecordsError
+        If they do not decompress.
+    """
     raw = bytes(memoryview(data)[HEADER_SIZE : batch.size])
     if batch.codec == CODEC_NONE:
         return raw
     if batch.codec == CODEC_GZIP:
-        return zlib.decompress(raw, wbits=31)
+        try:
+            return zlib.decompress(raw, wbits=31)
+        except zlib.error as error:
+            raise MalformedRecordsError(str(error)) from error
     return None
 
 
@@ -131,25 +144,37 @@ def spans(payload: bytes, batch: Batch) -> Iterator[RecordSpan]:
 
     Raises
     ------
-    IndexError
-        If the records end too early.
+    MalformedRecordsError
+        If the records do not fill the payload exactly.
     """
     position = 0
-    for _ in range(batch.records):
-        start = position
-        length, position = _varint(payload, position)
-        end = position + length
-        delta_time, position = _varint(payload, position + 1)
-        delta_offset, position = _varint(payload, position)
-        key_length, position = _varint(payload, position)
-        key = None
-        if key_length >= 0:
-            key = payload[position : position + key_length]
-            position += key_length
-        value_length, _ = _varint(payload, position)
-        timestamp = batch.max_timestamp if batch.attributes & _LOG_APPEND_TIME else batch.base_timestamp + delta_time
-        yield RecordSpan(start, end, batch.base_offset + delta_offset, timestamp, key, value_length < 0)
-        position = end
+    try:
+        for _ in range(batch.records):
+            span = _span(payload, position, batch)
+            position = span.end
+            yield span
+    except IndexError as error:
+        raise MalformedRecordsError("A record ends beyond its batch.") from error
+    if position != len(payload):
+        raise MalformedRecordsError(f"The records fill {position} of {len(payload)} bytes.")
+
+
+def _span(payload: bytes, start: int, batch: Batch) -> RecordSpan:
+    length, position = _varint(payload, start)
+    end = position + length
+    delta_time, position = _varint(payload, position + 1)
+    delta_offset, position = _varint(payload, position)
+    key_length, position = _varint(payload, position)
+    key = None
+    if key_length >= 0:
+        key = payload[position : position + key_length]
+        position += key_length
+    value_length, position = _varint(payload, position)
+    if length < 0 or position + max(value_length, 0) > end or end > len(payload):
+        raise MalformedRecordsError("The parts of a record do not fit its length.")
+    stamped = batch.attributes & _LOG_APPEND_TIME
+    timestamp = batch.max_timestamp if stamped else batch.base_timestamp + delta_time
+    return RecordSpan(start, end, batch.base_offset + delta_offset, timestamp, key, value_length < 0)
 
 
 def rebatch(batch: Batch, payload: bytes, kept: list[RecordSpan]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from easeml.broker.segment import SUFFIX, FileStore, MemoryStore, Segment
 from easeml.broker.topic_configs import TopicConfig
 
 _LOG = logging.getLogger(__name__)
+_COMPACTED_SEGMENT = 16 * 1024 * 1024
 
 
 class Appended(NamedTuple):
@@ -67,7 +68,7 @@ class PartitionLog:
         self.segments: list[Segment] = []
         self.dirty: set[Segment] = set()
         self.watchers: set[Callable[[int], None]] = set()
-        self.changes = 0
+        self.is_removed = False
         self._now_ms = now_ms
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -139,8 +140,9 @@ class PartitionLog:
             return Appended(ErrorCode.invalid_record, message="The records are not exactly one whole batch.")
         if batch.is_transactional or batch.is_control:
             return Appended(ErrorCode.invalid_txn_state, message="This broker serves no transactions.")
-        if self.config.compact and not _all_keyed(data, batch):
-            return Appended(ErrorCode.invalid_record, message="A compacted topic needs a key on every record.")
+        complaint = _key_complaint(data, batch) if self.config.compact else None
+        if complaint is not None:
+            return Appended(ErrorCode.invalid_record, message=complaint)
         verdict = self.producers.check(batch)
         if verdict.error is not ErrorCode.none:
             return Appended(verdict.error, message="The producer's sequence or epoch is not the next one.")
@@ -157,13 +159,12 @@ class PartitionLog:
         try:
             if self._is_full(len(data)):
                 self.roll()
-            self.active.append(offset, data, batch)
+            self.active.append(offset, data, batch, self._now_ms())
         except OSError as error:
             _LOG.exception("%s: the disk refused %d bytes", self.name, len(data))
             return Appended(ErrorCode.kafka_storage_error, message=str(error))
         self.producers.record(batch, offset)
         self.dirty.add(self.active)
-        self.changes += 1
         for watcher in tuple(self.watchers):
             watcher(len(data))
         return Appended(ErrorCode.none, offset)
@@ -171,9 +172,14 @@ class PartitionLog:
     def _is_full(self, incoming: int) -> bool:
         active = self.active
         return active.size > 0 and (
-            active.size + incoming > self.config.segment_bytes
+            active.size + incoming > self._segment_bytes()
             or self._now_ms() - active.created_ms > self.config.segment_ms
         )
+
+    def _segment_bytes(self) -> int:
+        # The active segment is never compacted: a smaller one lets a compacted topic stay small.
+        bound = self.config.segment_bytes
+        return min(bound, _COMPACTED_SEGMENT) if self.config.compact else bound
 
     def roll(self) -> None:
         """Begin a new active segment, so that the present one may be compacted or deleted."""
@@ -202,17 +208,10 @@ class PartitionLog:
     def find_time(self, timestamp: int) -> Found:
         """Return the first record at or after ``timestamp`` (ms)."""
         for segment in self.segments:
-            index = segment.first_at_or_after(timestamp)
-            if index is None:
-                continue
-            data = segment.batch_bytes(index)
-            batch = batches.peek(data)
-            payload = batches.payload_of(data, batch)
-            if payload is None:
-                return Found(max(batch.base_offset, self.start_offset), batch.max_timestamp)
-            for span in batches.spans(payload, batch):
-                if span.timestamp >= timestamp and span.offset >= self.start_offset:
-                    return Found(span.offset, span.timestamp)
+            for index in segment.holding_since(timestamp):
+                found = _first_since(segment.batch_bytes(index), timestamp, self.start_offset)
+                if found is not None:
+                    return found
         return Found(-1, -1)
 
     def delete_before(self, offset: int) -> None:
@@ -230,6 +229,28 @@ class PartitionLog:
         segment.store.remove()
         self.start_offset = max(self.start_offset, self.segments[0].base_offset)
 
+    def exchange(self, run: Sequence[Segment], fresh: Segment) -> None:
+        """Put a rewritten segment in the place of a run of neighbours, unless they have gone meanwhile."""
+        present = [segment for segment in self.segments if segment in run]
+        if self.is_removed or len(present) != len(run):
+            fresh.store.remove()
+            return
+        first = self.segments.index(run[0])
+        is_needed = bool(fresh.size) or first == 0
+        self.segments[first : first + len(run)] = [fresh] if is_needed else []
+        if isinstance(fresh.store, FileStore) and self.folder is not None and is_needed:
+            # The new file takes the place of the first old one; if we die before the others are gone, they
+            # overlap with it and are dropped on recovery, or hold superseded records only.
+            run[0].store.close()
+            fresh.store.rename(self.folder / f"{fresh.base_offset:020d}{SUFFIX}", fresh.modified_ms)
+        else:
+            run[0].store.remove()
+        if not is_needed:
+            fresh.store.remove()
+        for segment in run[1:]:
+            segment.store.remove()
+        self.dirty.difference_update(run)
+
     def sealed(self) -> Iterator[Segment]:
         """Yield the segments that are not appended to any more."""
         yield from self.segments[:-1]
@@ -241,6 +262,7 @@ class PartitionLog:
 
     def remove(self) -> None:
         """Delete all data."""
+        self.is_removed = True
         for segment in self.segments:
             segment.store.remove()
         for watcher in tuple(self.watchers):
@@ -251,6 +273,26 @@ class PartitionLog:
             self.folder.rmdir()
 
 
-def _all_keyed(data: bytes, batch: Batch) -> bool:
-    payload = batches.payload_of(data, batch)
-    return payload is None or all(span.key is not None for span in batches.spans(payload, batch))
+def _key_complaint(data: bytes, batch: Batch) -> str | None:
+    try:
+        payload = batches.payload_of(data, batch)
+        if payload is None or all(span.key is not None for span in batches.spans(payload, batch)):
+            return None
+    except batches.MalformedRecordsError as error:
+        return str(error)
+    return "A compacted topic needs a key on every record."
+
+
+def _first_since(data: bytes, timestamp: int, start_offset: int) -> Found | None:
+    batch = batches.peek(data)
+    try:
+        payload = batches.payload_of(data, batch)
+        if payload is not None:
+            for span in batches.spans(payload, batch):
+                if span.timestamp >= timestamp and span.offset >= start_offset:
+                    return Found(span.offset, span.timestamp)
+            return None
+    except batches.MalformedRecordsError:
+        # A producer stored nonsense with a right checksum: the batch is as near as one can get.
+        _LOG.warning("the records at offset %d do not parse", batch.base_offset)
+    return Found(max(batch.base_offset, start_offset), batch.max_timestamp)

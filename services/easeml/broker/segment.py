@@ -11,7 +11,7 @@ import os
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -61,6 +61,12 @@ class FileStore:
 
     def read(self, position: int, length: int) -> bytes:
         return os.pread(self._fd, length, position)
+
+    def rename(self, path: Path, modified_ms: int) -> None:
+        """Move the file to ``path``, over what is there, with the time it was last written to."""
+        os.utime(self.path, ns=(modified_ms * 1_000_000, modified_ms * 1_000_000))
+        self.path.replace(path)
+        self.path = path
 
     def map(self) -> memoryview:
         """Return the whole file as memory; the file must not be empty."""
@@ -134,6 +140,7 @@ class Segment:
         "last_offsets",
         "max_timestamp",
         "max_timestamps",
+        "modified_ms",
         "next_offset",
         "positions",
         "store",
@@ -144,6 +151,7 @@ class Segment:
         self.next_offset = base_offset
         self.store = store
         self.created_ms = created_ms
+        self.modified_ms = created_ms
         self.max_timestamp = -1
         self.last_offsets = array("q")
         self.positions = array("q")
@@ -154,12 +162,13 @@ class Segment:
         """Bytes of the segment."""
         return self.store.size
 
-    def append(self, base_offset: int, data: bytes, batch: Batch) -> None:
+    def append(self, base_offset: int, data: bytes, batch: Batch, now_ms: int) -> None:
         """Place a batch at ``base_offset``; raises ``OSError`` and changes nothing when the disk refuses."""
         position = self.store.size
         prefix = batches.PREFIX.pack(base_offset, batch.length, 0)
         self.store.append(prefix, memoryview(data)[len(prefix) :])
         self._index(position, batch.max_timestamp, base_offset + batch.last_offset_delta)
+        self.modified_ms = now_ms
 
     def _index(self, position: int, max_timestamp: int, last_offset: int) -> None:
         self.last_offsets.append(last_offset)
@@ -234,8 +243,9 @@ class Segment:
             store.truncate(position)
         return torn
 
-    def first_at_or_after(self, timestamp: int) -> int | None:
-        """Return the index of the first batch that holds a record of ``timestamp`` (ms) or later."""
-        if self.max_timestamp < timestamp:
-            return None
-        return next(index for index, newest in enumerate(self.max_timestamps) if newest >= timestamp)
+    def holding_since(self, timestamp: int) -> Iterator[int]:
+        """Yield the indexes of the batches that hold a record of ``timestamp`` (ms) or later."""
+        if self.max_timestamp >= timestamp:
+            for index, newest in enumerate(self.max_timestamps):
+                if newest >= timestamp:
+                    yield index

@@ -97,7 +97,7 @@ class Broker:
         context.host = config.advertised_host or config.host
         context.port = config.advertised_port or bound[1]
         context.arm_group_timer()
-        cleaner = Cleaner(context.topics, now_ms)
+        cleaner = Cleaner(context.topics, context.journal, now_ms)
         self._tasks = [
             loop.create_task(_repeat(config.flush_interval_ms / 1000, self._flush)),
             loop.create_task(_repeat(config.cleanup_interval_ms / 1000, cleaner.run)),

@@ -131,7 +131,8 @@ class Topics:
 
     def delete(self, topic: Topic) -> None:
         """Delete a topic and its data."""
-        self._journal.put((_PREFIX + topic.name, None))
+        cleaned = [(f"cleaned/{log.name}", None) for log in topic.partitions]
+        self._journal.put((_PREFIX + topic.name, None), *cleaned)
         del self._topics[topic.name]
         for log in topic.partitions:
             log.remove()
