@@ -1,0 +1,109 @@
+"""What a row's votes say under a posterior over models.
+
+Source: Karimi et al., "Online Active Model Selection for Pre-trained Classifiers", AISTATS 2021, section 3.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Votes = npt.NDArray[np.int32]
+
+MISSING = -1
+"""Vote of a model that has no prediction for a row."""
+
+
+def exponential_weights(losses: Floats, rates: Floats) -> Floats:
+    """Return w proportional to exp(-eta (L - min L)).
+
+    Parameters
+    ----------
+    losses : ndarray of float64, shape (k,) or (n, k)
+    rates : ndarray of float64, shape (n,)
+        Learning rate eta of each row.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, k)
+        Rows sum to 1.
+    """
+    raw = np.exp(-rates[:, None] * (losses - losses.min(axis=-1, keepdims=True)))
+    return np.asarray(raw / raw.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def vote_mass(weights: Floats, votes: Votes, n_classes: int) -> Floats:
+    """Return W, the posterior mass of the models that vote for each class.
+
+    Parameters
+    ----------
+    weights : ndarray of float64, shape (n, k)
+    votes : ndarray of int32, shape (n, k)
+        Classes, or :data:`MISSING`; the mass of missing models is spread over the others in proportion.
+    n_classes : int
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_classes)
+        Rows sum to 1, or to 0 where nobody votes.
+    """
+    n = len(votes)
+    # one column more collects the missing votes and is cut off
+    column = np.where(votes == MISSING, n_classes, votes)
+    flat = (column + np.arange(n)[:, None] * (n_classes + 1)).ravel()
+    mass = np.bincount(flat, weights=weights.ravel(), minlength=n * (n_classes + 1))
+    mass = mass.reshape(n, n_classes + 1)[:, :n_classes]
+    total = mass.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(mass, total, out=np.zeros_like(mass), where=total > 0), dtype=np.float64)
+
+
+def contested(votes: Votes) -> npt.NDArray[np.bool_]:
+    """Return whether at least two models vote differently; shape (n,) from votes of shape (n, k)."""
+    highest = votes.max(axis=1)
+    lowest = np.where(votes == MISSING, np.iinfo(np.int32).max, votes).min(axis=1)
+    return np.asarray(lowest < highest, dtype=np.bool_)
+
+
+def vote_variance(mass: Floats) -> Floats:
+    """Return v = max_j W_j (1 - W_j), shape (n,): how much the answer could move the posterior."""
+    return np.asarray((mass * (1 - mass)).max(axis=1), dtype=np.float64)
+
+
+def information_gain(posterior: Floats, votes: Votes, n_classes: int, *, error: float = 0.1) -> Floats:
+    """Return the expected entropy reduction, in bits, of the posterior over the best model by one label.
+
+    The mutual information I(model; label) = H(label) - H(label | model) when the best model votes for the
+    label with probability ``1 - error`` and the other classes share ``error``.
+
+    Parameters
+    ----------
+    posterior : ndarray of float64, shape (k,)
+        Probability that each model is the best.
+    votes : ndarray of int32, shape (n, k)
+    n_classes : int
+        At least 2.
+    error : float
+        In [0, 1).
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        In [0, log2 n_classes]; 0 where all models agree.
+
+    Examples
+    --------
+    >>> information_gain(np.array([0.5, 0.5]), np.array([[0, 1], [1, 1]]), 2, error=0.0)
+    array([1., 0.])
+    """
+    mass = vote_mass(np.broadcast_to(posterior, votes.shape), votes, n_classes)
+    spread = error / (n_classes - 1)
+    predictive = mass * (1 - error) + (1 - mass) * spread
+    conditional = np.array([1 - error, *[spread] * (n_classes - 1)])
+    gain = _entropy_bits(predictive) - _entropy_bits(conditional[None, :])
+    return np.where(contested(votes), np.maximum(gain, 0.0), 0.0)
+
+
+def _entropy_bits(p: Floats) -> Floats:
+    logs = np.log2(p, out=np.zeros_like(p), where=p > 0)
+    return np.asarray(-(p * logs).sum(axis=1), dtype=np.float64)

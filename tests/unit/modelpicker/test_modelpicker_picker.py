@@ -1,0 +1,333 @@
+"""The model picker: the published algorithm, its budget, and everything that may happen to a stream."""
+
+import json
+import math
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
+from easeml.modelpicker import ModelPicker, information_gain
+from easeml.modelpicker.drift import Adwin
+
+ROOT = pathlib.Path(__file__).parents[3]
+DATA = pathlib.Path(os.environ.get("EASEML_REFERENCE_DATA", ROOT.parent / "shared" / "data")) / "modelpicker"
+
+
+def picker(k=3, c=3, seed=0, **settings):
+    return ModelPicker(k, c, **{"budget": 50, "horizon": 500} | settings, rng=np.random.default_rng(seed))
+
+
+def stream(n, accuracies, classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(classes, size=n)
+    wrong = (truth[:, None] + rng.integers(1, classes, size=(n, len(accuracies)))) % classes
+    right = rng.random((n, len(accuracies))) < np.array(accuracies)
+    return truth, np.where(right, truth[:, None], wrong)
+
+
+def play(pick, votes, truth, rows=None):
+    """Step through all rows, answer at once; return the served classes and the rows asked about."""
+    served, asked = [], []
+    for i in rows if rows is not None else range(len(votes)):
+        decision = pick.step(votes[i], int(i))
+        served.append(decision.prediction)
+        for row in decision.query:
+            asked.append(row)
+            pick.answer(row, int(truth[row]))
+    return np.array(served), asked
+
+
+def published(votes, truth, scale, seed):
+    """Algorithm 1 of the paper, row by row in plain Python."""
+    rng, k, losses, asked = np.random.default_rng(seed), votes.shape[1], [0.0] * votes.shape[1], []
+    for t, row in enumerate(votes.tolist(), start=1):
+        eta = math.sqrt(math.log(k) / (2 * t))
+        raw = [math.exp(-eta * (loss - min(losses))) for loss in losses]
+        weights = [w / sum(raw) for w in raw]
+        mass = {c: sum(w for w, vote in zip(weights, row, strict=True) if vote == c) for c in row}
+        v = max(m * (1 - m) for m in mass.values())
+        u = 0.0 if len(mass) == 1 else min(1.0, max(scale * v, eta))
+        if rng.random() < u:
+            asked.append(t - 1)
+            losses = [loss + (vote != truth[t - 1]) / u for loss, vote in zip(losses, row, strict=True)]
+    eta = math.sqrt(math.log(k) / (2 * len(votes)))
+    raw = [math.exp(-eta * (loss - min(losses))) for loss in losses]
+    return asked, np.array(raw) / sum(raw)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_published_algorithm(seed):
+    truth, votes = stream(400, [0.6, 0.7, 0.5, 0.65], seed=seed)
+    pick = picker(4, seed=seed, budget=10**6, scale=0.4)
+    _, asked = play(pick, votes, truth)
+    expected, posterior = published(votes, truth, 0.4, seed)
+    assert asked == expected
+    np.testing.assert_allclose(pick.posterior, posterior, rtol=1e-9)
+    assert pick.recommended == int(posterior.argmax())
+
+
+def test_batches_decide_as_single_steps_do():
+    _, votes = stream(300, [0.6, 0.7, 0.5], seed=4)
+    single, batched = (picker(half_life=h) for h in ("auto", "auto"))
+    one = [row for i, v in enumerate(votes) for row in single.step(v, i).query]
+    many = [row for i in range(0, 300, 50) for row in batched.step_batch(votes[i : i + 50], range(i, i + 50)).query]
+    assert one == many
+    assert single.labels_used == batched.labels_used > 0
+
+
+@pytest.mark.parametrize("votes", [np.zeros((200, 1), int), np.tile(np.arange(200)[:, None] % 3, (1, 4))])
+def test_agreement_asks_nothing(votes):
+    pick = picker(votes.shape[1])
+    assert pick.step_batch(votes, range(200)).query == ()
+    assert pick.labels_used == 0
+    assert pick.intervals.tolist() == [[0.0, 1.0]] * votes.shape[1]
+
+
+def test_the_posterior_concentrates_on_long_streams():
+    truth, votes = stream(10_000, [0.6, 0.7, 0.65], seed=2)
+    pick = picker(budget=300, horizon=10_000)
+    play(pick, votes, truth)
+    assert pick.posterior.max() > 0.8
+    assert pick.recommended == 1
+    assert 250 <= pick.labels_used <= 300
+
+
+def test_answers_late_repeated_and_out_of_order():
+    truth, votes = stream(400, [0.6, 0.75, 0.5], seed=3)
+    now, late = picker(budget=10**6, scale=0.0), picker(budget=10**6, scale=0.0)
+    play(now, votes, truth)
+    rows = late.step_batch(votes, range(400)).query
+    for row in np.random.default_rng(0).permutation(rows):
+        assert late.answer(int(row), int(truth[row]))
+        assert not late.answer(int(row), int(truth[row]))
+    # at scale 0 the inclusion probability does not depend on answers, so the same rows are asked
+    assert set(rows) == set(now.state()["memory"]["answered_ids"])
+    np.testing.assert_allclose(late.posterior, now.posterior)
+    np.testing.assert_allclose(late.intervals, now.intervals, atol=1e-6)
+    with pytest.raises(ConflictError, match="first one stands"):
+        late.answer(rows[0], int(truth[rows[0]] + 1) % 3)
+
+
+def test_duplicates_of_a_model_leave_the_pick():
+    truth, votes = stream(600, [0.5, 0.85, 0.6], seed=6)
+    plain, doubled = picker(budget=200), picker(6, budget=200)
+    play(plain, votes, truth)
+    play(doubled, np.hstack([votes, votes[:, :1], votes[:, :1], votes[:, 2:]]), truth)
+    assert plain.recommended == doubled.recommended == 1
+
+
+def test_withdrawn_questions_return_to_the_budget():
+    _, votes = stream(100, [0.6, 0.7, 0.5], seed=3)
+    pick = picker(budget=4, horizon=50)
+    rows = pick.step_batch(votes, range(100)).query
+    assert len(rows) == pick.labels_used == 4
+    assert pick.withdraw(rows[0])
+    assert not pick.withdraw(rows[0])
+    assert pick.labels_used == 3
+    with pytest.raises(NotFoundError, match="not asked"):
+        pick.answer(rows[0], 0)
+
+
+def test_a_zero_budget_serves_without_asking():
+    _, votes = stream(100, [0.6, 0.7, 0.5], seed=3)
+    assert picker(budget=0).step_batch(votes, range(100)).query == ()
+
+
+def test_missing_votes():
+    truth, votes = stream(800, [0.6, 0.8, 0.5], seed=7)
+    votes[::2, 1] = -1
+    pick = picker(budget=300, horizon=800)
+    served, _ = play(pick, votes, truth)
+    assert pick.recommended == 1
+    assert (served >= 0).all()
+    assert pick.step(np.full(3, -1)).prediction == -1
+
+
+def test_models_join_and_leave_by_id():
+    truth, votes = stream(1500, [0.55, 0.6, 0.9], seed=8)
+    pick = picker(2, model_ids=["a", "b"], budget=400, horizon=1500)
+    play(pick, votes[:, :2], truth, range(500))
+    pick.add_model("c", votes[list(pick.lookback_rows), 2])
+    assert pick.model_ids == ("a", "b", "c")
+    play(pick, votes, truth, range(500, 1000))
+    assert pick.recommended == "c"
+    pick.retire_model("a")
+    assert pick.posterior.shape == pick.alive.shape == (2,)
+    assert pick.intervals.shape == (2, 2)
+    play(pick, votes[:, 1:], truth, range(1000, 1500))
+    assert pick.recommended == "c"
+    pick.retire_model("c")
+    assert pick.recommended == "b"
+    pick.retire_model("b")
+    with pytest.raises(NotFoundError, match="add_model"):
+        pick.step(np.zeros(0, int))
+    pick.add_model("d")
+    assert pick.step(np.array([1])).prediction == 1
+
+
+def test_a_join_keeps_open_questions():
+    truth, votes = stream(300, [0.55, 0.6, 0.9], seed=9)
+    pick = picker(2, budget=100, horizon=300)
+    rows = pick.step_batch(votes[:, :2], range(300)).query
+    pick.add_model("late", votes[list(pick.lookback_rows), 2])
+    for row in rows:
+        pick.answer(row, int(truth[row]))
+    assert pick.recommended == "late"
+
+
+@pytest.mark.parametrize("half_life", [None, 150.0, "auto"])
+def test_the_state_replays_bit_for_bit(half_life):
+    truth, votes = stream(400, [0.6, 0.7, 0.5], seed=10)
+    pick = picker(half_life=half_life, model_ids=["x", "y", "z"])
+    open_rows = []
+    for i in range(200):
+        open_rows += pick.step(votes[i], f"r{i}").query
+        if i % 7 == 0 and open_rows:
+            row = open_rows.pop(0)
+            pick.answer(row, int(truth[int(row[1:])]))
+    state = pick.state()
+    plain = json.loads(json.dumps(state, default=lambda array: array.tolist()))
+    for again in (ModelPicker.from_state(state), ModelPicker.from_state(plain)):
+        twin = ModelPicker.from_state(pick.state())
+        for i in range(200, 400):
+            left, right = again.step(votes[i], f"r{i}"), twin.step(votes[i], f"r{i}")
+            assert (left.query, left.served, left.prediction) == (right.query, right.served, right.prediction)
+            assert np.array_equal(left.gains, right.gains)
+            for row in left.query:
+                assert again.answer(row, 1) == twin.answer(row, 1)
+        assert np.array_equal(again.posterior, twin.posterior)
+        assert json.dumps(again.state(), default=np.ndarray.tolist) == json.dumps(
+            twin.state(), default=np.ndarray.tolist
+        )
+    assert pick.rows_seen == 200
+
+
+def test_violations_are_refused():
+    pick = picker()
+    with pytest.raises(InvalidDataError, match="Class 3"):
+        pick.step([0, 1, 3])
+    with pytest.raises(InvalidDataError, match="Class -2"):
+        pick.step([0, 1, -2])
+    with pytest.raises(InvalidDataError, match="retired"):
+        pick.step([0, 1])
+    with pytest.raises(InvalidDataError, match="integers"):
+        pick.step([0.0, 1.0, 2.0])
+    with pytest.raises(InvalidDataError, match="Class 3"):
+        pick.answer(0, 3)
+    with pytest.raises(NotFoundError, match="not asked"):
+        pick.answer("never", 0)
+    with pytest.raises(ConflictError, match="takes part"):
+        pick.add_model(0)
+    with pytest.raises(InvalidDataError, match="window"):
+        pick.add_model("new", [1, 2])
+    with pytest.raises(NotFoundError, match="take part"):
+        pick.retire_model("gone")
+    assert pick.rows_seen == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"policy": "portfolio"}, "modelpicker"),
+        ({"half_life": "soon"}, "auto"),
+        ({"half_life": -1.0}, "auto"),
+        ({"budget": -1}, "budget"),
+        ({"horizon": 0}, "horizon"),
+        ({"model_ids": ["a", "a", "b"]}, "distinct"),
+        ({"c": 1}, "two"),
+    ],
+)
+def test_wrong_settings(wrong, says):
+    with pytest.raises(ConfigurationError, match=says):
+        picker(**wrong)
+
+
+def test_a_sudden_change_raises_the_alarm_and_the_pick_follows():
+    truth, votes = stream(4000, [0.9, 0.5], seed=11)
+    votes[2000:] = votes[2000:, ::-1]
+    pick = picker(2, half_life="auto", budget=1200, horizon=4000)
+    alarms = []
+    for i in range(4000):
+        for row in pick.step(votes[i], i).query:
+            pick.answer(row, int(truth[row]))
+            alarms += [i] if pick.drift else []
+        if i == 1999:
+            assert pick.recommended == 0
+    assert pick.recommended == 1
+    assert alarms
+    assert alarms[0] >= 2000
+
+
+def test_a_detector_is_silent_without_a_change():
+    rng = np.random.default_rng(12)
+    detector = Adwin()
+    assert sum(detector.update(float(x)) for x in rng.random(3000) < 0.3) == 0
+
+
+def test_information_gain():
+    posterior = np.array([0.5, 0.25, 0.25])
+    gains = information_gain(posterior, np.array([[0, 1, 2], [0, 1, 1], [1, 1, 1], [0, -1, -1]]), 4, error=0.0)
+    np.testing.assert_allclose(gains, [1.5, 1.0, 0.0, 0.0])
+    # against the definition: expected fall of the posterior's entropy over all possible labels
+    votes, error, classes = np.array([2, 0, 2]), 0.2, 3
+    entropy = -(posterior * np.log2(posterior)).sum()
+    expected = 0.0
+    for label in range(classes):
+        joint = posterior * np.where(votes == label, 1 - error, error / (classes - 1))
+        after = joint / joint.sum()
+        expected += joint.sum() * (entropy + (after * np.log2(after)).sum())
+    np.testing.assert_allclose(information_gain(posterior, votes[None], classes, error=error), [expected])
+
+
+def test_questions_carry_beliefs_and_gains():
+    _, votes = stream(200, [0.6, 0.7, 0.5], seed=3)
+    decision = picker().step_batch(votes, range(200))
+    assert decision.probabilities.shape == (len(decision.query), 3)
+    np.testing.assert_allclose(decision.probabilities.sum(axis=1), 1.0)
+    assert (decision.gains > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "budget", "at_least"), [("emocontext", 1000, 130, 0.78), ("drift", 2500, 193, 0.75)]
+)
+def test_reference_streams(name, rows, budget, at_least):
+    """Identification of the best model; the authors' code reaches .92 and .96 with a soft budget, tuned."""
+    if not DATA.is_dir():
+        pytest.skip(f"no reference data in {DATA}")
+    with np.load(DATA / f"{name}.npz") as file:
+        votes, truth = file["predictions"].astype(int), file["labels"].astype(int)
+    found, runs = 0, 30
+    for seed in range(runs):
+        order = np.random.default_rng(seed).permutation(len(truth))[:rows]
+        pick = ModelPicker(
+            votes.shape[1],
+            int(votes.max()) + 1,
+            budget=budget,
+            horizon=rows,
+            rng=np.random.default_rng(100 + seed),
+        )
+        play(pick, votes, truth, order)
+        assert 0.85 * budget <= pick.labels_used <= budget
+        accuracy = (votes[order] == truth[order, None]).mean(axis=0)
+        found += accuracy[pick.recommended] == accuracy.max()
+    assert found / runs >= at_least
+
+
+def test_a_discounted_pick_follows_the_drifting_file():
+    if not DATA.is_dir():
+        pytest.skip(f"no reference data in {DATA}")
+    with np.load(DATA / "drift.npz") as file:
+        votes, truth = file["predictions"].astype(int), file["labels"].astype(int)
+    accuracy = {}
+    for half_life in (None, "auto"):
+        shares = []
+        for seed in range(3):
+            pick = ModelPicker(9, 6, budget=180, horizon=3600, half_life=half_life, rng=np.random.default_rng(seed))
+            served, _ = play(pick, votes, truth)
+            shares.append((served == truth).mean())
+        accuracy[half_life] = np.mean(shares)
+    assert accuracy["auto"] > accuracy[None] + 0.04
+    assert accuracy["auto"] > 0.68
