@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+import grpc.aio
 import numpy as np
 import pytest
 
-from easeml.stream.payloads import Annotation, AppDefined, Column, ColumnKind, Pillar, Question, QuestionKind
+from easeml.errors import UnavailableError
+from easeml.labels.access import Access
+from easeml.labels.server import LabelServer
+from easeml.labels.service import LabelsService
+from easeml.labels.v1 import labels_pb2_grpc
+from easeml.stream.memory import MemoryCluster
+from easeml.stream.payloads import Annotation, Answer, AppDefined, Column, ColumnKind, Pillar, Question, QuestionKind
+from easeml.stream.settings import Settings
+from easeml.stream.topics import ANNOTATIONS, ANSWERS, APPS, QUESTIONS
 
 APP = AppDefined(
     app="churn",
@@ -48,3 +58,70 @@ def annotation() -> Callable[..., Annotation]:
         return replace(ANNOTATION, question=name, **({"request_id": f"request-{name}"} | changes))
 
     return make
+
+
+class House:
+    """The label service over the in-memory broker, with its gRPC server."""
+
+    def __init__(self) -> None:
+        self.service = LabelsService()
+        self.cluster = MemoryCluster([self.service], partitions=2)
+        self.down = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.define(APP)
+
+    def define(self, app: AppDefined) -> None:
+        self.put(APPS, app)
+
+    def put(self, topic, data, **options) -> None:
+        self.cluster.publish(topic, data, **options)
+        self.cluster.run()
+
+    def ask(self, *questions: Question) -> None:
+        for question in questions:
+            self.put(QUESTIONS, question)
+
+    async def publish(self, topic, data, *, id=None) -> None:  # noqa: A002 - as the kernel calls it
+        await self.gate.wait()
+        if self.down:
+            raise UnavailableError("The broker is away.", mend="Wait.")
+        self.put(topic, data, id=id)
+
+    def answers(self) -> list[Answer]:
+        return [event.data for event in self.cluster.events(ANSWERS)]
+
+    def annotations(self) -> list[Annotation]:
+        return [event.data for event in self.cluster.events(ANNOTATIONS)]
+
+    def clock(self) -> float:
+        return self.cluster.now
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.fixture
+async def serve(house):
+    """Start a server; return its address."""
+    servers = []
+
+    async def start(*, access: Access | None = None, **settings) -> str:
+        server = LabelServer(house.service, Settings.load(labels_port=0, **settings), access=access, clock=house.clock)
+        servers.append(server)
+        await server.start(house)
+        return f"127.0.0.1:{server.port}"
+
+    start.servers = servers
+    yield start
+    for server in servers:
+        await server.stop()
+
+
+@pytest.fixture
+async def stub(serve):
+    address = await serve()
+    async with grpc.aio.insecure_channel(address) as channel:
+        yield labels_pb2_grpc.LabelServiceStub(channel)

@@ -1,0 +1,249 @@
+"""The methods of ``easeml.labels.v1.LabelService``; the contract is ``proto/easeml/labels/v1/labels.proto``."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from easeml.errors import (
+    BudgetExhaustedError,
+    ConflictError,
+    EaseMLError,
+    InvalidDataError,
+    NotFoundError,
+    UnavailableError,
+)
+from easeml.labels.access import Access, Caller
+from easeml.labels.leases import Leases
+from easeml.labels.messages import kind_of, question_message, timestamp
+from easeml.labels.offers import Filter, Selection, paginate, payable, select, why_gone
+from easeml.labels.queue import SKIPPED, OpenQuestion, Queue
+from easeml.labels.service import LabelsService
+from easeml.labels.status import code_of
+from easeml.labels.submissions import Publish, Submission, Submissions
+from easeml.labels.v1 import labels_pb2 as pb
+from easeml.labels.v1 import labels_pb2_grpc
+
+LEASE_SECONDS = 300.0
+MAX_LEASE_SECONDS = 3600.0
+MAX_SUBMISSIONS = 1000
+
+
+class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]  # generated without types
+    """Reads the state of the service; what callers say goes to the topic.
+
+    Parameters
+    ----------
+    service : LabelsService
+        Questions and rows; only read.
+    publish : callable
+        Puts an annotation on its topic.
+    access : Access
+        Who sees what.
+    clock : callable, optional
+        Seconds since 1970 UTC; for leases and for turning away what has expired.
+    """
+
+    def __init__(
+        self, service: LabelsService, publish: Publish, access: Access, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._service = service
+        self._submissions = Submissions(publish)
+        self._access = access
+        self._clock = clock
+        self._leases = Leases()
+        self._bells: set[asyncio.Event] = set()
+        self._stopping = False
+
+    def ring(self) -> None:
+        """Tell every stream that something has changed."""
+        for bell in self._bells:
+            bell.set()
+
+    def stop(self) -> None:
+        """End every stream; their callers are told to come again."""
+        self._stopping = True
+        self.ring()
+
+    # The method names are those of the contract.
+
+    async def ListQuestions(self, request: Any, context: Any) -> Any:  # noqa: N802
+        wanted = Filter(request.app, kind_of(request.kind), request.annotator)
+        selection = self._select(self._caller(context), wanted)
+        page = paginate(selection.offered, wanted, request.page_size, request.page_token)
+        return pb.ListQuestionsResponse(
+            questions=[self._message(entry) for entry in page.questions],
+            next_page_token=page.next_token,
+            total_size=len(selection.offered),
+            withheld=len(selection.withheld),
+        )
+
+    async def StreamQuestions(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        wanted = Filter(request.app, kind_of(request.kind), request.annotator)
+        caller = self._caller(context)
+        bell = asyncio.Event()
+        self._bells.add(bell)
+        sent: set[tuple[str, str]] = set()
+        try:
+            selection = self._select(caller, wanted)
+            for message in self._changes(selection, sent):
+                yield message
+            yield pb.StreamQuestionsResponse(caught_up=pb.CaughtUp(withheld=len(selection.withheld)))
+            while not self._stopping:
+                await bell.wait()
+                bell.clear()
+                for message in self._changes(self._select(caller, wanted), sent):
+                    yield message
+        finally:
+            self._bells.discard(bell)
+        raise UnavailableError("The label service is stopping.", mend="Call StreamQuestions again.")
+
+    async def ClaimQuestion(self, request: Any, context: Any) -> Any:  # noqa: N802
+        seconds = request.lease_seconds or LEASE_SECONDS
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise InvalidDataError(f"lease_seconds is {seconds}.", mend="Send 0 (300 s) to 3600.", reason="lease")
+        _require(annotator=request.annotator)
+        entry = self._open(context, request.app, request.question)
+        key = (request.app, request.question)
+        now = self._clock()
+        lease = self._leases.claim(key, request.annotator, now=now, seconds=min(seconds, MAX_LEASE_SECONDS))
+        if lease is None:
+            raise ConflictError(
+                f"Question {request.question!r} is claimed by {self._leases.holder(key, now)!r}.",
+                mend="Go on with the next question.",
+                reason="question_claimed",
+            )
+        self.ring()
+        return pb.ClaimQuestionResponse(question=self._message(entry), expire_time=timestamp(lease.expires_at))
+
+    async def ReleaseQuestion(self, request: Any, context: Any) -> Any:  # noqa: N802
+        _require(annotator=request.annotator)
+        if self._caller(context).sees(request.app):
+            self._leases.release((request.app, request.question), request.annotator)
+            self.ring()
+        return pb.ReleaseQuestionResponse()
+
+    async def SubmitAnswer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._submit(request, context)
+
+    async def SubmitAnswers(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if len(request.requests) > MAX_SUBMISSIONS:
+            raise InvalidDataError(
+                f"{len(request.requests)} answers in one call.", mend=f"Send at most {MAX_SUBMISSIONS}.", reason="size"
+            )
+        outcomes = await asyncio.gather(
+            *(self._submit(one, context) for one in request.requests), return_exceptions=True
+        )
+        results = []
+        for outcome in outcomes:
+            if isinstance(outcome, EaseMLError) and not outcome.retriable:
+                error = pb.Error(code=code_of(outcome).value[0], reason=outcome.reason, message=str(outcome))
+                results.append(pb.SubmitResult(error=error))
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            else:
+                results.append(pb.SubmitResult(response=outcome))
+        return pb.SubmitAnswersResponse(results=results)
+
+    async def SkipQuestion(self, request: Any, context: Any) -> Any:  # noqa: N802
+        sent = Submission(request.app, request.question, request.annotator, request.request_id, value=SKIPPED)
+        return pb.SkipQuestionResponse(annotation_id=await self._record(sent, context))
+
+    async def GetBudget(self, request: Any, context: Any) -> Any:  # noqa: N802
+        queue = self._queue(context, request.app)
+        if queue is None:
+            raise NotFoundError(
+                f"There is no app {request.app!r} with questions.",
+                mend="Name an app that ListQuestions knows.",
+                reason="app_not_found",
+            )
+        withheld = payable(queue).withheld
+        return pb.GetBudgetResponse(
+            budgets=[
+                pb.Budget(
+                    app=queue.app,
+                    asked_by=asker,
+                    granted=queue.granted,
+                    spent=spent,
+                    open_questions=sum(entry.question.asked_by == asker for entry in queue.open.values()),
+                    withheld=sum(entry.question.asked_by == asker for entry in withheld),
+                )
+                for asker, spent in sorted(queue.spent.items())
+                if request.asked_by in {"", asker}
+            ]
+        )
+
+    async def _submit(self, request: Any, context: Any) -> Any:
+        given = request.WhichOneof("answer")
+        sent = Submission(
+            request.app,
+            request.question,
+            request.annotator,
+            request.request_id,
+            value=request.value if given == "value" else None,
+            label=request.label if given == "label" else None,
+        )
+        if given == "value" and request.value < 0:
+            raise InvalidDataError(
+                f"value is {request.value}.", mend="Send the index of a candidate.", reason="invalid_value"
+            )
+        return pb.SubmitAnswerResponse(annotation_id=await self._record(sent, context))
+
+    async def _record(self, sent: Submission, context: Any) -> str:
+        queue = self._queue(context, sent.app)
+        return await self._submissions.submit(queue, sent, now=self._clock(), seconds=context.time_remaining())
+
+    def _caller(self, context: Any) -> Caller:
+        return self._access.caller(context.invocation_metadata()) or Caller(frozenset())
+
+    def _queue(self, context: Any, app: str) -> Queue | None:
+        return self._service.queues.get(app) if self._caller(context).sees(app) else None
+
+    def _open(self, context: Any, app: str, question: str) -> OpenQuestion:
+        queue = self._queue(context, app)
+        entry = queue.open.get(question) if queue is not None else None
+        if queue is None or entry is None or entry.expired(self._clock()):
+            raise NotFoundError(
+                f"App {app!r} has no open question {question!r}.",
+                mend="Claim questions that ListQuestions returns.",
+                reason="question_not_found",
+            )
+        if not queue.affords(entry.question):
+            raise BudgetExhaustedError(
+                f"No label is left for question {question!r} of app {app!r}.", mend="Raise the app's label_budget."
+            )
+        return entry
+
+    def _select(self, caller: Caller, wanted: Filter) -> Selection:
+        now = self._clock()
+        queues = [queue for app, queue in self._service.queues.items() if caller.sees(app)]
+        return select(queues, wanted, lambda app, question: self._leases.holder((app, question), now))
+
+    def _changes(self, selection: Selection, sent: set[tuple[str, str]]) -> list[Any]:
+        """Return what takes a caller from the questions in ``sent`` to those now offered; updates ``sent``."""
+        offered = {(entry.question.app, entry.question.question): entry for entry in selection.offered}
+        messages = []
+        for app, question in sent - offered.keys():
+            reason = why_gone(self._service.queues.get(app), question)
+            closed = pb.QuestionClosed(app=app, question=question, reason=reason)
+            messages.append(pb.StreamQuestionsResponse(closed=closed))
+        messages += [
+            pb.StreamQuestionsResponse(opened=self._message(entry)) for key, entry in offered.items() if key not in sent
+        ]
+        sent.clear()
+        sent.update(offered)
+        return messages
+
+    def _message(self, entry: OpenQuestion) -> Any:
+        asked = entry.question
+        holder = self._leases.holder((asked.app, asked.question), self._clock())
+        return question_message(entry, self._service.row(asked.app, asked.row_id), holder)
+
+
+def _require(**names: str) -> None:
+    for field, value in names.items():
+        if not value:
+            raise InvalidDataError(f"{field} is empty.", mend=f"Set {field}.", reason="invalid_name")

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import easeml.labels
+from easeml.labels.aggregation import majority
+from easeml.labels.rows import Image, Rows
+from easeml.stream.payloads import AppDeleted, Budget, Column, ColumnKind, Pillar, RelationBatch
+from easeml.stream.topics import ANNOTATIONS, ANSWERS, APPS, AUDIT, BUDGETS, DATA_PRODUCTION, QUESTIONS
+
+
+def rows(*names, value=0.0, **changes):
+    batch = RelationBatch(
+        app="churn",
+        pillar=Pillar.PRODUCTION,
+        version="v",
+        columns=(Column("age", ColumnKind.NUMERIC),),
+        row_ids=names,
+        numeric=np.full(len(names), value),
+    )
+    return replace(batch, **changes)
+
+
+def test_annotation_and_question_in_any_order_over_the_stream(house, question, annotation):
+    house.put(ANNOTATIONS, annotation())
+    assert house.answers() == []
+    house.ask(question())
+    assert [answer.text for answer in house.answers()] == ["yes"]
+    assert [event.data for event in house.cluster.events(BUDGETS)] == [
+        Budget(app="churn", asker="modelpicker", granted=3.0, spent=0.0),
+        Budget(app="churn", asker="modelpicker", granted=3.0, spent=1.0),
+    ]
+    assert [event.data.outcome for event in house.cluster.events(AUDIT)] == ["ok"]
+
+
+@pytest.mark.parametrize("point", ["after_journal", "half_outputs", "after_outputs", "half_state", "after_state"])
+def test_a_kill_at_any_point_leaves_one_answer(house, question, annotation, point):
+    house.ask(question())
+    house.cluster.kill("labels", point)
+    house.put(ANNOTATIONS, annotation())
+    house.put(ANNOTATIONS, annotation())
+    assert house.cluster.restarts == 1
+    assert len({event.id for event in house.cluster.events(ANSWERS)}) == 1
+    assert house.cluster.state("labels", "churn").spent == {"modelpicker": 1.0}
+    assert house.service.queues["churn"] is house.cluster.state("labels", "churn")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"pillar": Pillar.TEST}, "restricted_pillar"),
+        ({"kind": "cell"}, "no_column"),
+        ({"candidates": ("no", "no")}, "invalid_candidates"),
+        ({"candidates": ("no",)}, "invalid_candidates"),
+        ({"candidates": ("no", "maybe")}, "unknown_class"),
+        ({"information_gain": float("nan")}, "invalid_number"),
+        ({"information_gain": -1.0}, "invalid_number"),
+        ({"cost": 0.0}, "invalid_number"),
+        ({"cost": float("inf")}, "invalid_number"),
+        ({"expires_at": float("nan")}, "invalid_number"),
+        ({"probabilities": np.array([0.5])}, "invalid_probabilities"),
+        ({"probabilities": np.array([0.9, 0.9])}, "invalid_probabilities"),
+        ({"probabilities": np.array([-0.5, 1.5])}, "invalid_probabilities"),
+        ({"probabilities": np.array([np.nan, 1.0])}, "invalid_probabilities"),
+        ({"row_id": ""}, "invalid_name"),
+        ({"asked_by": "tab\t"}, "invalid_name"),
+    ],
+)
+def test_a_bad_question_is_dead_lettered_and_the_service_goes_on(house, question, changes, reason):
+    house.ask(question(**changes), question("good"))
+    (letter,) = house.cluster.dead_letters(QUESTIONS)
+    assert letter.reason == reason
+    assert list(house.service.queues["churn"].open) == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"value": -2}, "invalid_value"), ({"value": 2}, "invalid_value"), ({"annotator": ""}, "invalid_name")],
+)
+def test_a_bad_annotation_is_dead_lettered_and_the_service_goes_on(house, question, annotation, changes, reason):
+    house.ask(question())
+    house.put(ANNOTATIONS, annotation(**{"request_id": "bad"} | changes))
+    house.put(ANNOTATIONS, annotation())
+    (letter,) = house.cluster.dead_letters(ANNOTATIONS)
+    assert letter.reason == reason
+    assert len(house.answers()) == 1
+
+
+def test_rows_of_a_wrong_width_are_dead_lettered(house):
+    house.put(DATA_PRODUCTION, rows("a", "b", numeric=np.zeros(3)))
+    (letter,) = house.cluster.dead_letters(DATA_PRODUCTION)
+    assert letter.reason == "wrong_width"
+    house.put(DATA_PRODUCTION, rows("c", value=4.0))
+    assert house.service.row("churn", "c") == {"age": 4.0}
+
+
+def test_rows_come_back_after_a_restart_and_go_with_their_app(house, question):
+    house.put(DATA_PRODUCTION, rows("row-q", value=4.0))
+    house.ask(question())
+    house.cluster.restart("labels")
+    assert house.service.row("churn", "row-q") == {"age": 4.0}
+    assert list(house.service.queues["churn"].open) == ["q"]
+    house.put(APPS, AppDeleted(app="churn"))
+    assert house.service.row("churn", "row-q") == {}
+    assert house.service.queues == {}
+
+
+def test_every_kind_of_cell_is_shown():
+    batch = RelationBatch(
+        app="churn",
+        pillar=Pillar.PRODUCTION,
+        version="v",
+        columns=(
+            Column("colour", ColumnKind.CATEGORICAL, ("red", "green")),
+            Column("age", ColumnKind.NUMERIC),
+            Column("paid", ColumnKind.BOOLEAN),
+            Column("photo", ColumnKind.TENSOR, shape=(2, 1)),
+            Column("seen", ColumnKind.DATETIME),
+            Column("note", ColumnKind.TEXT),
+            Column("icon", ColumnKind.TENSOR, shape=(1,)),
+        ),
+        row_ids=("a", "b", "c"),
+        texts=("hello", "", "x"),
+        codes=np.array([1, 1, -1, -1, 5, 0], np.int32),
+        tensor=np.arange(9.0),
+        numeric=np.array([41.0, 0.0, np.nan, np.nan, 1.0, 1e300]),
+    )
+    shown = Rows(set)
+    shown.fold(batch)
+    first, second, third = (shown.show(name) for name in "abc")
+    assert list(first) == [column.name for column in batch.columns]
+    assert first["seen"].isoformat() == "1970-01-01T00:00:00+00:00"
+    assert (first["colour"], first["age"], first["paid"], first["note"]) == ("green", 41.0, True, "hello")
+    assert (first["photo"], first["icon"]) == (Image((2, 1), (0.0, 1.0)), Image((1,), (2.0,)))
+    assert (second["colour"], second["age"], second["paid"], second["seen"]) == (None, None, None, None)
+    assert second["photo"] == Image((2, 1), (3.0, 4.0))
+    assert (third["colour"], third["paid"], third["seen"]) == ("5", False, 1e300)
+
+
+def test_only_the_newest_rows_are_kept_and_those_asked_about():
+    asked = {"r1"}
+    kept = Rows(lambda: asked, keep=4)
+    for start in range(0, 10, 2):
+        kept.fold(rows(f"r{start}", f"r{start + 1}", value=float(start)))
+    assert [name for name in (f"r{i}" for i in range(10)) if kept.show(name)] == ["r1", "r6", "r7", "r8", "r9"]
+    kept.fold(rows("r9", value=-1.0))
+    assert kept.show("r9") == {"age": -1.0}
+    asked.clear()
+    kept.fold(rows("r10"))
+    assert not kept.show("r1")
+
+
+def test_wide_rows_are_kept_in_smaller_numbers():
+    kept = Rows(set, keep_bytes=40)
+    kept.fold(rows(*(f"r{i}" for i in range(20))))
+    assert sum(bool(kept.show(f"r{i}")) for i in range(20)) == 5
+    kept.fold(rows(row_ids=(), numeric=np.empty(0)))
+
+
+def test_one_annotator_is_the_least():
+    with pytest.raises(ValueError, match="at least one"):
+        majority(0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted({module.name for module in pkgutil.iter_modules(easeml.labels.__path__)} - {"__main__", "v1"}),
+)
+def test_the_examples_of_the_docstrings_run(name):
+    assert doctest.testmod(importlib.import_module(f"easeml.labels.{name}")).failed == 0
