@@ -130,7 +130,7 @@ FAMILIES: dict[str, Family] = {
         },
     ),
     "online_logistic": Family(
-        OnlineLogistic, {"learning_rate": Parameter(0.05, 1e-6, 10.0), "passes": Parameter(1, 1, 20)}
+        OnlineLogistic, {"learning_rate": Parameter(0.1, 1e-6, 10.0), "passes": Parameter(2, 1, 20)}
     ),
     "online_naive_bayes": Family(OnlineNaiveBayes, {}),
     "hoeffding_tree": Family(HoeffdingTree, {"grace_period": Parameter(50, 1, 100_000)}),

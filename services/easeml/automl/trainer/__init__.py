@@ -1,1 +1,0 @@
-"""Trains the assigned algorithms in worker processes and publishes the models."""
