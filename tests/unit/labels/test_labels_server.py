@@ -386,9 +386,7 @@ async def test_absent_and_forbidden_look_the_same(house, serve, question, app):
             errors = [
                 await refused(stub.SubmitAnswer(submit("s", app=name), **mine)),
                 await refused(stub.GetBudget(pb.GetBudgetRequest(app=name), **mine)),
-                await refused(
-                    stub.ClaimQuestion(pb.ClaimQuestionRequest(app=name, question="s", annotator="a"), **mine)
-                ),
+                await refused(stub.ClaimQuestion(claim(app=name), **mine)),
             ]
             texts.add(tuple(error.details().replace(name, "APP") for error in errors))
             assert {error.code() for error in errors} == {grpc.StatusCode.NOT_FOUND}
