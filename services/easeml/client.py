@@ -31,7 +31,6 @@ from easeml.stream.payloads import (
     AppDeleted,
     DataVersion,
     Pillar,
-    TestLabels,
 )
 from easeml.stream.publisher import EventPublisher
 from easeml.stream.reader import TopicReader
@@ -46,7 +45,6 @@ from easeml.stream.topics import (
 )
 from easeml.supervisor.stack import connected
 
-_LABELLED = (Pillar.TRAIN, Pillar.VALIDATION, Pillar.TEST)
 _ROWS_PER_BATCH = 500
 
 
@@ -242,18 +240,22 @@ class Client:
         content = _content_hash(app, frame, wanted, again=again)
         version = f"v-{content[:12]}"
         ids = tuple(row_ids) if row_ids is not None else tuple(f"{version[2:]}-{i}" for i in range(len(frame)))
-        parts = self._parts(app, frame, wanted, shares, seed)
+        relation = _relation(app, frame, wanted, ids)
+        if wanted is not None:
+            parts = {wanted: relation}
+        else:
+            assigned = split_pillars(relation.features(), relation.labels, shares, rng=np.random.default_rng(seed))
+            parts = {part: relation.take(assigned == part) for part in shares}
         if Pillar.TEST in parts:
             self._check_test_size(app, len(parts[Pillar.TEST]))
         previous = self._versions(name)
-        for part, index in parts.items():
-            part_ids = tuple(ids[i] for i in index)
-            self._send_part(app, frame.iloc[index], part, part_ids, version, previous.get(part), content)
+        for part, rows in parts.items():
+            self._send(app, rows, part, version, previous.get(part), content)
         return Publication(
             name,
             version,
-            {part: len(index) for part, index in parts.items()},
-            {part: tuple(ids[i] for i in index) for part, index in parts.items()},
+            {part: len(rows) for part, rows in parts.items()},
+            {part: rows.row_ids for part, rows in parts.items()},
         )
 
     def events(
@@ -310,21 +312,6 @@ class Client:
         relation = Relation.from_frame(frame, label=app.label, classes=app.classes or None)
         return replace(app, columns=relation.columns, classes=relation.classes)
 
-    @staticmethod
-    def _parts(
-        app: AppDefined, frame: pd.DataFrame, pillar: Pillar | None, shares: Mapping[Pillar, float], seed: int
-    ) -> dict[Pillar, np.ndarray[Any, Any]]:
-        if pillar is not None:
-            return {pillar: np.arange(len(frame))}
-        relation = Relation.from_frame(frame, label=app.label, classes=app.classes, columns=app.columns)
-        assigned = split_pillars(
-            frame[[column.name for column in app.columns]],
-            relation.labels,
-            shares,
-            rng=np.random.default_rng(seed),
-        )
-        return {part: np.flatnonzero(assigned == part) for part in shares}
-
     def _check_test_size(self, app: AppDefined, rows: int) -> None:
         needed = self.plan(app).unlabelled
         if rows >= needed:
@@ -340,55 +327,47 @@ class Client:
             mend=mend,
         )
 
-    def _send_part(
-        self,
-        app: AppDefined,
-        frame: pd.DataFrame,
-        pillar: Pillar,
-        row_ids: tuple[str, ...],
-        version: str,
-        previous: DataVersion | None,
-        content: str,
+    def _send(
+        self, app: AppDefined, rows: Relation, pillar: Pillar, version: str, previous: DataVersion | None, content: str
     ) -> None:
-        label = app.label if pillar in _LABELLED else None
-        relation = Relation.from_frame(
-            frame if label else frame.drop(columns=app.label, errors="ignore"),
-            label=label,
-            classes=app.classes,
-            columns=app.columns,
-            row_ids=row_ids,
-        )
-        if label and (relation.labels < 0).any() and pillar is not Pillar.TRAIN:
-            row = row_ids[int(np.flatnonzero(relation.labels < 0)[0])]
-            raise InvalidDataError(f"Row {row} of the {pillar.value} pillar has no label.", mend="Label or drop it.")
         if pillar is Pillar.TEST:
-            self._publisher.send(
-                DATA_TEST_LABELS,
-                TestLabels(app.app, version, row_ids, app.classes, relation.labels),
-                event_id=EventId.derive("test-labels", app.app, version, content),
-            )
-            relation = relation.without_labels()
-        batches = relation.to_batches(app.app, pillar, version, rows_per_batch=_ROWS_PER_BATCH)
-        for index, batch in enumerate(batches):
-            self._publisher.send(
-                PILLAR_TOPICS[pillar], batch, event_id=EventId.derive("rows", app.app, version, pillar, index, content)
-            )
+            for index, labels in enumerate(rows.test_labels(app.app, version)):
+                identity = EventId.derive("test-labels", app.app, version, index, content)
+                self._publisher.send(DATA_TEST_LABELS, labels, event_id=identity)
+        for index, batch in enumerate(rows.to_batches(app.app, pillar, version, rows_per_batch=_ROWS_PER_BATCH)):
+            identity = EventId.derive("rows", app.app, version, pillar, index, content)
+            self._publisher.send(PILLAR_TOPICS[pillar], batch, event_id=identity)
         self._publisher.flush()  # a version is announced when its rows are on the broker, not before
         if previous is not None and previous.version == version:
             return
-        self._publisher.publish(
-            DATA_VERSIONS,
-            DataVersion(
-                app.app,
-                pillar,
-                version,
-                len(row_ids) + (previous.rows if previous else 0),
-                content,
-                f"{len(row_ids)} rows published",
-                (previous.version,) if previous else (),
-            ),
-            event_id=EventId.derive("version", app.app, pillar, version),
+        announced = DataVersion(
+            app.app,
+            pillar,
+            version,
+            len(rows) + (previous.rows if previous else 0),
+            content,
+            f"{len(rows)} rows published",
+            (previous.version,) if previous else (),
         )
+        identity = EventId.derive("version", app.app, pillar, version)
+        self._publisher.publish(DATA_VERSIONS, announced, event_id=identity)
+
+
+def _relation(app: AppDefined, frame: pd.DataFrame, pillar: Pillar | None, ids: tuple[str, ...]) -> Relation:
+    """Return the rows as the app wants them; unlabelled rows are refused where labels are the point."""
+    label: str | None = app.label
+    if pillar is Pillar.PRODUCTION:
+        frame, label = frame.drop(columns=app.label, errors="ignore"), None
+    elif pillar is Pillar.POOL:
+        frame = frame.assign(**{app.label: None})
+    return Relation.from_frame(
+        frame,
+        label=label,
+        classes=app.classes if label else None,
+        columns=app.columns,
+        row_ids=ids,
+        require_labels=pillar not in {Pillar.POOL, Pillar.PRODUCTION},
+    )
 
 
 def _pillar(value: Pillar | str) -> Pillar:

@@ -96,7 +96,8 @@ def _create(settings: Settings, wanted: dict[str, dict[str, str]]) -> None:
         )
         for name, config in wanted.items()
     ]
-    for name, future in client(settings).create_topics(new, operation_timeout=_TIMEOUT).items():
+    handle = client(settings)  # dropping it would end the call
+    for name, future in handle.create_topics(new, operation_timeout=_TIMEOUT).items():
         try:
             future.result(_TIMEOUT)
         except KafkaException as error:
