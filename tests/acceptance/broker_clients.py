@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -170,7 +170,9 @@ class ConfluentClient:
     def bounds(self, topic: str, partition: int = 0) -> tuple[int, int]:
         consumer = self._consumer()
         try:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=PATIENCE)
+            low, high = _patiently(
+                lambda: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=PATIENCE)
+            )
             return low, high
         finally:
             consumer.close()
@@ -203,6 +205,18 @@ class ConfluentClient:
             return max(offset, -1)
         finally:
             consumer.close()
+
+
+def _patiently(ask: Callable[[], Any]) -> Any:
+    # A real broker that has just started answers "not the leader" until it has taken its partitions over.
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if not error.args[0].retriable() or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _is_at(records: list[Record], until: int | None) -> bool:

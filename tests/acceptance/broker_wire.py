@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import socket
-from typing import Any
+from typing import Any, Self
 
 from kio.index import load_request_schema, load_response_schema
 from kio.records.schema import NewRecordBatch, Record
@@ -17,11 +17,11 @@ class Wire:
     """One connection on which requests are sent and answers awaited by hand."""
 
     def __init__(self, bootstrap_servers: str) -> None:
-        host, _, port = bootstrap_servers.split(",")[0].rpartition(":")
+        host, _, port = bootstrap_servers.split(",", maxsplit=1)[0].rpartition(":")
         self._socket = socket.create_connection((host, int(port)), timeout=30)
         self._correlation = 0
 
-    def __enter__(self) -> Wire:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def wait(condition: Callable[[], bool], what: str) -> None:
 def shared_out(*members: Member) -> bool:
     """Whether the members have all six partitions between them, each something."""
     parts = [member.partitions() for member in members]
-    return all(parts) and sorted(sum(parts, [])) == list(range(6))
+    return all(parts) and sorted(itertools.chain.from_iterable(parts)) == list(range(6))
 
 
 def produce(client: Client, topic: str, count: int) -> None:

@@ -197,7 +197,8 @@ def test_answers_come_in_the_order_of_the_requests(bootstrap_servers: str) -> No
 
 def test_an_unknown_version_of_api_versions_is_negotiated_down(bootstrap_servers: str) -> None:
     with Wire(bootstrap_servers) as wire:
-        body = (API_VERSIONS).to_bytes(2, "big") + (99).to_bytes(2, "big") + (7).to_bytes(4, "big") + b"\xff\xff"
+        # A request header of version 2: key, version, correlation id, no client id, no tagged fields.
+        body = API_VERSIONS.to_bytes(2, "big") + (99).to_bytes(2, "big") + (7).to_bytes(4, "big") + b"\xff\xff\x00"
         wire.send_bytes(len(body).to_bytes(4, "big") + body)
         correlation, answer = wire.receive(API_VERSIONS, 0)
         assert correlation == 7

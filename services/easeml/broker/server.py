@@ -22,6 +22,7 @@ from easeml.broker.segment import Store
 from easeml.errors import ConfigurationError, ConflictError
 
 _LOG = logging.getLogger(__name__)
+_LARGE_ALLOCATION = 8 * 1024 * 1024
 
 
 class Broker:
@@ -67,6 +68,7 @@ class Broker:
             If the address cannot be bound or the certificate cannot be read.
         """
         config = self._config
+        _steady_malloc()
         self._lock()
         try:
             self._context = context = Context(config)
@@ -157,6 +159,12 @@ class Broker:
             # A thread, because the disk may take its time; the segment may be gone by then.
             with contextlib.suppress(OSError):
                 await loop.run_in_executor(None, store.sync)
+
+
+def _steady_malloc() -> None:
+    # glibc raises its threshold for separate mappings when such a mapping is freed. Without this, every frame of
+    # a megabyte is mapped, faulted in page by page and unmapped again, which costs more than copying it.
+    bytearray(_LARGE_ALLOCATION)
 
 
 def _handlers(context: Context) -> dict[int, Handler]:
