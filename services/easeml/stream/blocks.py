@@ -197,7 +197,7 @@ def read_strings(data: bytes, at: int) -> tuple[tuple[str, ...], int]:
     """Read an array of strings.
 
     Row ids are a hundred short strings a message: their length bytes are turned into line feeds and the block is
-    decoded and split in one go, which is four times faster than one by one.
+    decoded and split in one go, up to four times faster than one by one.
     """
     count, start = read_long(data, at)
     if count < _MANY or count > len(data) - start:
@@ -221,7 +221,17 @@ def read_strings(data: bytes, at: int) -> tuple[tuple[str, ...], int]:
 
 
 _read_strings = read_items(read_string)
-write_strings = write_items(write_string)
+_write_strings = write_items(write_string)
+
+
+def write_strings(value: Any) -> bytes:
+    """Write an array of strings; short ones in one go."""
+    if not isinstance(value, tuple | list) or not all(isinstance(item, str) for item in value):
+        return _write_strings(value)
+    items = [item.encode() for item in value]
+    if not items or max(map(len, items)) >= _SHORT_STRING:
+        return _write_strings(value)
+    return b"".join((write_long(len(items)), *[_SHORT[2 * len(item)] + item for item in items], b"\0"))
 
 
 def read_map(read: Reader) -> Reader:
