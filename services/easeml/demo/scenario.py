@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from river.datasets import ImageSegments
 
 TRAIN, VALIDATION, TEST, MORNING = 500, 200, 600, 400
-SENSOR_NOISE = 0.6
+SENSOR_NOISE = 1.0
 """Standard deviation of the noise, as a share of each feature's own."""
 
 LABEL = "surface"
