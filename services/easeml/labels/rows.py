@@ -5,6 +5,7 @@ Only the newest rows of an app are kept, as the batches they came in, beside tho
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
@@ -99,6 +100,12 @@ def check(batch: RelationBatch) -> None:
     """
     rows = len(batch.row_ids)
     kinds = [column.kind for column in batch.columns]
+    if any(size < 0 for column in batch.columns for size in column.shape):
+        raise Poison(
+            f"RelationBatch of app {batch.app} has a column with a negative size.",
+            mend="Send shapes of tensors as they are.",
+            reason="wrong_width",
+        )
     sizes = {
         "numeric": (batch.numeric.size, rows * sum(kind in NumericKinds for kind in kinds)),
         "codes": (batch.codes.size, rows * sum(kind in CodeKinds for kind in kinds)),
@@ -120,7 +127,8 @@ def cells(batch: RelationBatch, index: int) -> Iterator[tuple[str, Value]]:
     numeric = iter(batch.numeric.reshape(rows, -1)[index].tolist() if batch.numeric.size else ())
     codes = iter(batch.codes.reshape(rows, -1)[index].tolist() if batch.codes.size else ())
     width = len(batch.texts) // rows
-    texts = iter(batch.texts[index * width : (index + 1) * width])
+    texts = iter(range(index * width, (index + 1) * width))
+    missing = set(batch.missing_texts.tolist())
     tensor = batch.tensor.reshape(rows, -1)[index] if batch.tensor.size else batch.tensor
     for column in batch.columns:
         if column.kind in NumericKinds:
@@ -128,14 +136,15 @@ def cells(batch: RelationBatch, index: int) -> Iterator[tuple[str, Value]]:
         elif column.kind in CodeKinds:
             yield column.name, _category(column, next(codes))
         elif column.kind is ColumnKind.TEXT:
-            yield column.name, next(texts)
+            place = next(texts)
+            yield column.name, None if place in missing else batch.texts[place]
         else:
             values, tensor = tensor[: _items(column)], tensor[_items(column) :]
             yield column.name, Image(column.shape, tuple(values.tolist()))
 
 
 def _items(column: Column) -> int:
-    return int(np.prod(column.shape)) if column.kind is ColumnKind.TENSOR else 0
+    return math.prod(column.shape) if column.kind is ColumnKind.TENSOR else 0
 
 
 def _number(column: Column, value: float) -> Value:

@@ -96,6 +96,8 @@ def test_rows_of_a_wrong_width_are_dead_lettered(house):
     house.put(DATA_PRODUCTION, rows("a", "b", numeric=np.zeros(3)))
     (letter,) = house.cluster.dead_letters(DATA_PRODUCTION)
     assert letter.reason == "wrong_width"
+    house.put(DATA_PRODUCTION, rows("a", columns=(Column("x", ColumnKind.TENSOR, shape=(-1, -1)),)))
+    assert len(house.cluster.dead_letters(DATA_PRODUCTION)) == 2
     house.put(DATA_PRODUCTION, rows("c", value=4.0))
     assert house.service.row("churn", "c") == {"age": 4.0}
 
@@ -127,6 +129,7 @@ def test_every_kind_of_cell_is_shown():
         ),
         row_ids=("a", "b", "c"),
         texts=("hello", "", "x"),
+        missing_texts=np.array([1], np.int32),
         codes=np.array([1, 1, -1, -1, 5, 0], np.int32),
         tensor=np.arange(9.0),
         numeric=np.array([41.0, 0.0, np.nan, np.nan, 1.0, 1e300]),
@@ -139,6 +142,7 @@ def test_every_kind_of_cell_is_shown():
     assert (first["colour"], first["age"], first["paid"], first["note"]) == ("green", 41.0, True, "hello")
     assert (first["photo"], first["icon"]) == (Image((2, 1), (0.0, 1.0)), Image((1,), (2.0,)))
     assert (second["colour"], second["age"], second["paid"], second["seen"]) == (None, None, None, None)
+    assert second["note"] is None
     assert second["photo"] == Image((2, 1), (3.0, 4.0))
     assert (third["colour"], third["paid"], third["seen"]) == ("5", False, 1e300)
 

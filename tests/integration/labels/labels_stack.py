@@ -1,0 +1,139 @@
+"""A broker and a label service, each a real process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from easeml.broker.process import BrokerProcess
+from easeml.stream import envelope
+from easeml.stream.admin import create_topics
+from easeml.stream.publisher import EventPublisher
+from easeml.stream.settings import Settings
+
+PARTITIONS = 2
+PATIENCE = 90.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class LabelStack:
+    """Context manager: the broker runs from entry to exit, the service from ``start`` on."""
+
+    def __init__(self, home: Path, *, token: str = "") -> None:
+        self.home = home
+        self.port = free_port()
+        self.token = token
+        self.broker = BrokerProcess(home / "broker")
+        self.process: subprocess.Popen | None = None
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.broker.start()
+        self.settings = Settings.load(
+            bootstrap_servers=self.broker.bootstrap_servers, partitions=PARTITIONS, home=self.home
+        )
+        create_topics(self.settings, ["labels"])
+        self.publisher = EventPublisher(self.settings, "test")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self.process is not None and self.process.poll() is None:
+                self.process.terminate()
+                self.process.wait(30)
+        finally:
+            self.broker.__exit__(None, None, None)
+
+    def start(self) -> None:
+        """Start the service and wait until it serves."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("EASEML_")} | {
+            "EASEML_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
+            "EASEML_PARTITIONS": str(PARTITIONS),
+            "EASEML_HOME": str(self.home),
+            "EASEML_LABELS_PORT": str(self.port),
+            "EASEML_TOKEN": self.token,
+        }
+        with (self.home / "labels.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "easeml.labels"], env=environment, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + PATIENCE
+        with grpc.insecure_channel(self.target, options=[("grpc.max_reconnect_backoff_ms", 200)]) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            while True:
+                with contextlib.suppress(grpc.RpcError):
+                    answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1)
+                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                        return
+                assert self.process.poll() is None, self.log()
+                assert time.monotonic() < deadline, self.log()
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def log(self) -> str:
+        return (self.home / "labels.log").read_text()[-5000:]
+
+    def publish(self, topic, data, **options) -> None:
+        self.publisher.publish(topic, data, **options)
+
+    def events(self, topic) -> list:
+        """Return every event of a topic, read by a fresh consumer."""
+        from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+
+        consumer = Consumer(self.settings.kafka() | {"group.id": "test", "enable.partition.eof": True,
+                                                     "enable.auto.commit": False})  # fmt: skip
+        events, unread = [], set(range(PARTITIONS))
+        try:
+            consumer.assign([TopicPartition(topic.name, partition, OFFSET_BEGINNING) for partition in unread])
+            while unread:
+                message = consumer.poll(30)
+                assert message is not None, f"{topic.name} is silent"
+                if message.error() is None:
+                    events.append(
+                        envelope.parse(
+                            topic.name,
+                            message.partition(),
+                            message.offset(),
+                            message.key(),
+                            message.value(),
+                            message.headers() or [],
+                            message.timestamp()[1],
+                        )
+                    )
+                else:
+                    assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                    unread.discard(message.partition())
+        finally:
+            consumer.close()
+        return events
+
+    def until(self, condition):
+        """Return the first true value of ``condition()``."""
+        deadline = time.monotonic() + PATIENCE
+        while not (value := condition()):
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+        return value
