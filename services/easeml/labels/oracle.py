@@ -66,6 +66,7 @@ class Oracle:
         self._credentials = credentials_of(tls)
         self._annotator = annotator
         self._done: set[str] = set()
+        self._unsure: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
@@ -101,6 +102,9 @@ class Oracle:
     async def _listen(self) -> None:
         async with self._connect() as channel:
             stub = labels_pb2_grpc.LabelServiceStub(channel)
+            if self._unsure is not None:
+                # Its answer may be on the log, and then no stream offers it again; the request id tells which.
+                await self._answer(stub, self._unsure)
             request = pb.StreamQuestionsRequest(app=self._app, kind=pb.QUESTION_KIND_LABEL, annotator=self._annotator)
             async for message in stub.StreamQuestions(request, metadata=self._metadata):
                 if message.HasField("opened") and message.opened.question not in self._done:
@@ -113,6 +117,7 @@ class Oracle:
         return grpc.aio.secure_channel(target, self._credentials, options=OPTIONS)
 
     async def _answer(self, stub: Any, question: Any) -> None:
+        self._unsure = question
         label = self._labels.get(question.row_id)
         names = {
             "app": question.app,
@@ -131,11 +136,13 @@ class Oracle:
                 self.skipped += 1
         except grpc.aio.AioRpcError as call:
             error = error_of(call)
-            if isinstance(error, BudgetExhaustedError):
-                return  # it is streamed again when more is granted
-            if not isinstance(error, ConflictError | NotFoundError):
+            if not isinstance(error, ConflictError | NotFoundError | BudgetExhaustedError):
                 raise
-            log.info("too late for question %s: %s", question.question, error)
+            log.info("no answer to question %s: %s", question.question, error)
+            self._unsure = None
+            if not isinstance(error, ConflictError):
+                return  # should it be offered again, with more budget say, it is answered then
+        self._unsure = None
         self._done.add(question.question)
 
     def __enter__(self) -> Self:

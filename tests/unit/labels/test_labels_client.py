@@ -160,6 +160,25 @@ async def test_the_oracle_finds_a_service_that_moved_and_answers_nothing_twice(h
         await work
 
 
+async def test_the_oracle_asks_again_what_became_of_an_answer(house, serve, question):
+    house.ask(question("a"))
+    publish = house.publish
+
+    async def publish_and_break(*arguments, **options):
+        await publish(*arguments, **options)
+        house.publish = publish
+        raise UnavailableError("The connection broke after the broker had it.")
+
+    house.publish = publish_and_break
+    oracle = Oracle(await serve(), "churn", {"row-a": "yes"})
+    work = asyncio.create_task(oracle.run())
+    await until(lambda: oracle.answered == 1)
+    assert len(house.annotations()) == len(house.answers()) == 1
+    work.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+
+
 async def test_the_oracle_waits_for_budget_and_leaves_to_others_what_they_answered(house, serve, question, app):
     house.ask(*map(question, "abcde"))
     oracle = Oracle(await serve(), "churn", {f"row-{name}": "yes" for name in "abcde"})
