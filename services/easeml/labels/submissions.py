@@ -168,19 +168,20 @@ async def _confirmed(task: asyncio.Task[None], seconds: float | None) -> None:
 
 def _annotation(queue: Queue, sent: Submission, now: float) -> Annotation:
     entry = queue.open.get(sent.question)
-    if entry is None and queue.why_closed(sent.question) is Closed.ANSWERED:
+    why = queue.why_closed(sent.question)
+    if entry is None and why is Closed.ANSWERED:
         raise ConflictError(
             f"Question {sent.question!r} of app {sent.app!r} is answered.",
             mend="Go on with the next question.",
             reason="question_answered",
         )
-    if entry is None and queue.why_closed(sent.question) is None:
+    if entry is None and why is None:
         raise _unknown(sent)
     if entry is None or entry.expired(now):
         raise NotFoundError(
             f"Question {sent.question!r} of app {sent.app!r} is closed without an answer.",
             mend="Go on with the next question.",
-            reason="question_expired",
+            reason=f"question_{(why or Closed.EXPIRED).name.lower()}",
         )
     value = sent.value if sent.label is None else _index(entry.question.candidates, sent.label)
     if value is None or not SKIPPED <= value < len(entry.question.candidates):

@@ -125,7 +125,7 @@ class LabelServiceServicer(object):
         Idempotent by `request_id`: a repetition returns the same response and has no second effect, also after a restart
         of the server, so retry UNAVAILABLE and DEADLINE_EXCEEDED with the same `request_id`.
 
-        NOT_FOUND, reason `question_not_found` or `question_expired`.
+        NOT_FOUND, reason `question_not_found`, `question_expired` or `question_withdrawn`.
         ALREADY_EXISTS, reason `question_answered` (by somebody else) or `request_id_reused` (for another answer).
         INVALID_ARGUMENT, reason `invalid_value`: the value is not among the candidates.
         RESOURCE_EXHAUSTED, reason `budget_exhausted`: the application has no label left to spend.
