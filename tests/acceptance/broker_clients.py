@@ -180,7 +180,8 @@ class ConfluentClient:
     def offset_at(self, topic: str, timestamp: int) -> int:
         consumer = self._consumer()
         try:
-            found = consumer.offsets_for_times([TopicPartition(topic, 0, timestamp)], timeout=PATIENCE)[0]
+            asked = [TopicPartition(topic, 0, timestamp)]
+            found = _patiently(lambda: consumer.offsets_for_times(asked, timeout=PATIENCE))[0]
             assert found.error is None
             end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=PATIENCE)[1]
             # librdkafka says "end" where no record is that late, with the end's number or without it.
@@ -201,7 +202,8 @@ class ConfluentClient:
     def committed(self, group: str, topic: str, partition: int = 0) -> int:
         consumer = self._consumer(**{"group.id": group})
         try:
-            offset = consumer.committed([TopicPartition(topic, partition)], timeout=PATIENCE)[0].offset
+            asked = [TopicPartition(topic, partition)]
+            offset: int = _patiently(lambda: consumer.committed(asked, timeout=PATIENCE))[0].offset
             return max(offset, -1)
         finally:
             consumer.close()

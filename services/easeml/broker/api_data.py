@@ -15,6 +15,8 @@ from easeml.broker.log import Appended, PartitionLog
 from easeml.broker.wire import NO_TIME, NONE, build
 
 _LATEST, _EARLIEST = -1, -2
+_MOST_FETCHED = 16 * 1024 * 1024
+"""Bytes of one answer: more would cost memory for every reader and save nothing."""
 _UNKNOWN = Appended(ErrorCode.unknown_topic_or_partition)
 
 
@@ -154,7 +156,7 @@ class _Fetch:
 
     def read(self) -> tuple[Any, int, bool]:
         """Return the response, the bytes of records in it, and whether an error makes waiting pointless."""
-        left: int = getattr(self._body, "max_bytes", 2**31 - 1)
+        left: int = min(getattr(self._body, "max_bytes", _MOST_FETCHED), _MOST_FETCHED)
         size = 0
         is_final = False
         topics = []

@@ -124,7 +124,7 @@ class Connection(asyncio.BufferedProtocol):
                         length,
                         self._max_request_bytes,
                     )
-                    self._abort()
+                    self.abort()
                     return
                 end = start + 4 + length
                 if end > self._filled:
@@ -160,7 +160,8 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.pause_reading()
             self._is_reading = False
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Close at once, whatever was still to go out."""
         self._frames.clear()
         if self._transport is not None:
             self._transport.abort()
@@ -175,10 +176,10 @@ class Connection(asyncio.BufferedProtocol):
                 self._handle(wire.decode(frame))
             except wire.UnservedRequestError as error:
                 _LOG.warning("closed %s (%s): %s", self.peer_host, self.client_id, error)
-                self._abort()
+                self.abort()
             except Exception:  # one client's bad luck must not end the others' broker
                 _LOG.exception("closed %s (%s): a request failed", self.peer_host, self.client_id)
-                self._abort()
+                self.abort()
         if not self._is_reading and self._queued_bytes <= _MOST_QUEUED_BYTES // 2 and self._transport is not None:
             self._transport.resume_reading()
             self._is_reading = True
@@ -205,7 +206,7 @@ class Connection(asyncio.BufferedProtocol):
         error = done.exception()
         if error is not None:
             _LOG.error("closed %s (%s): a request failed", self.peer_host, self.client_id, exc_info=error)
-            self._abort()
+            self.abort()
             return
         self._write(request, done.result())
         self._serve()

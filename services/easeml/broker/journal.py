@@ -30,6 +30,7 @@ class Journal:
         self._values: dict[str, Any] = {}
         self._lines = 0
         self._fd = -1
+        self._is_dirty = False
         if path is not None:
             self._load(path)
             self._rewrite(path)
@@ -77,6 +78,7 @@ class Journal:
         if self._path is None:
             return
         os.write(self._fd, b"".join(_line(key, value) for key, value in items))
+        self._is_dirty = True
         self._lines += len(items)
         if self._lines > 2 * len(self._values) + _SLACK:
             self._rewrite(self._path)
@@ -87,7 +89,8 @@ class Journal:
 
     def sync(self) -> None:
         """Make the map survive a power cut."""
-        if self._fd >= 0:
+        if self._fd >= 0 and self._is_dirty:
+            self._is_dirty = False
             os.fsync(self._fd)
 
     def close(self) -> None:

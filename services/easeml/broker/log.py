@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -268,9 +269,8 @@ class PartitionLog:
         for watcher in tuple(self.watchers):
             watcher(0)
         if self.folder is not None:
-            for path in self.folder.iterdir():
-                path.unlink()
-            self.folder.rmdir()
+            # Compaction may be writing here in its thread: what it leaves is cleared when the name is used again.
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _key_complaint(data: bytes, batch: Batch) -> str | None:

@@ -35,7 +35,7 @@ class Offsets:
         self._journal = journal
         self._groups: dict[str, dict[tuple[str, int], Committed]] = {}
         for key, value in journal.with_prefix(_PREFIX):
-            group, topic, partition = key.split(_SEPARATOR)
+            group, topic, partition = key.rsplit(_SEPARATOR, 2)
             self._groups.setdefault(group, {})[topic, int(partition)] = Committed(*value)
 
     def commit(self, group: str, positions: Iterable[tuple[str, int, Committed]]) -> None:

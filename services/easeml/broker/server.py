@@ -22,6 +22,7 @@ from easeml.broker.segment import Store
 from easeml.errors import ConfigurationError, ConflictError
 
 _LOG = logging.getLogger(__name__)
+_HANG_UP_SECONDS = 1.0
 _LARGE_ALLOCATION = 8 * 1024 * 1024
 
 
@@ -115,14 +116,22 @@ class Broker:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks = []
-        for connection in list(self._connections):
-            connection.close()
+        await self._hang_up()
         if self._context is not None:
             await self._flush()
             self._context.close()
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+    async def _hang_up(self) -> None:
+        for connection in list(self._connections):
+            connection.close()
+        deadline = asyncio.get_running_loop().time() + _HANG_UP_SECONDS
+        while self._connections and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.005)
+        for connection in list(self._connections):
+            connection.abort()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -155,6 +164,7 @@ class Broker:
             stores.extend(segment.store for segment in log.dirty)
             log.dirty.clear()
         loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._context.journal.sync)
         for store in stores:
             # A thread, because the disk may take its time; the segment may be gone by then.
             with contextlib.suppress(OSError):

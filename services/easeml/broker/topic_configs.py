@@ -70,7 +70,7 @@ SETTINGS: dict[str, Setting] = {
     "preallocate": Setting("false", _BOOLEAN, _FLAG),
     "retention.bytes": Setting("-1", _LONG, _whole(-1)),
     "retention.ms": Setting(str(7 * _DAY_MS), _LONG, _whole(-1)),
-    "segment.bytes": Setting(str(1 << 30), _INT, _whole(14, _INT_MAX)),
+    "segment.bytes": Setting(str(1 << 30), _INT, _whole(1 << 20, _INT_MAX)),
     "segment.index.bytes": Setting("10485760", _INT, _whole(4, _INT_MAX)),
     "segment.jitter.ms": Setting("0", _LONG, _whole(0)),
     "segment.ms": Setting(str(7 * _DAY_MS), _LONG, _whole(1)),

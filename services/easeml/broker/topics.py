@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class Topics:
         for name, kept in journal.with_prefix(_PREFIX):
             topic = Topic(name, uuid.UUID(kept["id"]), kept["configs"], starts=kept["starts"])
             self._topics[name] = topic
-            self._grow(topic, kept["partitions"])
+            self._grow(topic, kept["partitions"], is_new=False)
 
     def __iter__(self) -> Iterator[Topic]:
         return iter(list(self._topics.values()))
@@ -87,15 +88,18 @@ class Topics:
         """Create a topic whose name and settings were checked before."""
         topic = Topic(name, uuid.uuid4(), dict(overrides))
         self._topics[name] = topic
-        self._grow(topic, partitions)
+        self._grow(topic, partitions, is_new=True)
         self._save(topic)
         return topic
 
-    def _grow(self, topic: Topic, partitions: int) -> None:
+    def _grow(self, topic: Topic, partitions: int, *, is_new: bool) -> None:
         config = TopicConfig.parse(topic.overrides, self.defaults)
         for index in range(len(topic.partitions), partitions):
             name = f"{topic.name}-{index}"
             folder = None if self._folder is None else self._folder / name
+            if is_new and folder is not None:
+                # Remains of a deleted topic of the same name must not come back to life.
+                shutil.rmtree(folder, ignore_errors=True)
             start = topic.starts.get(str(index), 0)
             topic.partitions.append(PartitionLog(name, folder, config, self._now_ms, start))
 
@@ -110,7 +114,7 @@ class Topics:
 
     def add_partitions(self, topic: Topic, partitions: int) -> None:
         """Grow a topic to ``partitions``."""
-        self._grow(topic, partitions)
+        self._grow(topic, partitions, is_new=True)
         self._save(topic)
 
     def configure(self, topic: Topic, overrides: Mapping[str, str]) -> None:
