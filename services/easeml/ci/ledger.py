@@ -13,6 +13,7 @@ Source: Renggli et al., SysML 2019, sections 2 and 3; rules 1-7 of the CI page.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -254,6 +255,16 @@ class TestSetLedger:
 
     def observe(self, index: int, label: int) -> None:
         """Store the label of one example and go on as far as it leads; see :meth:`Evaluation.observe`."""
+        self._store(index, label)
+        self._advance()
+
+    def observe_many(self, indices: Sequence[int], labels: Sequence[int]) -> None:
+        """Store several labels at once; the same as :meth:`observe` for each, and faster."""
+        for index, label in zip(indices, labels, strict=True):
+            self._store(index, label)
+        self._advance()
+
+    def _store(self, index: int, label: int) -> None:
         if isinstance(index, bool) or not 0 <= index < self.n:
             raise InvalidDataError(
                 f"Example {index} does not exist.", mend=f"The test set has examples 0 to {self.n - 1}."
@@ -261,16 +272,14 @@ class TestSetLedger:
         if isinstance(label, bool) or int(label) != label or not 0 <= label <= _MAX_CLASS:
             raise InvalidDataError(f"{label!r} is no label of example {index}.", mend="Give a class id >= 0.")
         known = int(self._labels[index])
-        if known == label:
-            return
-        if known != UNKNOWN_LABEL:
+        if known == UNKNOWN_LABEL:
+            self._labels[index] = label
+            self._bought_at[index] = self.steps_used
+        elif known != label:
             raise ConflictError(
                 f"Example {index} has label {known} already, not {label}.",
                 mend="Labels of a test set are final; a corrected one needs a new epoch.",
             )
-        self._labels[index] = label
-        self._bought_at[index] = self.steps_used
-        self._advance()
 
     def _advance(self) -> None:
         if self._open is None or self._walk is None:

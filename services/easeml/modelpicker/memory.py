@@ -116,9 +116,9 @@ class Memory:
         return {
             "lookback": self.lookback,
             "window_ids": list(self.window),
-            "window_votes": np.array(list(self.window.values()), dtype=np.int32).reshape(-1, k),
+            "window_votes": np.array(list(self.window.values()), dtype=np.int32).reshape(len(self.window), k),
             "open_ids": list(self.open),
-            "open_votes": np.array([a.votes for a in self.open.values()], dtype=np.int32).reshape(-1, k),
+            "open_votes": np.array([a.votes for a in self.open.values()], dtype=np.int32).reshape(len(self.open), k),
             "open_served": np.array([a.served for a in self.open.values()], dtype=np.int32).reshape(-1, experts),
             "open_numbers": np.array([(a.probability, a.ratio) for a in self.open.values()]).reshape(-1, 2),
             "answered_ids": list(self.labels),

@@ -337,6 +337,14 @@ class ModelPicker:
         self._spending.asked -= 1
         return True
 
+    def grant(self, budget: int, horizon: int) -> None:
+        """Change the budget, counted from the start, and the rows over which to spread it.
+
+        A budget below what was asked for already ends the questions.
+        """
+        _check_settings(self.n_classes, budget, horizon, self._memory.lookback, self.policy)
+        self._spending.budget, self._spending.horizon = budget, horizon
+
     def add_model(self, model_id: ModelKey, votes_on_lookback: npt.ArrayLike | None = None) -> None:
         """Let a model join; it starts level with the best one, corrected on answered rows of the window.
 

@@ -162,6 +162,7 @@ def test_models_join_and_leave_by_id():
     pick.retire_model("c")
     assert pick.recommended == "b"
     pick.retire_model("b")
+    pick = ModelPicker.from_state(pick.state())
     with pytest.raises(NotFoundError, match="add_model"):
         pick.step(np.zeros(0, int))
     pick.add_model("d")

@@ -1,0 +1,16 @@
+"""``python -m easeml.ci``: the CI service as a process."""
+
+from __future__ import annotations
+
+from easeml.ci.service import CIService
+
+
+def main() -> None:
+    """Run the service until it is told to stop."""
+    from easeml.stream.main import run  # noqa: PLC0415 - brings the whole runtime, which a mere service needs not
+
+    run(CIService())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""CI on the stream: which message does what.
+
+Models are judged in the order in which they are published, each on predictions alone, by the gate of their app.
+The verdict topic carries one bit per model; everything else goes to the restricted detail topic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from easeml.ci.gate import Gate
+from easeml.ci.register import Register
+from easeml.errors import Poison
+from easeml.stream.events import Event, Output
+from easeml.stream.payloads import (
+    ModelPublished,
+    ModelRetired,
+    Pillar,
+    PredictionBatch,
+    TestLabels,
+    TestSetExhausted,
+    TestSetNeeded,
+    TestSetOpened,
+    Tick,
+    Verdict,
+    VerdictDetail,
+)
+from easeml.stream.service import Context, On, Packed, Service
+from easeml.stream.topics import (
+    DATA_TEST_LABELS,
+    MODELS,
+    PREDICTIONS,
+    TESTSETS,
+    TICKS,
+    VERDICTS,
+    VERDICTS_DETAIL,
+    Topic,
+)
+
+_TOPICS: dict[type, Topic] = {
+    Verdict: VERDICTS,
+    VerdictDetail: VERDICTS_DETAIL,
+    TestSetNeeded: TESTSETS,
+    TestSetOpened: TESTSETS,
+    TestSetExhausted: TESTSETS,
+}
+
+
+class CIService(Service[Gate]):
+    """Test labels, models and their test predictions in; verdicts and the state of test sets out."""
+
+    name = "ci"
+
+    def __init__(self) -> None:
+        self._registers: dict[str, Register] = {}
+
+    def table(self) -> tuple[On[Gate], ...]:
+        return (
+            On(DATA_TEST_LABELS, TestLabels, fold=self._labels_arrived, handle=self._labelled),
+            On(PREDICTIONS, PredictionBatch, fold=self._predictions_arrived, handle=self._predicted),
+            On(MODELS, ModelPublished, handle=self._published),
+            On(MODELS, ModelRetired, handle=self._retired),
+            On(TICKS, Tick, handle=self._ticked),
+        )
+
+    def produces(self) -> tuple[Topic, ...]:
+        return (VERDICTS, VERDICTS_DETAIL, TESTSETS)
+
+    def new_state(self, app: str) -> Gate:
+        return Gate(app)
+
+    def pack(self, state: Gate) -> Packed:
+        return state.pack()
+
+    def unpack(self, app: str, packed: Packed) -> Gate:  # noqa: ARG002 - the gate knows its app
+        return Gate.unpack(packed)
+
+    def forget(self, app: str) -> None:
+        self._registers.pop(app, None)
+
+    def _register(self, app: str) -> Register:
+        return self._registers.setdefault(app, Register())
+
+    def _labels_arrived(self, event: Event[TestLabels]) -> None:
+        self._register(event.data.app).add_labels(event.data)
+
+    def _predictions_arrived(self, event: Event[PredictionBatch]) -> None:
+        if event.data.pillar is Pillar.TEST:
+            self._register(event.data.app).add_predictions(event.data)
+
+    def _labelled(self, state: Gate, event: Event[TestLabels], ctx: Context) -> Iterable[Output]:
+        unknown = sorted(set(event.data.classes) - set(ctx.app.classes))
+        if unknown:
+            raise Poison(
+                f"Class {unknown[0]!r} is not in the label domain of {ctx.app.app!r}.",
+                mend=f"Its classes are {', '.join(ctx.app.classes)}.",
+                reason="unknown_class",
+            )
+        return self._proceed(state, ctx)
+
+    def _predicted(self, state: Gate, event: Event[PredictionBatch], ctx: Context) -> Iterable[Output]:
+        batch = event.data
+        if batch.pillar is not Pillar.TEST:
+            return ()
+        highest = int(batch.labels.max(initial=-1))
+        if highest >= len(ctx.app.classes):
+            raise Poison(
+                f"Model {batch.model!r} predicts class {highest}; {ctx.app.app!r} has {len(ctx.app.classes)}.",
+                mend="Predictions are codes into the app's classes, -1 for none.",
+                reason="unknown_class",
+            )
+        return self._proceed(state, ctx)
+
+    def _published(self, state: Gate, event: Event[ModelPublished], ctx: Context) -> Iterable[Output]:
+        accuracy = event.data.metrics.get("accuracy", math.nan)
+        state.enqueue(event.data.model, None if math.isnan(accuracy) else accuracy, ctx.now)
+        return self._proceed(state, ctx)
+
+    def _retired(self, state: Gate, event: Event[ModelRetired], ctx: Context) -> Iterable[Output]:
+        state.withdraw(event.data.model)
+        return self._proceed(state, ctx)
+
+    def _ticked(self, state: Gate, event: Event[Tick], ctx: Context) -> Iterable[Output]:  # noqa: ARG002
+        return self._proceed(state, ctx)
+
+    def _proceed(self, state: Gate, ctx: Context) -> list[Output]:
+        said = state.proceed(self._register(state.app), ctx.app, ctx.now, ctx.rng)
+        return [Output(_TOPICS[type(payload)], payload) for payload in said]

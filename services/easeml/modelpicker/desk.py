@@ -1,0 +1,193 @@
+"""One app's picker on the stream: who takes part, which rows were seen, and what was picked last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from easeml.errors import ConfigurationError, ConflictError, NotFoundError, Poison
+from easeml.ids import EventId
+from easeml.modelpicker.joining import Joining
+from easeml.modelpicker.picker import ModelPicker
+from easeml.stream.payloads import AppDefined, ModelPicked, Payload, Pillar, Question, QuestionKind
+from easeml.stream.service import Packed
+
+_PATIENCE = 2.0
+"""Seconds a row waits for the votes of all models."""
+
+ASKER = "modelpicker"
+
+
+@dataclass(slots=True)
+class Desk:
+    """State of one app.
+
+    Attributes
+    ----------
+    picker : ModelPicker or None
+        None until the first model has passed.
+    retired : list of str
+        Models that may not join any more.
+    next_row : int
+        Number, in the joining view, of the first row not yet stepped through.
+    period : int
+        Picks made.
+    picked : str or None
+        The last pick.
+    alarms : int
+        Drift alarms up to the last pick.
+    """
+
+    app: str
+    picker: ModelPicker | None = None
+    retired: list[str] = field(default_factory=list)
+    next_row: int = 0
+    period: int = 0
+    picked: str | None = None
+    alarms: int = 0
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Models that take part, in the order of their votes."""
+        return tuple(map(str, self.picker.model_ids)) if self.picker is not None else ()
+
+    def join(self, model: str, rows: Joining, app: AppDefined, rng: np.random.Generator) -> None:
+        """Let a model that passed take part.
+
+        Raises
+        ------
+        Poison
+            When the app's settings for the picker do not exist.
+        """
+        if model in self.models or model in self.retired:
+            return
+        picker = self._current(app, rng)
+        lookback = [str(row) for row in picker.lookback_rows]
+        picker.add_model(model, rows.votes(lookback, (model,), picker.n_classes)[:, 0])
+        if picker.k == 1:
+            # one model alone raises no question, so rows from before are not worth a step
+            self.next_row = rows.end
+
+    def retire(self, model: str) -> None:
+        """Let a model leave for good."""
+        if model not in self.retired:
+            self.retired.append(model)
+        if self.picker is not None and model in self.models:
+            self.picker.retire_model(model)
+
+    def answer(self, row_id: str, label: int) -> None:
+        """Take an answer.
+
+        Raises
+        ------
+        Poison
+            When the row was not asked about, or has another label already.
+        """
+        if self.picker is None:
+            raise Poison(f"Row {row_id!r} was not asked about.", mend="No model takes part yet.", reason="not_asked")
+        try:
+            self.picker.answer(row_id, label)
+        except NotFoundError as error:
+            raise Poison(error.message, mend=error.mend, reason="not_asked") from error
+        except ConflictError as error:
+            raise Poison(error.message, mend=error.mend, reason="conflict") from error
+
+    def proceed(self, rows: Joining, app: AppDefined, now: float, rng: np.random.Generator) -> list[Payload]:
+        """Step through every row that is ready; return the questions and the pick, if it is new."""
+        said: list[Payload] = []
+        if self.models:
+            picker = self._current(app, rng)
+            ready = rows.ready(self.next_row, self.models, now, _PATIENCE)
+            if ready:
+                self.next_row = max(self.next_row, rows.start) + len(ready)
+                said += self._step(picker, ready, rows, app)
+            said += self._pick(picker)
+        return said
+
+    def _current(self, app: AppDefined, rng: np.random.Generator) -> ModelPicker:
+        """Return the picker under the app's newest settings; another label domain begins anew."""
+        picker = self.picker
+        if picker is None or picker.n_classes != len(app.classes):
+            try:
+                picker = ModelPicker(
+                    len(self.models),
+                    len(app.classes),
+                    budget=app.label_budget,
+                    horizon=app.horizon,
+                    model_ids=self.models,
+                    policy=app.picker_policy,
+                    half_life=app.picker_half_life,
+                    rng=rng,
+                )
+            except ConfigurationError as error:
+                raise Poison(error.message, mend=error.mend, reason=error.reason) from error
+            self.picker = picker
+        picker.grant(app.label_budget, app.horizon)
+        return picker
+
+    def _step(self, picker: ModelPicker, ready: list[str], rows: Joining, app: AppDefined) -> list[Payload]:
+        decision = picker.step_batch(rows.votes(ready, self.models, picker.n_classes), ready)
+        return [
+            Question(
+                app=self.app,
+                question=str(EventId.derive("question", self.app, str(row))),
+                kind=QuestionKind.LABEL,
+                pillar=Pillar.PRODUCTION,
+                row_id=str(row),
+                candidates=app.classes,
+                information_gain=float(gain),
+                asked_by=ASKER,
+                probabilities=belief,
+            )
+            for row, gain, belief in zip(decision.query, decision.gains, decision.probabilities, strict=True)
+        ]
+
+    def _pick(self, picker: ModelPicker) -> list[Payload]:
+        best = str(picker.recommended)
+        if best == self.picked:
+            return []
+        drift, self.alarms = picker.alarms > self.alarms, picker.alarms
+        self.picked, self.period = best, self.period + 1
+        posterior = dict(zip(self.models, picker.posterior.tolist(), strict=True))
+        return [ModelPicked(self.app, best, picker.labels_answered, picker.rows_seen, drift, self.period, posterior)]
+
+    def pack(self) -> Packed:
+        """Return the storable form."""
+        document: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__ if name != "picker"}
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        document["picker"] = _split(self.picker.state(), "", arrays) if self.picker is not None else None
+        return Packed(document, arrays)
+
+    @classmethod
+    def unpack(cls, packed: Packed) -> Desk:
+        """Return the desk that :meth:`pack` stored."""
+        document = dict(packed.document)
+        picker = document.pop("picker")
+        desk = cls(**document)
+        if picker is not None:
+            desk.picker = ModelPicker.from_state(_merge(picker, "", packed.arrays))
+        return desk
+
+
+def _split(tree: Mapping[str, Any], path: str, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """Move the arrays of a nested state out of it, under dotted names; a null stays where each was."""
+    document: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, np.ndarray):
+            arrays[f"{path}{name}"] = value
+            document[name] = None
+        else:
+            document[name] = _split(value, f"{path}{name}.", arrays) if isinstance(value, Mapping) else value
+    return document
+
+
+def _merge(document: Mapping[str, Any], path: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in document.items():
+        nested = _merge(value, f"{path}{name}.", arrays) if isinstance(value, Mapping) else value
+        tree[name] = arrays.get(f"{path}{name}", nested)
+    return tree

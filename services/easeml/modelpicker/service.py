@@ -1,0 +1,102 @@
+"""ModelPicker on the stream: which message does what.
+
+Models join when CI lets them pass and leave when they are retired. Their votes on production rows are joined;
+each row is stepped through once, when every model has voted or two seconds after the first vote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from easeml.errors import Poison
+from easeml.modelpicker.desk import ASKER, Desk
+from easeml.modelpicker.joining import Joining
+from easeml.stream.events import Event, Output
+from easeml.stream.payloads import (
+    Answer,
+    ModelPicked,
+    ModelRetired,
+    Pillar,
+    PredictionBatch,
+    QuestionKind,
+    Tick,
+    Verdict,
+)
+from easeml.stream.service import Context, On, Packed, Service
+from easeml.stream.topics import ANSWERS, MODELS, PICKS, PREDICTIONS, QUESTIONS, TICKS, VERDICTS, Topic
+
+
+class ModelPickerService(Service[Desk]):
+    """Predictions, verdicts and answers in; questions and picks out."""
+
+    name = "modelpicker"
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Joining] = {}
+
+    def table(self) -> tuple[On[Desk], ...]:
+        return (
+            On(PREDICTIONS, PredictionBatch, fold=self._arrived, handle=self._predicted),
+            On(VERDICTS, Verdict, handle=self._judged),
+            On(MODELS, ModelRetired, handle=self._retired),
+            On(ANSWERS, Answer, handle=self._answered),
+            On(TICKS, Tick, handle=self._ticked),
+        )
+
+    def produces(self) -> tuple[Topic, ...]:
+        return (QUESTIONS, PICKS)
+
+    def new_state(self, app: str) -> Desk:
+        return Desk(app)
+
+    def pack(self, state: Desk) -> Packed:
+        return state.pack()
+
+    def unpack(self, app: str, packed: Packed) -> Desk:  # noqa: ARG002 - the desk knows its app
+        return Desk.unpack(packed)
+
+    def forget(self, app: str) -> None:
+        self._rows.pop(app, None)
+
+    def _joining(self, app: str) -> Joining:
+        return self._rows.setdefault(app, Joining())
+
+    def _arrived(self, event: Event[PredictionBatch]) -> None:
+        if event.data.pillar is Pillar.PRODUCTION:
+            self._joining(event.data.app).add(event.data, event.time)
+
+    def _predicted(self, state: Desk, event: Event[PredictionBatch], ctx: Context) -> Iterable[Output]:
+        batch = event.data
+        if batch.pillar is not Pillar.PRODUCTION:
+            return ()
+        highest = int(batch.labels.max(initial=-1))
+        if highest >= len(ctx.app.classes):
+            raise Poison(
+                f"Model {batch.model!r} predicts class {highest}; {ctx.app.app!r} has {len(ctx.app.classes)}.",
+                mend="Predictions are codes into the app's classes, -1 for none.",
+                reason="unknown_class",
+            )
+        return self._proceed(state, ctx)
+
+    def _judged(self, state: Desk, event: Event[Verdict], ctx: Context) -> Iterable[Output]:
+        if event.data.signal:
+            state.join(event.data.model, self._joining(state.app), ctx.app, ctx.rng)
+        return self._proceed(state, ctx)
+
+    def _retired(self, state: Desk, event: Event[ModelRetired], ctx: Context) -> Iterable[Output]:
+        state.retire(event.data.model)
+        return self._proceed(state, ctx)
+
+    def _answered(self, state: Desk, event: Event[Answer], ctx: Context) -> Iterable[Output]:
+        answer = event.data
+        if answer.asked_by != ASKER or answer.kind is not QuestionKind.LABEL:
+            return ()
+        state.answer(answer.row_id, answer.value)
+        return self._proceed(state, ctx)
+
+    def _ticked(self, state: Desk, event: Event[Tick], ctx: Context) -> Iterable[Output]:  # noqa: ARG002
+        return self._proceed(state, ctx)
+
+    def _proceed(self, state: Desk, ctx: Context) -> list[Output]:
+        said = state.proceed(self._joining(state.app), ctx.app, ctx.now, ctx.rng)
+        return [Output(PICKS if isinstance(payload, ModelPicked) else QUESTIONS, payload) for payload in said]

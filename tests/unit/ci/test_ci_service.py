@@ -1,0 +1,340 @@
+"""The CI service on the in-memory kernel."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from easeml.ci import plan
+from easeml.ci.service import CIService
+from easeml.stream.memory import POINTS, MemoryCluster
+from easeml.stream.payloads import (
+    AppDefined,
+    Column,
+    ColumnKind,
+    ModelPublished,
+    ModelRetired,
+    Pillar,
+    PredictionBatch,
+    TestLabels,
+    TestSetExhausted,
+    TestSetNeeded,
+    TestSetOpened,
+    VerdictOutcome,
+)
+from easeml.stream.topics import (
+    APPS,
+    DATA_TEST_LABELS,
+    MODELS,
+    PREDICTIONS,
+    TESTSETS,
+    VERDICTS,
+    VERDICTS_DETAIL,
+)
+
+N = 600
+CLASSES = ("a", "b", "c")
+APP = AppDefined(
+    "churn",
+    "y",
+    CLASSES,
+    (Column("x", ColumnKind.NUMERIC),),
+    condition="n - o > 0 +/- 0.1",
+    reliability=0.9,
+    steps=3,
+)
+ABSOLUTE = dataclasses.replace(APP, condition="n > 0.7 +/- 0.1")
+TRUTH = np.random.default_rng(0).integers(3, size=3 * N).astype(np.int32)
+
+
+def guesses(accuracy, seed=1):
+    rng = np.random.default_rng(seed)
+    wrong = (TRUTH + rng.integers(1, 3, size=len(TRUTH))) % 3
+    return np.where(rng.random(len(TRUTH)) < accuracy, TRUTH, wrong).astype(np.int32)
+
+
+class House:
+    """A cluster with the CI service, an app, and helpers to speak to it."""
+
+    def __init__(self, app=APP, **options):
+        self.cluster = MemoryCluster([CIService()], **options)
+        self.cluster.publish(APPS, app)
+        self.sent = 0
+
+    def publish(self, topic, data):
+        # ids of our own, so that a restarted house sees the same events as an undisturbed one
+        self.sent += 1
+        self.cluster.publish(topic, data, id=f"event-{self.sent}")
+
+    def labels(self, start=0, stop=N, codes=TRUTH, classes=CLASSES):
+        for at in range(start, stop, 200):
+            rows = range(at, min(at + 200, stop))
+            batch = TestLabels("churn", "v1", tuple(map(str, rows)), classes, codes[rows.start : rows.stop])
+            self.publish(DATA_TEST_LABELS, batch)
+
+    def model(self, name, accuracy=None):
+        metrics = {} if accuracy is None else {"accuracy": accuracy}
+        published = ModelPublished("churn", name, "tree", "", "", 0, "external", ("x",), CLASSES, "v1", "external")
+        self.publish(MODELS, dataclasses.replace(published, metrics=metrics))
+
+    def predictions(self, name, codes, start=0, stop=N, pillar=Pillar.TEST):
+        for at in range(start, stop, 250):
+            rows = range(at, min(at + 250, stop))
+            batch = PredictionBatch(
+                "churn", name, pillar, tuple(map(str, rows)), codes[rows.start : rows.stop], np.empty(0, np.float32)
+            )
+            self.publish(PREDICTIONS, batch)
+
+    def said(self, topic):
+        return [event.data for event in self.cluster.events(topic)]
+
+    def verdicts(self):
+        return [(v.model, v.signal, v.guaranteed, v.baseline) for v in self.said(VERDICTS)]
+
+
+def test_the_first_model_is_the_baseline_and_better_ones_pass():
+    house = House()
+    house.labels()
+    for name, accuracy in (("first", 0.6), ("worse", 0.4), ("better", 0.85)):
+        house.model(name, 0.5)
+        house.predictions(name, guesses(accuracy, seed=hash(accuracy) % 100))
+    house.cluster.run()
+    assert house.verdicts() == [
+        ("first", False, False, None),
+        ("worse", False, True, "first"),
+        ("better", True, True, "first"),
+    ]
+    worse, better = house.said(VERDICTS_DETAIL)
+    assert (worse.outcome, better.outcome) == (VerdictOutcome.FAILED, VerdictOutcome.PASSED)
+    assert 0 < better.labels_used < N
+    assert better.labels_reused > 0
+    assert better.epoch == 1
+    assert better.histories_left == 1
+    low, high = better.intervals[:2]
+    assert low < 0.85 < high
+    (opened,) = house.said(TESTSETS)
+    figures = plan(APP.condition, reliability=0.9, steps=3, adaptivity="full")
+    assert opened == TestSetOpened("churn", 1, N, figures.labels_worst, 3)
+
+
+def test_the_verdict_topic_carries_one_bit():
+    house = House()
+    house.labels()
+    for name, accuracy in (("first", 0.6), ("second", 0.85)):
+        house.model(name)
+        house.predictions(name, guesses(accuracy))
+    house.cluster.run()
+    names = {field.name for field in dataclasses.fields(house.said(VERDICTS)[1])}
+    assert names == {"app", "model", "signal", "guaranteed", "baseline"}
+
+
+def test_an_absolute_condition_tests_the_first_model_too():
+    house = House(ABSOLUTE)
+    house.labels()
+    house.model("good", 0.9)
+    house.predictions("good", guesses(0.9))
+    house.model("bad", 0.9)
+    house.predictions("bad", guesses(0.4))
+    house.cluster.run()
+    assert house.verdicts() == [("good", True, True, None), ("bad", False, True, "good")]
+    detail = house.said(VERDICTS_DETAIL)[0]
+    assert np.isnan(detail.intervals[2:]).all()
+
+
+def test_any_order_of_topics_gives_the_same_verdicts():
+    def publish(house, order):
+        steps = {
+            "labels": house.labels,
+            "models": lambda: [house.model(m) for m in ("first", "second")],
+            "first": lambda: house.predictions("first", guesses(0.6)),
+            "second": lambda: house.predictions("second", guesses(0.85)),
+        }
+        for step in order:
+            steps[step]()
+            house.cluster.run()
+        house.cluster.tick(2)
+        return house.verdicts()
+
+    expected = publish(House(), ["labels", "models", "first", "second"])
+    assert len(expected) == 2
+    assert publish(House(), ["second", "models", "first", "labels"]) == expected
+    assert publish(House(), ["second", "first", "labels", "models"]) == expected
+
+
+def test_a_test_set_does_not_open_on_half_of_its_labels():
+    house = House(ABSOLUTE)
+    house.model("good")
+    house.predictions("good", guesses(0.9))
+    house.labels(0, 200)
+    house.cluster.run()
+    assert house.said(TESTSETS) == []
+    house.labels(200, N)
+    house.cluster.run()
+    assert house.said(TESTSETS)[0].examples == N
+    assert len(house.verdicts()) == 1
+
+
+def test_rows_without_labels_do_not_hold_it_up_for_ever():
+    house = House(ABSOLUTE)
+    house.model("good")
+    house.predictions("good", guesses(0.9))
+    house.labels(0, 400)
+    house.cluster.tick(9)
+    assert house.verdicts() == []
+    house.cluster.tick(3)
+    assert house.said(TESTSETS)[0].examples == 400
+
+
+def test_a_used_up_set_waits_for_fresh_rows_and_keeps_the_baseline():
+    house = House(dataclasses.replace(APP, steps=1))
+    house.labels()
+    for name, accuracy in (("first", 0.5), ("second", 0.8), ("third", 0.95)):
+        house.model(name)
+        house.predictions(name, guesses(accuracy), 0, 2 * N)
+    house.cluster.tick(12)
+    assert [v[0] for v in house.verdicts()] == ["first", "second"]
+    opened, exhausted, needed = house.said(TESTSETS)
+    assert opened.epoch == 1
+    assert exhausted == TestSetExhausted("churn", 1, "steps_exhausted")
+    assert isinstance(needed, TestSetNeeded)
+    assert needed.epoch == 2
+    assert needed.examples > 0
+    house.labels(N, 2 * N)
+    house.cluster.run()
+    assert house.verdicts()[-1][0] == "third"
+    assert house.verdicts()[-1][3] == "second"
+    assert house.said(VERDICTS_DETAIL)[-1].epoch == 2
+    assert house.said(VERDICTS_DETAIL)[-1].labels_reused == 0
+
+
+def test_a_changed_condition_demands_fresh_rows():
+    house = House(ABSOLUTE)
+    house.labels()
+    house.model("good")
+    house.predictions("good", guesses(0.9))
+    house.cluster.run()
+    house.cluster.publish(APPS, dataclasses.replace(ABSOLUTE, condition="n > 0.2 +/- 0.1"))
+    house.model("other")
+    house.predictions("other", guesses(0.5))
+    house.cluster.run()
+    assert len(house.verdicts()) == 1
+    assert house.said(TESTSETS)[1].reason == "condition_changed"
+
+
+def test_a_condition_that_does_not_parse_is_said_once_and_can_be_mended():
+    house = House(dataclasses.replace(APP, condition="accuracy > 80%"))
+    house.labels()
+    house.model("good")
+    house.predictions("good", guesses(0.9))
+    house.cluster.tick(3)
+    (needed,) = house.said(TESTSETS)
+    assert "Column 1" in needed.reason
+    house.cluster.publish(APPS, ABSOLUTE)
+    house.cluster.tick(1)
+    assert house.verdicts() == [("good", True, True, None)]
+
+
+def test_the_gate_keeps_steps_for_promising_models():
+    house = House(dataclasses.replace(APP, gate_min_gain=0.05, gate_per_day=1))
+    house.labels()
+    for name, accuracy in (("first", 0.6), ("same", 0.62), ("better", 0.8), ("best", 0.9)):
+        house.model(name, accuracy)
+        house.predictions(name, guesses(accuracy))
+    house.cluster.run()
+    assert [v[0] for v in house.verdicts()] == ["first", "better"]
+    house.cluster.now += 86_400
+    house.cluster.tick(1)
+    assert [v[0] for v in house.verdicts()] == ["first", "better", "best"]
+
+
+def test_a_model_that_never_predicts_does_not_block_the_others():
+    house = House(ABSOLUTE)
+    house.labels()
+    house.model("silent")
+    house.model("good")
+    house.predictions("good", guesses(0.9))
+    house.cluster.run()
+    assert house.verdicts() == []
+    house.publish(MODELS, ModelRetired("churn", "silent", "broken"))
+    house.cluster.run()
+    assert [v[0] for v in house.verdicts()] == ["good"]
+    house.model("silent too")
+    house.model("good too")
+    house.predictions("good too", guesses(0.9, seed=3))
+    house.cluster.tick(31)
+    assert [v[0] for v in house.verdicts()] == ["good", "good too"]
+
+
+def test_repeated_events_change_nothing():
+    house = House(ABSOLUTE)
+    for _ in range(2):
+        house.labels()
+        house.model("good")
+        house.predictions("good", guesses(0.9))
+    house.predictions("good", guesses(0.1), pillar=Pillar.PRODUCTION)
+    house.cluster.run()
+    assert len(house.verdicts()) == 1
+    assert house.cluster.dead_letters(PREDICTIONS) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "topic", "reason"),
+    [
+        (lambda h: h.labels(N, N + 5, classes=("a", "b", "z")), DATA_TEST_LABELS, "unknown_class"),
+        (lambda h: h.labels(0, 5, codes=np.full(5, 3, np.int32)), DATA_TEST_LABELS, "unknown_class"),
+        (lambda h: h.labels(0, 5, codes=np.full(4, 1, np.int32)), DATA_TEST_LABELS, "width"),
+        (lambda h: h.labels(0, 5, codes=(TRUTH + 1) % 3), DATA_TEST_LABELS, "conflict"),
+        (lambda h: h.predictions("m", np.full(5, 3, np.int32), 0, 5), PREDICTIONS, "unknown_class"),
+        (lambda h: h.predictions("m", np.full(4, 1, np.int32), 0, 5), PREDICTIONS, "width"),
+    ],
+)
+def test_bad_messages_go_to_the_dead_letters(spoil, topic, reason):
+    house = House(ABSOLUTE)
+    house.labels()
+    house.cluster.run()
+    spoil(house)
+    house.model("good")
+    house.predictions("good", guesses(0.9))
+    house.cluster.run()
+    assert [letter.reason for letter in house.cluster.dead_letters(topic)] == [reason]
+    assert [v[0] for v in house.verdicts()] == ["good"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_kills_and_restarts_lose_and_double_nothing(point):
+    def play(kill):
+        house = House()
+        house.labels()
+        for step, (name, accuracy) in enumerate((("first", 0.6), ("second", 0.62), ("third", 0.85))):
+            house.model(name)
+            if kill:
+                house.cluster.kill("ci", point)
+            house.predictions(name, guesses(accuracy, seed=step))
+            house.cluster.run()
+        if kill:
+            house.cluster.restart("ci")
+            house.cluster.tick(1)
+        details = {(d.model, d.outcome, d.labels_used, d.labels_reused) for d in house.said(VERDICTS_DETAIL)}
+        return details, {event.id for event in house.cluster.events(VERDICTS)}
+
+    details, ids = play(kill=True)
+    assert len(details) == 2
+    assert (details, ids) == play(kill=False)
+
+
+def test_the_state_is_small_and_survives_a_restart_in_the_middle():
+    house = House()
+    house.labels()
+    house.model("first")
+    house.predictions("first", guesses(0.6))
+    house.cluster.run()
+    before = house.cluster.state("ci", "churn").pack()
+    house.cluster.restart("ci")
+    after = house.cluster.state("ci", "churn").pack()
+    assert before.document == after.document
+    assert all(np.array_equal(before.arrays[name], after.arrays[name]) for name in before.arrays)
+    assert sum(array.nbytes for array in before.arrays.values()) < 20 * N
+    house.model("second")
+    house.predictions("second", guesses(0.85))
+    house.cluster.run()
+    assert [v[0] for v in house.verdicts()] == ["first", "second"]

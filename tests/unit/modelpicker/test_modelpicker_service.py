@@ -1,0 +1,256 @@
+"""The model picker service on the in-memory kernel."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from easeml.ids import EventId
+from easeml.modelpicker.service import ModelPickerService
+from easeml.stream.memory import POINTS, MemoryCluster
+from easeml.stream.payloads import (
+    Answer,
+    AppDefined,
+    Column,
+    ColumnKind,
+    ModelRetired,
+    Pillar,
+    PredictionBatch,
+    QuestionKind,
+    Verdict,
+)
+from easeml.stream.topics import ANSWERS, APPS, MODELS, PICKS, PREDICTIONS, QUESTIONS, VERDICTS
+
+CLASSES = ("a", "b", "c")
+APP = AppDefined(
+    "churn", "y", CLASSES, (Column("x", ColumnKind.NUMERIC),), label_budget=60, horizon=600, picker_half_life=150.0
+)
+TRUTH = np.random.default_rng(0).integers(3, size=2000).astype(np.int32)
+
+
+def guesses(accuracy, seed):
+    rng = np.random.default_rng(seed)
+    wrong = (TRUTH + rng.integers(1, 3, size=len(TRUTH))) % 3
+    return np.where(rng.random(len(TRUTH)) < accuracy, TRUTH, wrong).astype(np.int32)
+
+
+class House:
+    """A cluster with the picker, and an oracle that answers its questions."""
+
+    def __init__(self, app=APP, models=("weak", "strong"), **options):
+        self.cluster = MemoryCluster([ModelPickerService()], **options)
+        self.cluster.publish(APPS, app)
+        self.votes = {"weak": guesses(0.55, 1), "strong": guesses(0.85, 2), "late": guesses(0.97, 3)}
+        self.models = list(models)
+        self.answered = set()
+        for model in models:
+            self.passed(model)
+        self.cluster.run()
+
+    def passed(self, model, signal=True):
+        self.cluster.publish(VERDICTS, Verdict("churn", model, signal, guaranteed=True))
+
+    def predictions(self, model, start, stop, codes=None):
+        rows = tuple(f"r{i}" for i in range(start, stop))
+        labels = self.votes[model][start:stop] if codes is None else codes
+        self.cluster.publish(PREDICTIONS, PredictionBatch("churn", model, Pillar.PRODUCTION, rows, labels))
+
+    def answer(self, question, code=None, **changes):
+        code = int(TRUTH[int(question.row_id[1:])]) if code is None else code
+        answer = Answer(
+            "churn",
+            question.question,
+            QuestionKind.LABEL,
+            Pillar.PRODUCTION,
+            question.row_id,
+            code,
+            CLASSES[code],
+            "modelpicker",
+            1,
+        )
+        self.cluster.publish(ANSWERS, dataclasses.replace(answer, **changes))
+
+    def answer_all(self):
+        for question in self.questions():
+            if question.question not in self.answered:
+                self.answered.add(question.question)
+                self.answer(question)
+        self.cluster.run()
+
+    def stream(self, start, stop, step=20):
+        for at in range(start, stop, step):
+            for model in self.models:
+                self.predictions(model, at, min(at + step, stop))
+            self.cluster.run()
+            self.answer_all()
+
+    def questions(self):
+        return [event.data for event in self.cluster.events(QUESTIONS)]
+
+    def picks(self):
+        return [event.data for event in self.cluster.events(PICKS)]
+
+    @property
+    def picker(self):
+        return self.cluster.state("modelpicker", "churn").picker
+
+
+def test_questions_answers_and_picks():
+    house = House()
+    assert [pick.model for pick in house.picks()] == ["weak"]
+    assert house.picks()[0].posterior == {"weak": 1.0}
+    house.stream(0, 600)
+    questions = house.questions()
+    assert 40 <= len(questions) <= 60
+    assert len({q.question for q in questions}) == len(questions)
+    first = questions[0]
+    assert first.question == EventId.derive("question", "churn", first.row_id)
+    assert first.candidates == CLASSES
+    assert first.information_gain > 0
+    np.testing.assert_allclose(first.probabilities.sum(), 1.0)
+    last = house.picks()[-1]
+    assert last.model == "strong"
+    assert last.period == len(house.picks())
+    assert set(last.posterior) == {"weak", "strong"}
+    assert house.picker.labels_answered == len(questions)
+    assert house.picker.rows_seen == 600
+
+
+def test_only_models_that_passed_take_part():
+    house = House(models=("weak",))
+    house.passed("strong", signal=False)
+    for model in ("weak", "strong"):
+        house.predictions(model, 0, 200)
+    house.cluster.run()
+    assert house.questions() == []
+    assert house.picker.model_ids == ("weak",)
+    assert house.picker.rows_seen == 200
+
+
+def test_nothing_passes_nothing_happens():
+    house = House(models=())
+    house.predictions("weak", 0, 100)
+    house.cluster.tick(4)
+    assert (house.questions(), house.picks()) == ([], [])
+
+
+def test_a_row_waits_two_seconds_for_a_silent_model():
+    house = House()
+    house.predictions("weak", 0, 50)
+    house.cluster.tick(1)
+    assert house.picker.rows_seen == 0
+    house.cluster.tick(1)
+    assert house.picker.rows_seen == 50
+    house.predictions("strong", 0, 50)
+    house.cluster.run()
+    assert house.picker.rows_seen == 50
+    assert house.questions() == []
+
+
+def test_a_late_model_joins_with_its_votes_on_recent_rows():
+    house = House()
+    house.models.append("late")  # it predicts before its verdict is out
+    house.stream(0, 300)
+    house.passed("late")
+    house.cluster.run()
+    assert house.picker.model_ids == ("weak", "strong", "late")
+    window = house.picker.state()["memory"]["window_votes"]
+    rows = [int(row[1:]) for row in house.picker.lookback_rows]
+    np.testing.assert_array_equal(window[:, 2], house.votes["late"][rows])
+    house.stream(300, 900)
+    assert house.picks()[-1].model == "late"
+
+
+def test_a_retired_model_leaves_and_does_not_come_back():
+    house = House()
+    house.stream(0, 200)
+    picked = house.picks()[-1].model
+    other = {"weak": "strong", "strong": "weak"}[picked]
+    house.cluster.publish(MODELS, ModelRetired("churn", picked, "withdrawn"))
+    house.passed(picked)
+    house.cluster.run()
+    assert house.picker.model_ids == (other,)
+    assert house.picks()[-1].model == other
+    house.cluster.publish(MODELS, ModelRetired("churn", other, "withdrawn"))
+    house.stream(200, 260)
+    assert house.picker.k == 0
+    assert house.picks()[-1].model == other
+
+
+def test_repeated_answers_and_predictions_count_once():
+    house = House()
+    house.stream(0, 200)
+    before = house.picker.posterior
+    for question in house.questions():
+        house.answer(question)
+    for model in house.models:
+        house.predictions(model, 0, 200)
+    house.cluster.tick(3)
+    np.testing.assert_array_equal(house.picker.posterior, before)
+    assert house.picker.rows_seen == 200
+    assert house.cluster.dead_letters(ANSWERS) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "topic", "reason"),
+    [
+        (lambda h: h.answer(h.questions()[0], row_id="never"), ANSWERS, "not_asked"),
+        (lambda h: h.answer(h.questions()[0], (h.label() + 1) % 3), ANSWERS, "conflict"),
+        (lambda h: h.answer(h.questions()[0], 0, value=7), ANSWERS, "invalid_data"),
+        (lambda h: h.predictions("weak", 200, 203, np.array([0, 1, 3], np.int32)), PREDICTIONS, "unknown_class"),
+        (lambda h: h.predictions("weak", 200, 203, np.array([0, 1], np.int32)), PREDICTIONS, "width"),
+    ],
+)
+def test_bad_messages_go_to_the_dead_letters(spoil, topic, reason):
+    house = House()
+    house.label = lambda: int(TRUTH[int(house.questions()[0].row_id[1:])])
+    house.stream(0, 200)
+    spoil(house)
+    house.cluster.run()
+    assert [letter.reason for letter in house.cluster.dead_letters(topic)] == [reason]
+    house.stream(220, 400)
+    house.cluster.tick(3)
+    assert house.picker.rows_seen >= 380
+
+
+def test_a_policy_that_does_not_exist_is_a_dead_letter():
+    house = House(dataclasses.replace(APP, picker_policy="magic"))
+    reasons = {letter.reason for letter in house.cluster.dead_letters(VERDICTS)}
+    assert reasons == {"configuration"}
+    assert house.picks() == []
+
+
+def test_answers_to_others_are_ignored():
+    house = House()
+    house.stream(0, 100)
+    house.answer(house.questions()[0], asked_by="market", row_id="elsewhere")
+    house.cluster.run()
+    assert house.cluster.dead_letters(ANSWERS) == []
+
+
+def test_a_raised_budget_counts_at_once():
+    house = House(dataclasses.replace(APP, label_budget=0))
+    house.stream(0, 100)
+    assert house.questions() == []
+    house.cluster.publish(APPS, APP)
+    house.stream(100, 300)
+    assert house.questions()
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_kills_and_restarts_lose_and_double_nothing(point):
+    def play(kill):
+        house = House()
+        for at in range(0, 300, 50):
+            if kill:
+                house.cluster.kill("modelpicker", point)
+            house.stream(at, at + 50)
+        if kill:
+            house.cluster.restart("modelpicker")
+            house.cluster.tick(1)
+        asked = {q.question for q in house.questions()}
+        return asked, [p.model for p in house.picks()][-1], house.picker.posterior.tolist(), house.picker.rows_seen
+
+    killed = play(kill=True)
+    assert killed == play(kill=False)
+    assert killed[3] == 300
