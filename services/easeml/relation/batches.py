@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from easeml.errors import InvalidDataError
 from easeml.relation.block import Block, stack
@@ -92,22 +93,21 @@ def _batch(block: Block, classes: tuple[str, ...], app: str, pillar: Pillar, ver
 
 
 def _compact(table: Candidates, columns: tuple[Column, ...]) -> Candidates:
-    """Return the table with only the texts and sources it uses."""
-    value = table.value.copy()
+    """Return the table in its one form: only texts and sources in use, by name; lines by cell, value and source."""
     is_text = np.array([column.kind is ColumnKind.TEXT for column in columns] or [False])
     text = (table.column >= 0) & is_text[table.column]
-    used, places = np.unique(value[text].astype(np.int64), return_inverse=True)
-    value[text] = places
-    tools, source = np.unique(table.source, return_inverse=True)
-    return Candidates(
-        table.row,
-        table.column,
-        value,
-        table.probability,
-        source.astype(np.int64),
-        tuple(table.texts[place] for place in used),
-        tuple(table.sources[place] for place in tools),
-    )
+    value = table.value.copy()
+    texts, value[text] = _by_name(table.texts, value[text].astype(np.int64))
+    sources, source = _by_name(table.sources, table.source)
+    order = np.lexsort((source, value, table.column, table.row))
+    return replace(table, value=value, source=source, texts=texts, sources=sources).select(order)
+
+
+def _by_name(names: tuple[str, ...], places: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the names in use, sorted, and the places among them."""
+    used = sorted({names[place] for place in places.tolist()})
+    codes = {name: code for code, name in enumerate(used)}
+    return tuple(used), np.array([codes.get(name, -1) for name in names] or [-1], np.int64)[places]
 
 
 def block_of_batches(batches: Iterable[RelationBatch]) -> tuple[Block, tuple[str, ...]]:

@@ -50,6 +50,8 @@ def infer(name: str, series: pd.Series[Any]) -> Column:
         return Column(name, ColumnKind.TEXT)
     plain = {
         "boolean": ColumnKind.BOOLEAN,
+        "date": ColumnKind.DATETIME,
+        "decimal": ColumnKind.NUMERIC,
         "floating": ColumnKind.NUMERIC,
         "integer": ColumnKind.NUMERIC,
         "mixed-integer-float": ColumnKind.NUMERIC,
@@ -150,13 +152,13 @@ def _numbers(column: Column, series: pd.Series[Any], row_ids: Sequence[str]) -> 
         parsed = pd.to_numeric(series.astype(object), errors="coerce")
         row = int(np.argmax((parsed.isna() & series.notna()).to_numpy()))
         raise _refuse(column, row_ids[row], series.iloc[row]) from error
-    large = np.abs(numbers) > _EXACT
-    if large.any() and not pd.api.types.is_float_dtype(series.dtype):
-        row = int(np.argmax(large))
-        raise InvalidDataError(
-            f"Column {column.name!r}, row {row_ids[row]!r}: {series.iloc[row]} is too large to be exact.",
-            mend="Numbers are 64-bit floats; give identifiers as text.",
-        )
+    for row in np.flatnonzero(np.abs(numbers) >= _EXACT).tolist():
+        value = series.iloc[row]
+        if isinstance(value, int | np.integer) and int(numbers[row]) != int(value):
+            raise InvalidDataError(
+                f"Column {column.name!r}, row {row_ids[row]!r}: {value} is too large to be exact.",
+                mend="Numbers are 64-bit floats; give identifiers as text.",
+            )
     return numbers
 
 
@@ -169,7 +171,7 @@ def _finite(column: Column, numbers: NDArray[np.float64], row_ids: Sequence[str]
 
 def _seconds(column: Column, series: pd.Series[Any]) -> NDArray[np.float64]:
     try:
-        moments = pd.to_datetime(series, utc=True)
+        moments = pd.to_datetime(series, utc=True, format="ISO8601")
     except (TypeError, ValueError) as error:
         raise InvalidDataError(
             f"Column {column.name!r}: {error}", mend="Give ISO 8601 dates or datetime values."
