@@ -12,6 +12,8 @@ from easeml.stream.payloads import Annotation, AppDefined, Pillar, Question, Que
 
 PROBABILITY_TOLERANCE = 1e-3
 """Beliefs may have travelled as float32 or as text."""
+GAIN_TOLERANCE = 1e-9
+"""A gain is a difference of entropies, and may be rounded below zero."""
 
 
 def check_question(question: Question, app: AppDefined) -> None:
@@ -67,7 +69,7 @@ def check_annotation(annotation: Annotation) -> None:
 
 
 def _check_numbers(where: str, question: Question) -> None:
-    if not (math.isfinite(question.information_gain) and question.information_gain >= 0):
+    if not (math.isfinite(question.information_gain) and question.information_gain >= -GAIN_TOLERANCE):
         raise Poison(
             f"{where} has information_gain {question.information_gain}.",
             mend="Send bits: finite and not negative.",
