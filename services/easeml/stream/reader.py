@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from easeml.errors import NotFoundError, PermissionDeniedError, SchemaError, UnavailableError
-from easeml.stream import envelope
+from easeml.stream import admin, envelope
 from easeml.stream.events import Event
 from easeml.stream.settings import Settings
 
 log = logging.getLogger(__name__)
 _TIMEOUT = 10.0
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class TopicReader:
             },
             logger=logging.getLogger("easeml.kafka"),
         )
+        self._admin = admin.client(settings)
         self._partitions = self._assign(list(topics), from_beginning=from_beginning)
 
     def _assign(self, topics: list[str], *, from_beginning: bool) -> list[TopicPartition]:
@@ -68,22 +72,18 @@ class TopicReader:
             raise UnavailableError(
                 f"The broker does not answer ({error}).", mend="Start one with 'easeml up' or check --bootstrap."
             ) from error
-        partitions = []
         for name in topics:
             if name not in known or known[name].error is not None:
                 raise NotFoundError(f"Topic {name} does not exist on this broker.", mend="'easeml topics' lists them.")
-            for number in known[name].partitions:
-                low, high = self._consumer.get_watermark_offsets(TopicPartition(name, number), timeout=_TIMEOUT)
-                partitions.append(TopicPartition(name, number, low if from_beginning else high))
+        places = [(name, number) for name in topics for number in known[name].partitions]
+        starts = offsets(self._admin, places, _EARLIEST if from_beginning else _LATEST)
+        partitions = [TopicPartition(name, number, start) for (name, number), start in starts.items()]
         self._consumer.assign(partitions)
         return partitions
 
     def ends(self) -> dict[tuple[str, int], int]:
         """Return the end offset of each partition now."""
-        return {
-            (p.topic, p.partition): self._consumer.get_watermark_offsets(p, timeout=_TIMEOUT)[1]
-            for p in self._partitions
-        }
+        return offsets(self._admin, [(p.topic, p.partition) for p in self._partitions], _LATEST)
 
     def raw(self, timeout: float = 0.2, count: int = 500) -> list[Raw]:
         """Return up to ``count`` messages, waiting at most ``timeout`` seconds for the first.
@@ -95,7 +95,9 @@ class TopicReader:
         """
         found = []
         message: Any  # the client's stubs make every part of a received message optional
-        for message in self._consumer.consume(count, timeout):
+        first = self._consumer.poll(timeout)  # consume() alone would wait the whole timeout for a full batch
+        rest = self._consumer.consume(count - 1, 0.0) if first is not None and count > 1 else []
+        for message in (m for m in (first, *rest) if m is not None):
             if message.error() is not None:
                 _raise(message.error(), message)
                 continue
@@ -148,6 +150,23 @@ class TopicReader:
     def close(self) -> None:
         """Leave the broker."""
         self._consumer.close()
+
+
+def offsets(client: AdminClient, places: list[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
+    """Return the offset that ``spec`` stands for in each partition, with one request.
+
+    Raises
+    ------
+    UnavailableError
+        When the broker does not tell.
+    """
+    if not places:
+        return {}
+    asked = client.list_offsets({TopicPartition(*place): spec for place in places}, request_timeout=_TIMEOUT)
+    try:
+        return {(p.topic, p.partition): future.result(_TIMEOUT).offset for p, future in asked.items()}
+    except KafkaException as error:
+        raise UnavailableError(f"The broker does not tell its offsets ({error}).", mend="Try again.") from error
 
 
 def decoded(raw: Raw) -> Event[Any] | None:

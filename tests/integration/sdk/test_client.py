@@ -1,0 +1,189 @@
+"""The SDK against a real broker."""
+
+from __future__ import annotations
+
+import uuid
+
+import numpy as np
+import pandas as pd
+import pytest
+from confluent_kafka import Producer
+
+from easeml.client import Client
+from easeml.errors import (
+    BudgetExhaustedError,
+    ConditionError,
+    InvalidDataError,
+    NotFoundError,
+    UnavailableError,
+)
+from easeml.stream import deadletters
+from easeml.stream.admin import create_topics, existing
+from easeml.stream.payloads import DataVersion, Pillar, RelationBatch, TestLabels
+from easeml.stream.settings import Settings
+from easeml.stream.topics import CATALOGUE, DATA_TEST_LABELS
+
+CONDITION = "n > 0.5 +/- 0.2"
+
+
+@pytest.fixture
+def client(cluster):
+    with Client(cluster.bootstrap_servers, home=cluster.home) as client:
+        yield client
+
+
+@pytest.fixture
+def app(client):
+    name = f"app-{uuid.uuid4().hex[:8]}"
+    client.create_app(name, label="kind", condition=CONDITION, steps=2)
+    return name
+
+
+def frame(rows=400, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 2))
+    color = rng.choice(["red", "blue", None], rows)
+    return pd.DataFrame({"x": x[:, 0], "y": x[:, 1], "color": color, "kind": np.where(x[:, 0] > 0, "right", "left")})
+
+
+def published(client, name, *topics):
+    return [event.data for event in client.events(name, *topics, follow=False)]
+
+
+def test_rows_reach_their_pillars_and_test_labels_stay_apart(client, app):
+    done = client.publish(app, frame())
+    assert sum(done.rows.values()) == 400
+    events = published(client, app)
+    rows = {p: [i for b in events if isinstance(b, RelationBatch) and b.pillar == p for i in b.row_ids] for p in Pillar}
+    assert {p: tuple(ids) for p, ids in rows.items() if ids} == dict(done.row_ids)
+    assert all(not len(b.labels) for b in events if isinstance(b, RelationBatch) and b.pillar == Pillar.TEST)
+    assert {e.pillar: e.rows for e in events if isinstance(e, DataVersion)} == dict(done.rows)
+    labels = published(client, app, DATA_TEST_LABELS.name)
+    assert [i for b in labels if isinstance(b, TestLabels) for i in b.row_ids] == list(done.row_ids[Pillar.TEST])
+
+
+def test_first_publication_fixes_columns_and_classes(client, app):
+    client.publish(app, frame())
+    found = client.app(app)
+    assert [c.name for c in found.columns] == ["x", "y", "color"]
+    assert found.classes == ("left", "right")
+
+
+def test_the_same_frame_twice_is_one_version(client, app):
+    one = client.publish(app, frame())
+    two = client.publish(app, frame())
+    assert one == two
+    versions = [e for e in published(client, app) if isinstance(e, DataVersion)]
+    assert {v.pillar: v.rows for v in versions} == dict(one.rows)
+    ids = [event.id for event in client.events(app, follow=False)]
+    assert len(set(ids)) < len(ids), "a repeated publication repeats its event ids"
+
+
+def test_again_appends(client, app):
+    client.publish(app, frame(50), "train")
+    client.publish(app, frame(50), "train", again=True)
+    versions = [e for e in published(client, app) if isinstance(e, DataVersion)]
+    assert [v.rows for v in versions] == [50, 100]
+    assert versions[1].parents == (versions[0].version,)
+
+
+@pytest.mark.parametrize(
+    ("change", "pillar", "error", "text"),
+    [
+        (lambda f: f.drop(columns="x"), "train", InvalidDataError, "Missing column 'x'"),
+        (lambda f: f.assign(z=1), "train", InvalidDataError, "z"),
+        (lambda f: f.assign(x="wide"), "train", InvalidDataError, "not a numeric value"),
+        (lambda f: f.assign(x=np.inf), "production", InvalidDataError, "'inf' is not a numeric value"),
+        (lambda f: f.assign(kind=None), "train", InvalidDataError, "Label every row"),
+        (lambda f: f.assign(kind="upside down"), "train", InvalidDataError, "upside down"),
+        (lambda f: f.head(3), "test", BudgetExhaustedError, "test rows; there are 3"),
+        (lambda f: f, "weather", InvalidDataError, "is not a pillar"),
+    ],
+)
+def test_bad_rows_are_refused_with_what_and_where(client, app, change, pillar, error, text):
+    client.publish(app, frame())
+    before = len(published(client, app))
+    with pytest.raises(error, match=text):
+        client.publish(app, change(frame()), pillar)
+    assert len(published(client, app)) == before, "a refused publication leaves nothing behind"
+
+
+def test_missing_values_are_welcome(client, app):
+    client.publish(app, frame())
+    holes = frame(20, seed=1)
+    holes.loc[3, "x"] = np.nan
+    assert client.publish(app, holes, "train").rows == {Pillar.TRAIN: 20}
+
+
+def test_unknown_app_names_the_known_ones(client, app):
+    with pytest.raises(NotFoundError, match=f"known: .*{app}"):
+        client.publish("nowhere", frame())
+
+
+def test_bad_definitions_are_refused(client, app):
+    with pytest.raises(ConditionError, match="Column 3"):
+        client.create_app("other", label="kind", condition="n ~ 3")
+    with pytest.raises(InvalidDataError, match="exists already"):
+        client.create_app(app, label="kind")
+    with pytest.raises(InvalidDataError, match="Unknown option"):
+        client.create_app("other", label="kind", colour="red")
+    with pytest.raises(InvalidDataError, match="is not an app name"):
+        client.create_app("Not A Name", label="kind")
+
+
+def test_deleted_apps_are_gone(client, app):
+    client.delete_app(app)
+    with pytest.raises(NotFoundError):
+        client.app(app)
+
+
+def test_topics_are_created_once_and_checked(cluster):
+    assert create_topics(cluster, ["ci"]) == []
+    present = existing(cluster)
+    assert all(t.name in present and t.dead_letters in present for t in CATALOGUE)
+    with pytest.raises(Exception, match="EASEML_PARTITIONS=4"):
+        create_topics(cluster.model_copy(update={"partitions": 3}), [])
+
+
+def test_a_broker_that_is_down_is_named():
+    gone = Settings.load(bootstrap_servers="127.0.0.1:1")
+    with pytest.raises(UnavailableError, match=r"No Kafka broker answers at '127\.0\.0\.1:1'"):
+        create_topics(gone, [])
+    with pytest.raises(UnavailableError, match="easeml up"):
+        Client("127.0.0.1:1").apps()
+
+
+def test_dead_letters_are_found_and_redriven(cluster):
+    topic = "easeml.models.v1"
+    producer = Producer({"bootstrap.servers": cluster.bootstrap_servers})
+    marker = uuid.uuid4().hex
+    headers = [
+        ("ce_id", marker.encode()),
+        ("easeml.dlq.reason", b"schema"),
+        ("easeml.dlq.message", b"not Avro"),
+        ("easeml.dlq.service", b"ci"),
+        ("easeml.dlq.topic", topic.encode()),
+        ("easeml.dlq.partition", b"1"),
+        ("easeml.dlq.offset", b"7"),
+    ]
+    producer.produce(f"{topic}.dlq", b"broken", b"key", 1, headers=headers)
+    producer.flush()
+    letter = next(d for d in deadletters.read(cluster, topic) if dict(d.raw.headers)["ce_id"].decode() == marker)
+    assert (letter.reason, letter.message, letter.service, letter.offset) == ("schema", "not Avro", "ci", 7)
+    assert deadletters.find(cluster, letter.letter) == letter
+    deadletters.redrive(cluster, [letter])
+    again = [r for r in _raw(cluster, topic) if dict(r.headers).get("ce_id") == marker.encode()]
+    assert [(r.partition, r.key, r.value, dict(r.headers)["easeml.redrive"]) for r in again] == [
+        (1, b"key", b"broken", b"1")
+    ]
+    with pytest.raises(NotFoundError):
+        deadletters.find(cluster, f"{topic}.dlq:0:999")
+
+
+def _raw(cluster, topic):
+    from easeml.stream.reader import TopicReader
+
+    reader = TopicReader(cluster, [topic])
+    found = list(reader.replay_raw())
+    reader.close()
+    return found

@@ -1,0 +1,92 @@
+"""What the command line prints and how it fails, without a broker."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from easeml.cli.frames import read_frame
+from easeml.cli.root import app
+from easeml.errors import InvalidDataError
+
+COMMAND = Path(sys.executable).with_name("easeml")
+
+
+def test_help_names_every_verb():
+    shown = CliRunner().invoke(app, ["--help"])
+    assert shown.exit_code == 0
+    for verb in ("up", "demo", "apps", "publish", "watch", "label", "status", "doctor", "topics", "dead-letters", "ci"):
+        assert verb in shown.output
+
+
+def test_ci_plan_prints_the_published_figure_as_json():
+    shown = CliRunner().invoke(
+        app, ["--json", "ci", "plan", "n > 0.8 +/- 0.05", "--reliability", "0.9999", "--steps", "32"]
+    )
+    rows = {row["method"]: row["labels"] for row in map(json.loads, shown.output.splitlines())}
+    assert rows["reference (Hoeffding, optimal split)"] == "6,279"
+
+
+def test_errors_say_what_and_how_to_mend(tmp_path):
+    done = subprocess.run([COMMAND, "apps", "list"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "No Ease.ML runs in .easeml" in done.stderr
+    assert "easeml up" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bad_settings_name_the_variable(tmp_path):
+    done = subprocess.run(
+        [COMMAND, "apps", "list"],
+        cwd=tmp_path,
+        env={"EASEML_PARTITIONS": "many"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "EASEML_PARTITIONS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_condition_points_at_the_column(tmp_path):
+    done = subprocess.run([COMMAND, "ci", "plan", "n >"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Column" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.json", "t.jsonl", "t.parquet"])
+def test_files_of_every_kind(tmp_path, name):
+    frame = pd.DataFrame({"x": [1.5, 2.5], "kind": ["a", "b"]})
+    path = tmp_path / name
+    writers = {
+        ".csv": lambda: frame.to_csv(path, index=False),
+        ".tsv": lambda: frame.to_csv(path, index=False, sep="\t"),
+        ".json": lambda: frame.to_json(path, orient="records"),
+        ".jsonl": lambda: frame.to_json(path, orient="records", lines=True),
+        ".parquet": lambda: frame.to_parquet(path),
+    }
+    writers[path.suffix]()
+    assert read_frame(path).to_dict("list") == frame.to_dict("list")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        ("t.doc", "", "unknown ending"),
+        ("gone.csv", None, "no file"),
+        ("e.csv", "x,y\n", "no rows"),
+        ("b.json", "{", "not readable"),
+    ],
+)
+def test_bad_files(tmp_path, name, content, text):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(InvalidDataError, match=text):
+        read_frame(tmp_path / name)
