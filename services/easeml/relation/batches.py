@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from easeml.errors import InvalidDataError
 from easeml.relation.block import Block, stack
 from easeml.relation.candidates import LABEL, Candidates
-from easeml.relation.validation import check_batch, check_row_ids
+from easeml.relation.validation import UNLABELLED, check_batch, check_row_ids
 from easeml.stream import codec
 from easeml.stream.payloads import Column, ColumnKind, Pillar, RelationBatch
-
-UNLABELLED = (Pillar.TEST, Pillar.PRODUCTION)
-"""Pillars whose labels never travel with the features."""
 
 
 def batches_of(

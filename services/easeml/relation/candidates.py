@@ -84,9 +84,12 @@ class Candidates:
             moved[moved >= 0], kept.column, kept.value, kept.probability, kept.source, kept.texts, kept.sources
         ).sort()
 
-    def without(self, row: int, column: int) -> Candidates:
-        """Return the table without one cell's lines."""
-        return self.select((self.row != row) | (self.column != column))
+    def without(self, row: Ints, column: Ints) -> Candidates:
+        """Return the table without the lines of these cells."""
+        if not len(self):
+            return self
+        width = int(max(self.column.max(), column.max())) + 2
+        return self.select(~np.isin(self.row * width + self.column + 1, row * width + column + 1))
 
     def distributions(self) -> Distributions:
         """Return the distribution of every uncertain cell: lines of equal value are summed."""

@@ -38,12 +38,13 @@ def features(source: RelationBatch | Block | Relation | RelationView) -> pd.Data
     for place, column in enumerate(numbers):
         table[:, place] = _number(block, column)
     frame = pd.DataFrame(table, index=index, columns=[names[place] for place in numbers])
-    others = {
-        column.name: _object(block, place) for place, column in enumerate(block.columns) if column.kind in _OBJECTS
-    }
+    others = [place for place, column in enumerate(block.columns) if column.kind in _OBJECTS]
     if not others:
         return frame
-    objects = pd.DataFrame({name: pd.Series(cells, index, object) for name, cells in others.items()}, index=index)
+    cells = np.empty((len(block), len(others)), object)
+    for place, column in enumerate(others):
+        cells[:, place] = _object(block, column)
+    objects = pd.DataFrame(cells, index=index, columns=[names[place] for place in others], dtype=object)
     return pd.concat([frame, objects], axis=1)[names]
 
 

@@ -16,7 +16,7 @@ from easeml.relation import frames
 from easeml.relation.batches import batches_of, block_of_batches, without_labels
 from easeml.relation.block import Block
 from easeml.relation.candidates import LABEL, Candidates, concatenate
-from easeml.relation.columns import cell_number, cell_value, codes_of, text_of
+from easeml.relation.columns import cell_number, cell_value, text_of
 from easeml.relation.ingest import block_of_frame
 from easeml.stream import codec
 from easeml.stream.payloads import Column, ColumnKind, Pillar, RelationBatch, TestLabels
@@ -247,15 +247,32 @@ class Relation:
         InvalidDataError
             When the column is unknown or the value does not fit it.
         """
-        row, index = self._row(row_id), self._column(column)
-        texts: tuple[str, ...] = ()
-        if index != LABEL and self.columns[index].kind is ColumnKind.TEXT:
-            number, texts = 0.0, (text_of(value),)
-        else:
-            number = self._number(index, value, row_id)
-        block = self.block.with_cells(np.array([row]), np.array([index]), np.array([number]), texts)
-        table = block.candidates
-        return self._with(replace(block, candidates=table.without(row, index)))
+        return self.settle([(row_id, column, value)])
+
+    def settle(self, cells: Iterable[tuple[str, str, Any]]) -> Relation:
+        """Return the relation with many cells collapsed at once: row id, column and value of each, no cell twice.
+
+        Raises
+        ------
+        NotFoundError, InvalidDataError
+            As ``collapse``.
+        """
+        rows, columns, values = [], [], []
+        texts: list[str] = []
+        for row_id, name, value in cells:
+            index = self._column(name)
+            rows.append(self._row(row_id))
+            columns.append(index)
+            if index != LABEL and self.columns[index].kind is ColumnKind.TEXT:
+                values.append(float(len(texts)))
+                texts.append(text_of(value))
+            else:
+                values.append(self._number(index, value, row_id))
+        if not rows:
+            return self
+        row, column = np.array(rows, np.int64), np.array(columns, np.int64)
+        block = self.block.with_cells(row, column, np.array(values), texts)
+        return self._with(replace(block, candidates=block.candidates.without(row, column)))
 
     def merge_candidates(self, candidates: pd.DataFrame, *, source: str) -> Relation:
         """Return the relation with the candidates a tool proposes.
@@ -339,10 +356,13 @@ class Relation:
     def _number(self, index: int, value: Any, row_id: str) -> float:
         if index != LABEL:
             return cell_number(self.columns[index], value)
-        code = codes_of([value], self.classes, (row_id,), f"Label {self.label!r}")[0]
-        if code < 0:
-            raise InvalidDataError(f"Label of row {row_id!r}: a missing value is no label.")
-        return float(code)
+        name = text_of(value)
+        if name not in self.classes:
+            raise InvalidDataError(
+                f"Label {self.label!r}, row {row_id!r}: {name!r} is not one of {', '.join(self.classes)}.",
+                mend="Give a class of the app.",
+            )
+        return float(self.classes.index(name))
 
     def _table(self, candidates: pd.DataFrame, source: str) -> Candidates:
         """Return a tool's proposals as candidate table, normalised per cell."""

@@ -16,9 +16,11 @@ from easeml.errors import InvalidDataError, Poison
 from easeml.ids import RowId
 from easeml.relation.block import CODES, NUMERIC, TENSOR, TEXTS, layout
 from easeml.relation.candidates import LABEL
-from easeml.stream.payloads import AppDefined, Column, ColumnKind, RelationBatch
+from easeml.stream.payloads import AppDefined, Column, ColumnKind, Pillar, RelationBatch
 
 SUM_TOLERANCE = 1e-6
+UNLABELLED = (Pillar.TEST, Pillar.PRODUCTION)
+"""Pillars whose labels never travel with the features."""
 _CODED = (ColumnKind.BOOLEAN, ColumnKind.CATEGORICAL)
 
 
@@ -29,8 +31,8 @@ def validate_batch(batch: RelationBatch, app: AppDefined) -> None:
     ------
     Poison
         With the reason ``unknown_column``, ``missing_column``, ``wrong_kind``, ``unknown_category``,
-        ``unknown_class``, ``duplicate_row``, ``bad_row_id``, ``wrong_width``, ``not_finite``, ``bad_code`` or
-        ``bad_candidates``; the message names row and column.
+        ``unknown_class``, ``duplicate_row``, ``bad_row_id``, ``wrong_width``, ``not_finite``, ``bad_code``,
+        ``bad_candidates`` or ``labels_not_allowed``; the message names row and column.
     """
     try:
         check_columns(batch.columns, app.columns)
@@ -42,6 +44,12 @@ def validate_batch(batch: RelationBatch, app: AppDefined) -> None:
                 reason="unknown_class",
             )
         check_batch(batch)
+        if batch.pillar in UNLABELLED and ((batch.labels >= 0).any() or (batch.candidate_column == LABEL).any()):
+            raise InvalidDataError(
+                f"Labels on the {batch.pillar} pillar.",
+                mend="Send features only; labels of test rows go to the topic data.test-labels.",
+                reason="labels_not_allowed",
+            )
     except InvalidDataError as error:
         raise Poison(
             f"{batch.pillar} batch {batch.version!r} of {batch.app}: {error.message}",

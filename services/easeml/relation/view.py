@@ -17,8 +17,9 @@ from easeml.errors import InvalidDataError, NotFoundError
 from easeml.relation import frames
 from easeml.relation.batches import union, united
 from easeml.relation.block import Block, stack
+from easeml.relation.columns import cell_number
 from easeml.relation.relation import Relation
-from easeml.stream.payloads import Answer, Column, QuestionKind, RelationBatch
+from easeml.stream.payloads import Answer, Column, ColumnKind, QuestionKind, RelationBatch
 
 _SLACK = 4096
 """Overwritten rows kept before the storage is packed."""
@@ -33,6 +34,8 @@ class RelationView:
         Name of the label column in frames.
     classes : sequence of str
         Label domain, in code order; classes that batches add follow.
+    columns : sequence of Column
+        Feature columns of the app; categories that batches add follow. Without them the first batch gives them.
     keep_last : int, optional
         Keep only the rows that arrived last.
 
@@ -42,9 +45,17 @@ class RelationView:
     once. Batches are taken as valid: check them with ``validate_batch`` first.
     """
 
-    def __init__(self, label: str = "label", classes: Sequence[str] = (), *, keep_last: int | None = None) -> None:
+    def __init__(
+        self,
+        label: str = "label",
+        classes: Sequence[str] = (),
+        columns: Sequence[Column] = (),
+        *,
+        keep_last: int | None = None,
+    ) -> None:
         self.label = label
         self.classes = tuple(classes)
+        self.columns = tuple(columns)
         self._keep_last = keep_last
         self._blocks: list[tuple[Block, tuple[str, ...]]] = []
         self._places: dict[str, int] = {}
@@ -67,18 +78,13 @@ class RelationView:
         """Row ids in the order of their first arrival."""
         return tuple(self._places)
 
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Feature columns; empty before the first batch."""
-        return united([block.columns for block, _ in self._blocks]) if self._blocks else ()
-
     def fold(self, data: RelationBatch | Answer) -> None:
         """Take in a batch or an answer.
 
         Raises
         ------
         InvalidDataError
-            When a batch has other columns than those before it, or an answer settles a whole row.
+            When a batch has other columns than those before it, or an answer does not fit them. Nothing is changed.
         """
         if isinstance(data, Answer):
             self._fold_answer(data)
@@ -90,11 +96,28 @@ class RelationView:
             raise InvalidDataError(
                 f"Answer to {answer.question!r} settles a whole row.", mend="Ask for a label or a cell."
             )
-        self._answers[answer.row_id, answer.column if answer.kind is QuestionKind.CELL else None] = answer.text
+        column = answer.column if answer.kind is QuestionKind.CELL else None
+        if not self._fits(column, answer.text):
+            raise InvalidDataError(
+                f"Answer to {answer.question!r}: {answer.text!r} does not fit {column or self.label!r}.",
+                mend="Answer with one of the question's candidates.",
+            )
+        self._answers[answer.row_id, column] = answer.text
+
+    def _fits(self, column: str | None, text: str) -> bool:
+        """Whether a value fits its column; before the columns are known it may."""
+        if column is None:
+            return text in self.classes or not self.classes
+        known = {own.name: own for own in self.columns}
+        if column not in known:
+            return not known
+        try:
+            return known[column].kind is ColumnKind.TEXT or np.isfinite(cell_number(known[column], text))
+        except InvalidDataError:
+            return False
 
     def _fold_batch(self, batch: RelationBatch) -> None:
-        if self._blocks:
-            united([self._blocks[-1][0].columns, batch.columns])
+        self.columns = united([self.columns, batch.columns]) if self.columns else batch.columns
         self._blocks.append((Block.from_batch(batch), batch.classes))
         self.classes = union((self.classes, batch.classes))
         self._places.update(zip(batch.row_ids, range(self._stored, self._stored + len(batch.row_ids)), strict=True))
@@ -109,8 +132,7 @@ class RelationView:
         """Return all stored rows as one block in the view's codes."""
         if not self._blocks:
             raise NotFoundError("The view holds no rows yet.", mend="Publish rows to the pillar first.")
-        columns = self.columns
-        joined = stack([block.recoded(columns, (own, self.classes)) for block, own in self._blocks])
+        joined = stack([block.recoded(self.columns, (own, self.classes)) for block, own in self._blocks])
         self._blocks = [(joined, self.classes)]
         return joined
 
@@ -140,13 +162,13 @@ class RelationView:
             raise NotFoundError(f"Row {unknown!r} is not in the view.", mend="Publish it to the pillar first.")
         places = np.fromiter((self._places[row_id] for row_id in wanted), np.int64, len(wanted))
         relation = Relation(self._join().take(places), label=self.label, classes=self.classes)
-        return self._answered(relation, set(wanted))
-
-    def _answered(self, relation: Relation, rows: set[str]) -> Relation:
-        for (row_id, column), text in self._answers.items():
-            if row_id in rows:
-                relation = relation.collapse(row_id, self.label if column is None else column, text)
-        return relation
+        rows = set(wanted)
+        # Only an answer that came before the columns were known can fail to fit here; it says nothing about them.
+        return relation.settle(
+            (row_id, self.label if column is None else column, text)
+            for (row_id, column), text in self._answers.items()
+            if row_id in rows and self._fits(column, text)
+        )
 
     @property
     def block(self) -> Block:

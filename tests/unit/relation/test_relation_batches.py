@@ -102,6 +102,18 @@ def test_a_bad_batch_is_poison(changes, reason, match):
     assert "train batch 'v1' of churn" in str(caught.value)
 
 
+def test_labels_are_not_allowed_on_test_and_production():
+    plain = replace(BATCH, labels=np.empty(0, np.int32), classes=())
+    guess = replace(BATCH, labels=np.empty(0, np.int32), candidate_column=np.array([-1, -1, 3, 3], np.int32),
+                    candidate_value=np.array([0.0, 1.0, 0.0, 1.0]))  # fmt: skip
+    for pillar in (Pillar.TEST, Pillar.PRODUCTION):
+        validate_batch(replace(plain, pillar=pillar), APP)
+        for bad in (BATCH, guess):
+            with pytest.raises(Poison, match="features only") as caught:
+                validate_batch(replace(bad, pillar=pillar), APP)
+            assert caught.value.reason == "labels_not_allowed"
+
+
 def test_odd_but_printable_row_ids_pass():
     validate_batch(replace(BATCH, row_ids=("a b", "ü\u00a0")), APP)
 
@@ -195,6 +207,28 @@ def test_answers_wait_for_their_rows_and_stay():
     assert view.labelled().row_ids == ("a", "b")
     with pytest.raises(InvalidDataError, match="whole row"):
         view.fold(answer("a", "x", kind=QuestionKind.ROW))
+
+
+@pytest.mark.parametrize(
+    ("text", "column"), [("maybe", None), ("old", "age"), ("gold", "plan"), ("1", "pixels"), ("1", "height")]
+)
+def test_answers_that_do_not_fit_are_refused(text, column):
+    view = RelationView("churned", APP.classes, COLUMNS)
+    with pytest.raises(InvalidDataError, match="does not fit"):
+        view.fold(answer("a", text, column))
+    early = RelationView("churned")
+    early.fold(answer("a", text, column))
+    early.fold(BATCH)
+    assert early.relation().content_hash() == Relation.from_batches([BATCH], label="churned").content_hash()
+
+
+def test_many_answers_are_applied_at_once():
+    view = RelationView("churned", APP.classes)
+    ids = [f"r{i:04}" for i in range(5000)]
+    view.fold(rows(ids, range(5000)))
+    for place in range(0, 5000, 2):
+        view.fold(answer(ids[place], "yes"))
+    assert view.relation().labels.tolist() == [1, -1] * 2500
 
 
 def test_a_view_gives_worlds():
