@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from easeml.cli.session import session
-from easeml.demo.run import Demo, default_home
 
 
 def demo(
@@ -17,6 +16,8 @@ def demo(
     ] = False,
 ) -> None:
     """Stream a real data set from upload to the best model, through a drift, and check that the loop closed."""
+    from easeml.demo.run import Demo, default_home  # noqa: PLC0415 - its data set costs every other verb half a second
+
     current = session(context)
     home = default_home().resolve()
     settings = current.settings.model_copy(update={"home": home})
