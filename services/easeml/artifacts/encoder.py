@@ -20,6 +20,8 @@ from easeml.stream.payloads import Column, ColumnKind
 
 Matrix = NDArray[np.float64]
 
+_LARGEST = 1e100  # squares of it still fit a float64
+_FARTHEST = 1e6  # standard deviations; fits a float32, in which trees compare
 _NUMBERS = frozenset({ColumnKind.NUMERIC, ColumnKind.BOOLEAN, ColumnKind.DATETIME})
 
 
@@ -122,8 +124,11 @@ class Encoder:
                 f"The rows hold {numbers.shape[1]} numbers each, the model was trained on {len(self.medians)}.",
                 mend="Send tensors of the shape that the app defines.",
             )
+        if not len(frame):
+            return np.zeros((0, self.width))
         missing = np.isnan(numbers)
-        blocks = [(np.where(missing, self.medians, numbers) - self.means) / self.scales]
+        scaled = (np.where(missing, self.medians, numbers) - self.means) / self.scales
+        blocks = [np.clip(scaled, -_FARTHEST, _FARTHEST)]
         if len(self.indicators):
             blocks.append(missing[:, self.indicators].astype(np.float64))
         for name, known in self.categories.items():
@@ -151,7 +156,7 @@ class Encoder:
                 items = [np.asarray(value, np.float64).ravel() for value in frame[name]]
                 blocks.append(np.array(items).reshape(len(items), -1) if items else np.empty((0, len(self.medians))))
         matrix = np.hstack(blocks) if blocks else np.empty((len(frame), 0))
-        return np.where(np.isfinite(matrix), matrix, np.nan)
+        return np.clip(np.where(np.isfinite(matrix), matrix, np.nan), -_LARGEST, _LARGEST)
 
     def _frequent(self, series: pd.Series[Any]) -> list[str]:
         values = pd.Series([str(v) for v in series if not _absent(v)], dtype=object)
