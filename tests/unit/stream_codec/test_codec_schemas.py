@@ -14,7 +14,7 @@ import pytest
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 from schema_compatibility import incompatibilities
 
-from easeml.errors import SchemaError
+from easeml.errors import ConfigurationError, SchemaError
 from easeml.stream import codec, schemas
 from easeml.stream.payloads import Payload, RelationBatch
 
@@ -168,6 +168,25 @@ def test_golden_bytes_decode_with_the_newest_reader(path):
 
 def test_every_version_has_golden_bytes():
     assert {int.from_bytes(path.read_bytes()[1:5]) for path in GOLDEN} == set(RELEASED)
+
+
+def test_a_dataclass_that_ran_ahead_of_its_schema_is_not_written(monkeypatch):
+    schema = schemas.newest(RelationBatch)
+    behind = dataclasses.replace(schema, document={**schema.document, "fields": schema.document["fields"][:-1]})
+    monkeypatch.setattr(codec, "newest", lambda _: behind)
+    codec._writer.cache_clear()
+    try:
+        with pytest.raises(SchemaError, match=r"relation-batch/1\.avsc differ"):
+            codec.encode(RelationBatch("a", "train", "v", (), ()))
+    finally:
+        codec._writer.cache_clear()
+
+
+def test_an_installation_without_schemas_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(schemas.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(schemas, "__file__", str(tmp_path / "a" / "b" / "c" / "schemas.py"))
+    with pytest.raises(ConfigurationError, match="No folder of schemas"):
+        schemas.folder()
 
 
 def test_a_type_without_schema_is_refused():
