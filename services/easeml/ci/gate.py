@@ -30,11 +30,19 @@ _DAY = 86_400
 
 @dataclass(slots=True)
 class Candidate:
-    """A model that waits to be judged."""
+    """A model that waits to be judged.
+
+    ``since`` is the first tick after its publication: event times come from the data that caused an event and
+    may lie far back, so only ticks measure waiting.
+    """
 
     model: str
     accuracy: float | None
-    since: float
+    since: float | None = None
+
+    def waited(self, tick: float | None) -> float:
+        """Return the seconds from then to ``tick``; 0 for an event that is no tick."""
+        return 0.0 if tick is None or self.since is None else tick - self.since
 
 
 @dataclass(slots=True)
@@ -68,26 +76,36 @@ class Gate:
     submitted: int = 0
     ledger: TestSetLedger | None = None
 
-    def enqueue(self, model: str, accuracy: float | None, now: float) -> None:
+    def enqueue(self, model: str, accuracy: float | None) -> None:
         """Let a model wait; once only."""
         if model not in self.seen:
             self.seen.append(model)
-            self.queue.append(Candidate(model, accuracy, now))
+            self.queue.append(Candidate(model, accuracy))
 
     def withdraw(self, model: str) -> None:
         """Take a model out of the queue."""
         self.queue = [candidate for candidate in self.queue if candidate.model != model]
 
-    def proceed(self, register: Register, app: AppDefined, now: float, rng: np.random.Generator) -> list[Payload]:
+    def proceed(
+        self,
+        register: Register,
+        app: AppDefined,
+        now: float,
+        rng: np.random.Generator,
+        *,
+        tick: float | None = None,
+    ) -> list[Payload]:
         """Judge every model that can be judged now; return what there is to say."""
         said: list[Payload] = []
+        for waiting in self.queue:
+            waiting.since = tick if waiting.since is None else waiting.since
         protocol = _protocol(app)
         if self.ledger is not None and protocol != self.protocol and not self.used_up:
             said += self._condition_changed(app)
         while self.queue and self.refused != protocol:
-            if (self.ledger is None or self.used_up) and not self._open(register, app, now, rng, said):
+            if (self.ledger is None or self.used_up) and not self._open(register, app, tick, rng, said):
                 break
-            candidate = self._ready(register, self._places(register, app), app, now)
+            candidate = self._ready(register, self._places(register, app), app, tick)
             if candidate is None or not self._within_rate(app, now):
                 break
             self.queue.remove(candidate)
@@ -96,15 +114,15 @@ class Gate:
         return said
 
     def _open(
-        self, register: Register, app: AppDefined, now: float, rng: np.random.Generator, said: list[Payload]
+        self, register: Register, app: AppDefined, tick: float | None, rng: np.random.Generator, said: list[Payload]
     ) -> bool:
         """Open a test set on the rows not used yet, when the first model has predicted all of them."""
         start = self.start + self.rows if self.used_up else self.start
         places = register.labelled(app.classes, start)
-        first = self._ready(register, places, app, now)
+        first = self._ready(register, places, app, tick)
         if first is None:
             return False
-        waited = now - first.since
+        waited = first.waited(tick)
         if waited < _SETTLING and register.unlabelled_predictions(first.model):
             return False
         old = register.predictions(self.baseline, places, len(app.classes)) if self.baseline is not None else None
@@ -151,12 +169,12 @@ class Gate:
         assert self.ledger is not None
         return register.labelled(app.classes, self.start)[: self.ledger.n]
 
-    def _ready(self, register: Register, places: list[int], app: AppDefined, now: float) -> Candidate | None:
+    def _ready(self, register: Register, places: list[int], app: AppDefined, tick: float | None) -> Candidate | None:
         """Return the model whose turn it is, None while it has not predicted every row."""
         for candidate in self.queue:
             if register.predictions(candidate.model, places, len(app.classes)) is not None:
                 return candidate
-            if now - candidate.since < _PATIENCE:
+            if candidate.waited(tick) < _PATIENCE:
                 return None
         return None
 

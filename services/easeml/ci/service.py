@@ -114,16 +114,16 @@ class CIService(Service[Gate]):
 
     def _published(self, state: Gate, event: Event[ModelPublished], ctx: Context) -> Iterable[Output]:
         accuracy = event.data.metrics.get("accuracy", math.nan)
-        state.enqueue(event.data.model, None if math.isnan(accuracy) else accuracy, ctx.now)
+        state.enqueue(event.data.model, None if math.isnan(accuracy) else accuracy)
         return self._proceed(state, ctx)
 
     def _retired(self, state: Gate, event: Event[ModelRetired], ctx: Context) -> Iterable[Output]:
         state.withdraw(event.data.model)
         return self._proceed(state, ctx)
 
-    def _ticked(self, state: Gate, event: Event[Tick], ctx: Context) -> Iterable[Output]:  # noqa: ARG002
-        return self._proceed(state, ctx)
+    def _ticked(self, state: Gate, event: Event[Tick], ctx: Context) -> Iterable[Output]:
+        return self._proceed(state, ctx, tick=event.data.time)
 
-    def _proceed(self, state: Gate, ctx: Context) -> list[Output]:
-        said = state.proceed(self._register(state.app), ctx.app, ctx.now, ctx.rng)
+    def _proceed(self, state: Gate, ctx: Context, *, tick: float | None = None) -> list[Output]:
+        said = state.proceed(self._register(state.app), ctx.app, ctx.now, ctx.rng, tick=tick)
         return [Output(_TOPICS[type(payload)], payload) for payload in said]

@@ -40,6 +40,9 @@ class Desk:
         The last pick.
     alarms : int
         Drift alarms up to the last pick.
+    due_row, due_at : int, float
+        Rows before this number no longer wait for votes from this tick on. Only ticks measure waiting: event
+        times come from the data that caused an event and may lie far back.
     """
 
     app: str
@@ -49,6 +52,8 @@ class Desk:
     period: int = 0
     picked: str | None = None
     alarms: int = 0
+    due_row: int = 0
+    due_at: float = 0.0
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -96,17 +101,27 @@ class Desk:
         except ConflictError as error:
             raise Poison(error.message, mend=error.mend, reason="conflict") from error
 
-    def proceed(self, rows: Joining, app: AppDefined, now: float, rng: np.random.Generator) -> list[Payload]:
+    def proceed(
+        self, rows: Joining, app: AppDefined, rng: np.random.Generator, *, tick: float | None = None
+    ) -> list[Payload]:
         """Step through every row that is ready; return the questions and the pick, if it is new."""
         said: list[Payload] = []
         if self.models:
             picker = self._current(app, rng)
-            ready = rows.ready(self.next_row, self.models, now, _PATIENCE)
+            ready = rows.ready(self.next_row, self.models, self._overdue(rows, tick))
             if ready:
                 self.next_row = max(self.next_row, rows.start) + len(ready)
                 said += self._step(picker, ready, rows, app)
             said += self._pick(picker)
         return said
+
+    def _overdue(self, rows: Joining, tick: float | None) -> int:
+        """Return the number before which rows have waited long enough."""
+        if tick is None or self.next_row >= rows.end:
+            return 0
+        if self.next_row >= self.due_row:
+            self.due_row, self.due_at = rows.end, tick + _PATIENCE
+        return self.due_row if tick >= self.due_at else 0
 
     def _current(self, app: AppDefined, rng: np.random.Generator) -> ModelPicker:
         """Return the picker under the app's newest settings; another label domain begins anew."""

@@ -21,7 +21,6 @@ CAPACITY = 4000
 @dataclass(slots=True)
 class _Row:
     number: int
-    first_vote: float
     votes: dict[str, int] = field(default_factory=dict)
 
 
@@ -34,7 +33,7 @@ class Joining:
         self.end = 0
         """Number of the next new row."""
 
-    def add(self, batch: PredictionBatch, now: float) -> None:
+    def add(self, batch: PredictionBatch) -> None:
         """Add a model's votes; the last one per row counts.
 
         Raises
@@ -51,7 +50,7 @@ class Joining:
         for row_id, label in zip(batch.row_ids, batch.labels.tolist(), strict=True):
             row = self._rows.get(row_id)
             if row is None:
-                row = self._rows[row_id] = _Row(self.end, now)
+                row = self._rows[row_id] = _Row(self.end)
                 self._ids[self.end] = row_id
                 self.end += 1
             row.votes[batch.model] = max(label, MISSING)
@@ -63,15 +62,15 @@ class Joining:
         """Number of the oldest row remembered."""
         return self.end - len(self._rows)
 
-    def ready(self, first: int, models: tuple[str, ...], now: float, patience: float) -> list[str]:
+    def ready(self, first: int, models: tuple[str, ...], forced: int) -> list[str]:
         """Return the rows from ``first`` on, up to the first that still waits for a vote.
 
-        A row waits at most ``patience`` seconds after its first vote.
+        Rows before number ``forced`` do not wait any more.
         """
         found = []
         for number in range(max(first, self.start), self.end):
-            row = self._rows[self._ids[number]]
-            if now - row.first_vote < patience and any(model not in row.votes for model in models):
+            votes = self._rows[self._ids[number]].votes
+            if number >= forced and any(model not in votes for model in models):
                 break
             found.append(self._ids[number])
         return found

@@ -1,7 +1,7 @@
 """ModelPicker on the stream: which message does what.
 
 Models join when CI lets them pass and leave when they are retired. Their votes on production rows are joined;
-each row is stepped through once, when every model has voted or two seconds after the first vote.
+each row is stepped through once, when every model has voted or after two seconds of ticks.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ModelPickerService(Service[Desk]):
 
     def _arrived(self, event: Event[PredictionBatch]) -> None:
         if event.data.pillar is Pillar.PRODUCTION:
-            self._joining(event.data.app).add(event.data, event.time)
+            self._joining(event.data.app).add(event.data)
 
     def _predicted(self, state: Desk, event: Event[PredictionBatch], ctx: Context) -> Iterable[Output]:
         batch = event.data
@@ -94,9 +94,9 @@ class ModelPickerService(Service[Desk]):
         state.answer(answer.row_id, answer.value)
         return self._proceed(state, ctx)
 
-    def _ticked(self, state: Desk, event: Event[Tick], ctx: Context) -> Iterable[Output]:  # noqa: ARG002
-        return self._proceed(state, ctx)
+    def _ticked(self, state: Desk, event: Event[Tick], ctx: Context) -> Iterable[Output]:
+        return self._proceed(state, ctx, tick=event.data.time)
 
-    def _proceed(self, state: Desk, ctx: Context) -> list[Output]:
-        said = state.proceed(self._joining(state.app), ctx.app, ctx.now, ctx.rng)
+    def _proceed(self, state: Desk, ctx: Context, *, tick: float | None = None) -> list[Output]:
+        said = state.proceed(self._joining(state.app), ctx.app, ctx.rng, tick=tick)
         return [Output(PICKS if isinstance(payload, ModelPicked) else QUESTIONS, payload) for payload in said]

@@ -1,6 +1,7 @@
 """The CI service on the in-memory kernel."""
 
 import dataclasses
+import random
 
 import numpy as np
 import pytest
@@ -261,7 +262,9 @@ def test_a_model_that_never_predicts_does_not_block_the_others():
     house.model("silent too")
     house.model("good too")
     house.predictions("good too", guesses(0.9, seed=3))
-    house.cluster.tick(31)
+    house.cluster.tick(30)
+    assert len(house.verdicts()) == 1
+    house.cluster.tick(2)
     assert [v[0] for v in house.verdicts()] == ["good", "good too"]
 
 
@@ -338,3 +341,16 @@ def test_the_state_is_small_and_survives_a_restart_in_the_middle():
     house.predictions("second", guesses(0.85))
     house.cluster.run()
     assert [v[0] for v in house.verdicts()] == ["first", "second"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_interleaving_with_a_crash_judges_every_model_once(seed):
+    house = House(rng=random.Random(seed), crash_at=POINTS[seed % len(POINTS)])
+    house.labels()
+    for name, accuracy in (("first", 0.5), ("second", 0.9), ("third", 0.3)):
+        house.model(name)
+        house.predictions(name, guesses(accuracy))
+    house.cluster.tick(15)
+    verdicts = {event.id: event.data for event in house.cluster.events(VERDICTS)}
+    assert [(v.model, v.signal) for v in verdicts.values()] == [("first", False), ("second", True), ("third", False)]
+    assert house.cluster.state("ci", "churn").ledger.steps_used == 2

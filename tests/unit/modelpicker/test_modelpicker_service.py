@@ -1,6 +1,7 @@
 """The model picker service on the in-memory kernel."""
 
 import dataclasses
+import random
 
 import numpy as np
 import pytest
@@ -137,7 +138,7 @@ def test_nothing_passes_nothing_happens():
 def test_a_row_waits_two_seconds_for_a_silent_model():
     house = House()
     house.predictions("weak", 0, 50)
-    house.cluster.tick(1)
+    house.cluster.tick(2)
     assert house.picker.rows_seen == 0
     house.cluster.tick(1)
     assert house.picker.rows_seen == 50
@@ -254,3 +255,18 @@ def test_kills_and_restarts_lose_and_double_nothing(point):
     killed = play(kill=True)
     assert killed == play(kill=False)
     assert killed[3] == 300
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_interleaving_with_a_crash_keeps_budget_and_rows(seed):
+    house = House(rng=random.Random(seed), crash_at=POINTS[seed % len(POINTS)])
+    for at in range(0, 400, 25):
+        for model in house.models:
+            house.predictions(model, at, at + 25)
+    house.cluster.tick(6)
+    house.answer_all()
+    house.cluster.tick(1)
+    questions = {q.question for q in house.questions()}
+    assert len(questions) == house.picker.labels_used == house.picker.labels_answered <= APP.label_budget
+    assert house.picker.rows_seen == 400
+    assert house.picker.pending == ()
