@@ -80,7 +80,7 @@ class Broadcast:
     @property
     def round_wanted(self) -> bool:
         """Whether somebody waits for a round that has not ended."""
-        return any(wanted > self._done for wanted in self._asked.values())
+        return any(wanted > self._done for wanted in list(self._asked.values()))
 
     def begin_round(self) -> int:
         """Return the number of a new round; call before asking the broker for the ends."""
