@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from easeml.automl.service import AutoMLService
+from easeml.stream.main import run
 
 
 def main() -> None:
     """Run the scheduler."""
-    from easeml.stream.main import run  # noqa: PLC0415 - brings the whole runtime, which a mere service needs not
-
     run(AutoMLService())
 
 

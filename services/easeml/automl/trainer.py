@@ -4,7 +4,7 @@ Event in: TrialAssigned (work), RelationBatch of train and validation (views), T
 TrialFinished.
 A trial trains on the first ``train_rows`` rows that came, with the seed of its own name, in a worker process; the
 model file is content-addressed, so repeating a trial repeats its result (Li et al., PVLDB 2018, section 3).
-It waits (Busy) for a store that cannot be written, and up to two minutes for rows that are announced but not here. A
+It waits (Busy) for a store that cannot be written, and up to a minute for rows that are announced but not here. A
 training that fails is a TrialFinished with its error.
 """
 
@@ -34,7 +34,7 @@ from easeml.stream.service import Context, Job, On, Packed, Service
 from easeml.stream.settings import Settings
 from easeml.stream.topics import DATA_TRAIN, DATA_VALIDATION, MODELS, TICKS, TRIALS, Topic
 
-PATIENCE = 120.0
+PATIENCE = 60.0
 """Seconds that a trial waits for announced rows: they were on the broker before it, so only a lag explains it."""
 
 
@@ -180,7 +180,7 @@ def model_id(algorithm: str, trial: str) -> ModelId:
 
 def main() -> None:
     """Run the trainer as a process."""
-    from easeml.stream.main import run  # noqa: PLC0415 - brings the whole runtime, which a mere service needs not
+    from easeml.stream.main import run  # noqa: PLC0415 - the scheduler's tests and tools need no runtime
 
     settings = Settings.load()
     run(TrainerService(settings.store_uri, settings.max_artifact_bytes), settings)

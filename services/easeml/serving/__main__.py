@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from easeml.serving.predict import PredictServer
 from easeml.serving.service import ServingService
+from easeml.stream.main import run
 from easeml.stream.settings import Settings
 
 
 def main() -> None:
     """Run serving."""
-    from easeml.stream.main import run  # noqa: PLC0415 - brings the whole runtime, which a mere service needs not
-
     settings = Settings.load()
     service = ServingService(settings.store_uri, settings.max_artifact_bytes)
     run(service, settings, extra=[PredictServer(service, settings)])
