@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -19,11 +20,25 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(serve(_config(options), ready=lambda address: _announce(address, options.ready_file)))
+        asyncio.run(_run(options))
     except EaseMLError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
+
+
+def _stop_at_end(stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        stop.set()
+
+
+async def _run(options: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    if options.stop_on_eof:
+        # The parent holds the other end of stdin: however it dies, the kernel closes that, and we go too.
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _stop_at_end, stop)
+    await serve(_config(options), ready=lambda address: _announce(address, options.ready_file), stop=stop)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tls-cert", type=Path, help="certificate chain (PEM); turns TLS on")
     parser.add_argument("--tls-key", type=Path, help="key of the certificate (PEM)")
     parser.add_argument("--ready-file", type=Path, help="write the bound address here when ready")
+    parser.add_argument("--stop-on-eof", action="store_true", help="stop when stdin, a pipe, is closed")
     return parser
 
 

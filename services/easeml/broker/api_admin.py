@@ -8,8 +8,8 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from easeml.broker import topic_configs, wire
-from easeml.broker.connection import Connection, Handler
-from easeml.broker.context import NODE_ID, Context
+from easeml.broker.connection import Connection
+from easeml.broker.context import NODE_ID, Context, ContextHandler
 from easeml.broker.topics import Topic, is_legal_name
 from easeml.broker.wire import NO_TIME, NONE, build
 
@@ -22,59 +22,58 @@ Problem = tuple[ErrorCode, str | None]
 _FINE: Problem = (NONE, None)
 
 
-def handlers(context: Context) -> dict[int, Handler]:
-    """Return the handlers of this module by API key."""
+def create_topics(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Create topics, or say why not."""
+    types = wire.response_types(wire.CREATE_TOPICS, version)
+    results = []
+    for wanted in body.topics:
+        error, message = _create(context, wanted, validate_only=body.validate_only)
+        results.append(build(types.CreatableTopicResult, name=wanted.name, error_code=error, error_message=message))
+    return build(types.CreateTopicsResponse, throttle_time=NO_TIME, topics=tuple(results))
 
-    def create_topics(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.CREATE_TOPICS, version)
-        results = []
-        for wanted in body.topics:
-            error, message = _create(context, wanted, validate_only=body.validate_only)
-            results.append(build(types.CreatableTopicResult, name=wanted.name, error_code=error, error_message=message))
-        return build(types.CreateTopicsResponse, throttle_time=NO_TIME, topics=tuple(results))
 
-    def delete_topics(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.DELETE_TOPICS, version)
-        results = []
-        for name in body.topic_names:
-            topic = context.topics.get(name)
-            error = ErrorCode.unknown_topic_or_partition
-            if topic is not None:
-                context.topics.delete(topic)
-                context.offsets.forget_topic(name)
-                error = NONE
-            results.append(build(types.DeletableTopicResult, name=name, error_code=error))
-        return build(types.DeleteTopicsResponse, throttle_time=NO_TIME, responses=tuple(results))
+def delete_topics(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Delete topics with their data and the groups' positions in them."""
+    types = wire.response_types(wire.DELETE_TOPICS, version)
+    results = []
+    for name in body.topic_names:
+        topic = context.topics.get(name)
+        error = ErrorCode.unknown_topic_or_partition
+        if topic is not None:
+            context.topics.delete(topic)
+            context.offsets.forget_topic(name)
+            error = NONE
+        results.append(build(types.DeletableTopicResult, name=name, error_code=error))
+    return build(types.DeleteTopicsResponse, throttle_time=NO_TIME, responses=tuple(results))
 
-    def create_partitions(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.CREATE_PARTITIONS, version)
-        results = []
-        for wanted in body.topics:
-            error, message = _grow(context, wanted, validate_only=body.validate_only)
-            results.append(types.CreatePartitionsTopicResult(name=wanted.name, error_code=error, error_message=message))
-        return types.CreatePartitionsResponse(throttle_time=NO_TIME, results=tuple(results))
 
-    def describe_configs(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.DESCRIBE_CONFIGS, version)
-        results = tuple(_described(context, types, each) for each in body.resources)
-        return types.DescribeConfigsResponse(throttle_time=NO_TIME, results=results)
+def create_partitions(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Grow topics."""
+    types = wire.response_types(wire.CREATE_PARTITIONS, version)
+    results = []
+    for wanted in body.topics:
+        error, message = _grow(context, wanted, validate_only=body.validate_only)
+        results.append(types.CreatePartitionsTopicResult(name=wanted.name, error_code=error, error_message=message))
+    return types.CreatePartitionsResponse(throttle_time=NO_TIME, results=tuple(results))
 
-    def alter_configs(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.ALTER_CONFIGS, version)
-        return _altered(context, types, types.AlterConfigsResponse, body, _replaced)
 
-    def incremental_alter_configs(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.INCREMENTAL_ALTER_CONFIGS, version)
-        return _altered(context, types, types.IncrementalAlterConfigsResponse, body, _edited)
+def describe_configs(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Tell the settings of topics and of the broker."""
+    types = wire.response_types(wire.DESCRIBE_CONFIGS, version)
+    results = tuple(_described(context, types, each) for each in body.resources)
+    return types.DescribeConfigsResponse(throttle_time=NO_TIME, results=results)
 
-    return {
-        wire.CREATE_TOPICS: create_topics,
-        wire.DELETE_TOPICS: delete_topics,
-        wire.CREATE_PARTITIONS: create_partitions,
-        wire.DESCRIBE_CONFIGS: describe_configs,
-        wire.ALTER_CONFIGS: alter_configs,
-        wire.INCREMENTAL_ALTER_CONFIGS: incremental_alter_configs,
-    }
+
+def alter_configs(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Replace all settings of topics."""
+    types = wire.response_types(wire.ALTER_CONFIGS, version)
+    return _altered(context, types, types.AlterConfigsResponse, body, _replaced)
+
+
+def incremental_alter_configs(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Set, delete, append to or subtract from single settings."""
+    types = wire.response_types(wire.INCREMENTAL_ALTER_CONFIGS, version)
+    return _altered(context, types, types.IncrementalAlterConfigsResponse, body, _edited)
 
 
 def _create(context: Context, wanted: Any, *, validate_only: bool) -> Problem:
@@ -230,3 +229,14 @@ def _edited(context: Context, topic: Topic, configs: Any) -> Mapping[str, str | 
                 value = ",".join(part for part in present if part not in asked)
         overrides[each.name] = value
     return overrides
+
+
+HANDLERS: dict[int, ContextHandler] = {
+    wire.CREATE_TOPICS: create_topics,
+    wire.DELETE_TOPICS: delete_topics,
+    wire.CREATE_PARTITIONS: create_partitions,
+    wire.DESCRIBE_CONFIGS: describe_configs,
+    wire.ALTER_CONFIGS: alter_configs,
+    wire.INCREMENTAL_ALTER_CONFIGS: incremental_alter_configs,
+}
+"""Handlers of this module by API key."""

@@ -7,87 +7,85 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from easeml.broker import wire
-from easeml.broker.connection import Connection, Handler
-from easeml.broker.context import NODE_ID, Context
+from easeml.broker.connection import Connection
+from easeml.broker.context import NODE_ID, Context, ContextHandler
 from easeml.broker.topics import Topic, is_legal_name
 from easeml.broker.wire import NO_TIME, NONE, build
 
 _GROUP_KEY = 0
 
 
-def handlers(context: Context) -> dict[int, Handler]:
-    """Return the handlers of this module by API key."""
+def api_versions(_context: Context, _connection: Connection, _body: Any, version: int) -> Any:
+    """Tell which versions of which APIs are served."""
+    # Version -1 marks a version we do not serve: the answer is version 0 with the error and our list.
+    types = wire.response_types(wire.API_VERSIONS, max(version, 0))
+    served = tuple(
+        types.ApiVersion(api_key=key, min_version=low, max_version=high) for key, (low, high) in wire.SERVED.items()
+    )
+    error = ErrorCode.unsupported_version if version < 0 else NONE
+    return build(types.ApiVersionsResponse, error_code=error, api_keys=served, throttle_time=NO_TIME)
 
-    def api_versions(_connection: Connection, _body: Any, version: int) -> Any:
-        # Version -1 marks a version we do not serve: the answer is version 0 with the error and our list.
-        types = wire.response_types(wire.API_VERSIONS, max(version, 0))
-        served = tuple(
-            types.ApiVersion(api_key=key, min_version=low, max_version=high) for key, (low, high) in wire.SERVED.items()
-        )
-        error = ErrorCode.unsupported_version if version < 0 else NONE
-        return build(types.ApiVersionsResponse, error_code=error, api_keys=served, throttle_time=NO_TIME)
 
-    def metadata(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.METADATA, version)
-        wanted = body.topics
-        if wanted is None or (version == 0 and not wanted):
-            topics = [_described(types, topic) for topic in context.topics]
-        else:
-            may_create = context.config.auto_create_topics and getattr(body, "allow_auto_topic_creation", True)
-            topics = [_looked_up(context, types, each.name, may_create) for each in wanted]
-        broker = build(types.MetadataResponseBroker, node_id=NODE_ID, host=context.host, port=context.port, rack=None)
-        return build(
-            types.MetadataResponse,
-            throttle_time=NO_TIME,
-            brokers=(broker,),
-            cluster_id=context.cluster_id,
-            controller_id=NODE_ID,
-            topics=tuple(topics),
-        )
+def metadata(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Tell the topics, their partitions and who leads them: always us."""
+    types = wire.response_types(wire.METADATA, version)
+    wanted = body.topics
+    if wanted is None or (version == 0 and not wanted):
+        topics = [_described(types, topic) for topic in context.topics]
+    else:
+        may_create = context.config.auto_create_topics and getattr(body, "allow_auto_topic_creation", True)
+        topics = [_looked_up(context, types, each.name, may_create) for each in wanted]
+    broker = build(types.MetadataResponseBroker, node_id=NODE_ID, host=context.host, port=context.port, rack=None)
+    return build(
+        types.MetadataResponse,
+        throttle_time=NO_TIME,
+        brokers=(broker,),
+        cluster_id=context.cluster_id,
+        controller_id=NODE_ID,
+        topics=tuple(topics),
+    )
 
-    def find_coordinator(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.FIND_COORDINATOR, version)
-        serves = getattr(body, "key_type", _GROUP_KEY) == _GROUP_KEY
-        return build(
-            types.FindCoordinatorResponse,
-            throttle_time=NO_TIME,
-            error_code=NONE if serves else ErrorCode.transactional_id_authorization_failed,
-            error_message=None if serves else "This broker serves no transactions.",
-            node_id=NODE_ID if serves else -1,
-            host=context.host if serves else "",
-            port=context.port if serves else -1,
-        )
 
-    def init_producer_id(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.INIT_PRODUCER_ID, version)
-        serves = body.transactional_id is None
-        return types.InitProducerIdResponse(
-            throttle_time=NO_TIME,
-            error_code=NONE if serves else ErrorCode.transactional_id_authorization_failed,
-            producer_id=context.next_producer_id() if serves else -1,
-            producer_epoch=0 if serves else -1,
-        )
+def find_coordinator(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Name the coordinator of a group: always us."""
+    types = wire.response_types(wire.FIND_COORDINATOR, version)
+    serves = getattr(body, "key_type", _GROUP_KEY) == _GROUP_KEY
+    return build(
+        types.FindCoordinatorResponse,
+        throttle_time=NO_TIME,
+        error_code=NONE if serves else ErrorCode.transactional_id_authorization_failed,
+        error_message=None if serves else "This broker serves no transactions.",
+        node_id=NODE_ID if serves else -1,
+        host=context.host if serves else "",
+        port=context.port if serves else -1,
+    )
 
-    def describe_cluster(_connection: Connection, _body: Any, version: int) -> Any:
-        types = wire.response_types(wire.DESCRIBE_CLUSTER, version)
-        broker = build(types.DescribeClusterBroker, broker_id=NODE_ID, host=context.host, port=context.port, rack=None)
-        return build(
-            types.DescribeClusterResponse,
-            throttle_time=NO_TIME,
-            error_code=NONE,
-            error_message=None,
-            cluster_id=context.cluster_id,
-            controller_id=NODE_ID,
-            brokers=(broker,),
-        )
 
-    return {
-        wire.API_VERSIONS: api_versions,
-        wire.METADATA: metadata,
-        wire.FIND_COORDINATOR: find_coordinator,
-        wire.INIT_PRODUCER_ID: init_producer_id,
-        wire.DESCRIBE_CLUSTER: describe_cluster,
-    }
+def init_producer_id(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Give an idempotent producer its id."""
+    types = wire.response_types(wire.INIT_PRODUCER_ID, version)
+    serves = body.transactional_id is None
+    return types.InitProducerIdResponse(
+        throttle_time=NO_TIME,
+        error_code=NONE if serves else ErrorCode.transactional_id_authorization_failed,
+        producer_id=context.next_producer_id() if serves else -1,
+        producer_epoch=0 if serves else -1,
+    )
+
+
+def describe_cluster(context: Context, _connection: Connection, _body: Any, version: int) -> Any:
+    """Tell the cluster's id and its only broker."""
+    types = wire.response_types(wire.DESCRIBE_CLUSTER, version)
+    broker = build(types.DescribeClusterBroker, broker_id=NODE_ID, host=context.host, port=context.port, rack=None)
+    return build(
+        types.DescribeClusterResponse,
+        throttle_time=NO_TIME,
+        error_code=NONE,
+        error_message=None,
+        cluster_id=context.cluster_id,
+        controller_id=NODE_ID,
+        brokers=(broker,),
+    )
 
 
 def _looked_up(context: Context, types: Any, name: str, may_create: bool) -> Any:
@@ -117,3 +115,13 @@ def _described(types: Any, topic: Topic) -> Any:
     return build(
         types.MetadataResponseTopic, error_code=NONE, name=topic.name, is_internal=False, partitions=partitions
     )
+
+
+HANDLERS: dict[int, ContextHandler] = {
+    wire.API_VERSIONS: api_versions,
+    wire.METADATA: metadata,
+    wire.FIND_COORDINATOR: find_coordinator,
+    wire.INIT_PRODUCER_ID: init_producer_id,
+    wire.DESCRIBE_CLUSTER: describe_cluster,
+}
+"""Handlers of this module by API key."""

@@ -9,8 +9,8 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from easeml.broker import wire
-from easeml.broker.connection import NO_ANSWER, Connection, Handler
-from easeml.broker.context import Context
+from easeml.broker.connection import NO_ANSWER, Connection
+from easeml.broker.context import Context, ContextHandler
 from easeml.broker.log import Appended, PartitionLog
 from easeml.broker.wire import NO_TIME, NONE, build
 
@@ -20,74 +20,71 @@ _MOST_FETCHED = 16 * 1024 * 1024
 _UNKNOWN = Appended(ErrorCode.unknown_topic_or_partition)
 
 
-def handlers(context: Context) -> dict[int, Handler]:
-    """Return the handlers of this module by API key."""
+def produce(context: Context, connection: Connection, body: Any, version: int) -> Any:
+    """Append batches and tell their offsets."""
+    types = wire.response_types(wire.PRODUCE, version)
+    failed = False
+    responses = []
+    for topic in body.topic_data:
+        partitions = []
+        for part in topic.partition_data:
+            log = context.topics.log(topic.name, part.index)
+            if body.acks not in {-1, 0, 1}:
+                appended = Appended(ErrorCode.invalid_required_acks)
+            else:
+                appended = _UNKNOWN if log is None else log.append(part.records or b"")
+            failed = failed or appended.error is not NONE
+            partitions.append(_produced(types, part.index, appended, log))
+        responses.append(types.TopicProduceResponse(name=topic.name, partition_responses=tuple(partitions)))
+    if body.acks == 0:
+        # There is no response to carry an error: like Kafka, hang up so that the client notices.
+        if failed:
+            connection.close()
+        return NO_ANSWER
+    return types.ProduceResponse(responses=tuple(responses), throttle_time=NO_TIME)
 
-    def produce(connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.PRODUCE, version)
-        failed = False
-        responses = []
-        for topic in body.topic_data:
-            partitions = []
-            for part in topic.partition_data:
-                log = context.topics.log(topic.name, part.index)
-                if body.acks not in {-1, 0, 1}:
-                    appended = Appended(ErrorCode.invalid_required_acks)
-                else:
-                    appended = _UNKNOWN if log is None else log.append(part.records or b"")
-                failed = failed or appended.error is not NONE
-                partitions.append(_produced(types, part.index, appended, log))
-            responses.append(types.TopicProduceResponse(name=topic.name, partition_responses=tuple(partitions)))
-        if body.acks == 0:
-            # There is no response to carry an error: like Kafka, hang up so that the client notices.
-            if failed:
-                connection.close()
-            return NO_ANSWER
-        return types.ProduceResponse(responses=tuple(responses), throttle_time=NO_TIME)
 
-    def fetch(_connection: Connection, body: Any, version: int) -> Any:
-        waiting = _Fetch(context, body, version)
-        response, size, is_final = waiting.read()
-        if is_final or size >= body.min_bytes or body.max_wait <= NO_TIME:
-            return response
-        return waiting.wait()
+def fetch(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Return batches, at once or when enough have come."""
+    waiting = _Fetch(context, body, version)
+    response, size, is_final = waiting.read()
+    if is_final or size >= body.min_bytes or body.max_wait <= NO_TIME:
+        return response
+    return waiting.wait()
 
-    def list_offsets(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.LIST_OFFSETS, version)
-        return build(
-            types.ListOffsetsResponse,
-            throttle_time=NO_TIME,
-            topics=tuple(
-                types.ListOffsetsTopicResponse(
-                    name=topic.name,
-                    partitions=tuple(
-                        _listed(types, context.topics.log(topic.name, part.partition_index), part)
-                        for part in topic.partitions
-                    ),
-                )
-                for topic in body.topics
-            ),
-        )
 
-    def delete_records(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.DELETE_RECORDS, version)
-        return types.DeleteRecordsResponse(
-            throttle_time=NO_TIME,
-            topics=tuple(
-                types.DeleteRecordsTopicResult(
-                    name=topic.name,
-                    partitions=tuple(_deleted(context, types, topic.name, part) for part in topic.partitions),
-                )
-                for topic in body.topics
-            ),
-        )
+def list_offsets(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Tell the first or the next offset, or the first one since a time."""
+    types = wire.response_types(wire.LIST_OFFSETS, version)
+    return build(
+        types.ListOffsetsResponse,
+        throttle_time=NO_TIME,
+        topics=tuple(
+            types.ListOffsetsTopicResponse(
+                name=topic.name,
+                partitions=tuple(
+                    _listed(types, context.topics.log(topic.name, part.partition_index), part)
+                    for part in topic.partitions
+                ),
+            )
+            for topic in body.topics
+        ),
+    )
 
-    return {
-        wire.PRODUCE: produce,
-        wire.FETCH: fetch,
-        wire.LIST_OFFSETS: list_offsets,
-        wire.DELETE_RECORDS: delete_records,
-    }
+
+def delete_records(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Drop what lies before an offset."""
+    types = wire.response_types(wire.DELETE_RECORDS, version)
+    return types.DeleteRecordsResponse(
+        throttle_time=NO_TIME,
+        topics=tuple(
+            types.DeleteRecordsTopicResult(
+                name=topic.name,
+                partitions=tuple(_deleted(context, types, topic.name, part) for part in topic.partitions),
+            )
+            for topic in body.topics
+        ),
+    )
 
 
 def _produced(types: Any, index: int, appended: Appended, log: PartitionLog | None) -> Any:
@@ -234,3 +231,12 @@ class _Fetch:
             self._timer.cancel()
         for log in self._logs:
             log.watchers.discard(self._on_append)
+
+
+HANDLERS: dict[int, ContextHandler] = {
+    wire.PRODUCE: produce,
+    wire.FETCH: fetch,
+    wire.LIST_OFFSETS: list_offsets,
+    wire.DELETE_RECORDS: delete_records,
+}
+"""Handlers of this module by API key."""

@@ -8,8 +8,8 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from easeml.broker import wire
-from easeml.broker.connection import Connection, Handler
-from easeml.broker.context import Context
+from easeml.broker.connection import Connection
+from easeml.broker.context import Context, ContextHandler
 from easeml.broker.members import Joined, JoinRequest, State, Synced
 from easeml.broker.offsets import Committed
 from easeml.broker.wire import NO_TIME, NONE, build
@@ -18,90 +18,85 @@ _ID_REQUIRED_SINCE = 4
 _LARGEST_METADATA = 4096
 
 
-def handlers(context: Context) -> dict[int, Handler]:
-    """Return the handlers of this module by API key."""
+def join_group(context: Context, connection: Connection, body: Any, version: int) -> Any:
+    """Let a member join its group; answered when the rebalance is done."""
+    types = wire.response_types(wire.JOIN_GROUP, version)
+    request = JoinRequest(
+        member_id=body.member_id,
+        instance_id=getattr(body, "group_instance_id", None),
+        client_id=connection.client_id,
+        client_host="/" + connection.peer_host,
+        session_timeout=body.session_timeout.total_seconds(),
+        rebalance_timeout=body.rebalance_timeout.total_seconds(),
+        protocol_type=body.protocol_type,
+        protocols=tuple((each.name, each.metadata) for each in body.protocols),
+        must_know_id=version >= _ID_REQUIRED_SINCE,
+    )
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    def join_group(connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.JOIN_GROUP, version)
-        request = JoinRequest(
-            member_id=body.member_id,
-            instance_id=getattr(body, "group_instance_id", None),
-            client_id=connection.client_id,
-            client_host="/" + connection.peer_host,
-            session_timeout=body.session_timeout.total_seconds(),
-            rebalance_timeout=body.rebalance_timeout.total_seconds(),
-            protocol_type=body.protocol_type,
-            protocols=tuple((each.name, each.metadata) for each in body.protocols),
-            must_know_id=version >= _ID_REQUIRED_SINCE,
-        )
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    def reply(joined: Joined) -> None:
+        if not future.done():
+            future.set_result(_joined(types, joined))
 
-        def reply(joined: Joined) -> None:
-            if not future.done():
-                future.set_result(_joined(types, joined))
+    context.groups.join(body.group_id, request, reply)
+    context.arm_group_timer()
+    return future
 
-        context.groups.join(body.group_id, request, reply)
-        context.arm_group_timer()
-        return future
 
-    def sync_group(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.SYNC_GROUP, version)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+def sync_group(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Hand a member its assignment; answered when the leader has sent them."""
+    types = wire.response_types(wire.SYNC_GROUP, version)
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-        def reply(synced: Synced) -> None:
-            if not future.done():
-                future.set_result(
-                    build(
-                        types.SyncGroupResponse,
-                        throttle_time=NO_TIME,
-                        error_code=synced.error,
-                        assignment=synced.assignment,
-                    )
+    def reply(synced: Synced) -> None:
+        if not future.done():
+            future.set_result(
+                build(
+                    types.SyncGroupResponse,
+                    throttle_time=NO_TIME,
+                    error_code=synced.error,
+                    assignment=synced.assignment,
                 )
+            )
 
-        assignments = {each.member_id: each.assignment for each in body.assignments}
-        instance = getattr(body, "group_instance_id", None)
-        context.groups.sync(
-            body.group_id,
-            body.generation_id,
-            body.member_id,
-            instance,
-            assignments=assignments,
-            reply=reply,
-        )
-        context.arm_group_timer()
-        return future
+    assignments = {each.member_id: each.assignment for each in body.assignments}
+    instance = getattr(body, "group_instance_id", None)
+    context.groups.sync(
+        body.group_id,
+        body.generation_id,
+        body.member_id,
+        instance,
+        assignments=assignments,
+        reply=reply,
+    )
+    context.arm_group_timer()
+    return future
 
-    def heartbeat(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.HEARTBEAT, version)
-        instance = getattr(body, "group_instance_id", None)
-        error = context.groups.heartbeat(body.group_id, body.generation_id, body.member_id, instance)
-        return build(types.HeartbeatResponse, throttle_time=NO_TIME, error_code=error)
 
-    def leave_group(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.LEAVE_GROUP, version)
-        members = [(each.member_id, each.group_instance_id) for each in getattr(body, "members", ())]
-        leaving = members or [(body.member_id, None)]
-        errors = [context.groups.leave(body.group_id, *each) for each in leaving]
-        context.arm_group_timer()
-        return build(
-            types.LeaveGroupResponse,
-            throttle_time=NO_TIME,
-            error_code=NONE if members else errors[0],
-            members=tuple(
-                types.MemberResponse(member_id=member, group_instance_id=instance, error_code=error)
-                for (member, instance), error in zip(members, errors, strict=False)
-            ),
-        )
+def heartbeat(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Note that a member lives."""
+    types = wire.response_types(wire.HEARTBEAT, version)
+    instance = getattr(body, "group_instance_id", None)
+    error = context.groups.heartbeat(body.group_id, body.generation_id, body.member_id, instance)
+    return build(types.HeartbeatResponse, throttle_time=NO_TIME, error_code=error)
 
-    return {
-        wire.JOIN_GROUP: join_group,
-        wire.SYNC_GROUP: sync_group,
-        wire.HEARTBEAT: heartbeat,
-        wire.LEAVE_GROUP: leave_group,
-        **_offset_handlers(context),
-        **_admin_handlers(context),
-    }
+
+def leave_group(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Take members out of their group."""
+    types = wire.response_types(wire.LEAVE_GROUP, version)
+    members = [(each.member_id, each.group_instance_id) for each in getattr(body, "members", ())]
+    leaving = members or [(body.member_id, None)]
+    errors = [context.groups.leave(body.group_id, *each) for each in leaving]
+    context.arm_group_timer()
+    return build(
+        types.LeaveGroupResponse,
+        throttle_time=NO_TIME,
+        error_code=NONE if members else errors[0],
+        members=tuple(
+            types.MemberResponse(member_id=member, group_instance_id=instance, error_code=error)
+            for (member, instance), error in zip(members, errors, strict=False)
+        ),
+    )
 
 
 def _joined(types: Any, joined: Joined) -> Any:
@@ -120,83 +115,81 @@ def _joined(types: Any, joined: Joined) -> Any:
     )
 
 
-def _offset_handlers(context: Context) -> dict[int, Handler]:
-    def offset_commit(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.OFFSET_COMMIT, version)
-        refused = context.groups.may_commit(
-            body.group_id,
-            body.generation_id_or_member_epoch,
-            body.member_id,
-            getattr(body, "group_instance_id", None),
-        )
-        positions = []
-        topics = []
-        for topic in body.topics:
-            partitions = []
-            for part in topic.partitions:
-                error = refused if refused is not NONE else _commit_error(context, topic.name, part)
-                if error is NONE:
-                    epoch = getattr(part, "committed_leader_epoch", -1)
-                    kept = Committed(part.committed_offset, epoch, part.committed_metadata or "")
-                    positions.append((topic.name, part.partition_index, kept))
-                partitions.append(
-                    types.OffsetCommitResponsePartition(partition_index=part.partition_index, error_code=error)
-                )
-            topics.append(types.OffsetCommitResponseTopic(name=topic.name, partitions=tuple(partitions)))
-        if positions:
-            context.groups.ensure(body.group_id)
-            context.offsets.commit(body.group_id, positions)
-        return build(types.OffsetCommitResponse, throttle_time=NO_TIME, topics=tuple(topics))
-
-    def offset_fetch(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.OFFSET_FETCH, version)
-        wanted: dict[str, list[int]] = {}
-        if body.topics is None:
-            for name, partition in context.offsets.all_of(body.group_id):
-                wanted.setdefault(name, []).append(partition)
-        else:
-            wanted = {topic.name: list(topic.partition_indexes) for topic in body.topics}
-        topics = []
-        for name, indexes in wanted.items():
-            partitions = []
-            for index in indexes:
-                kept = context.offsets.fetch(body.group_id, name, index)
-                partitions.append(
-                    build(
-                        types.OffsetFetchResponsePartition,
-                        partition_index=index,
-                        committed_offset=kept.offset,
-                        committed_leader_epoch=kept.leader_epoch,
-                        metadata=kept.metadata,
-                        error_code=NONE,
-                    )
-                )
-            topics.append(types.OffsetFetchResponseTopic(name=name, partitions=tuple(partitions)))
-        return build(types.OffsetFetchResponse, throttle_time=NO_TIME, topics=tuple(topics), error_code=NONE)
-
-    def offset_delete(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.OFFSET_DELETE, version)
-        known = body.group_id in context.groups.groups
-        topics = []
-        for topic in body.topics:
-            indexes = [part.partition_index for part in topic.partitions]
-            if known:
-                context.offsets.forget(body.group_id, [(topic.name, index) for index in indexes])
-            partitions = tuple(
-                types.OffsetDeleteResponsePartition(partition_index=index, error_code=NONE) for index in indexes
+def offset_commit(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Store the positions of a group."""
+    types = wire.response_types(wire.OFFSET_COMMIT, version)
+    refused = context.groups.may_commit(
+        body.group_id,
+        body.generation_id_or_member_epoch,
+        body.member_id,
+        getattr(body, "group_instance_id", None),
+    )
+    positions = []
+    topics = []
+    for topic in body.topics:
+        partitions = []
+        for part in topic.partitions:
+            error = refused if refused is not NONE else _commit_error(context, topic.name, part)
+            if error is NONE:
+                epoch = getattr(part, "committed_leader_epoch", -1)
+                kept = Committed(part.committed_offset, epoch, part.committed_metadata or "")
+                positions.append((topic.name, part.partition_index, kept))
+            partitions.append(
+                types.OffsetCommitResponsePartition(partition_index=part.partition_index, error_code=error)
             )
-            topics.append(types.OffsetDeleteResponseTopic(name=topic.name, partitions=partitions))
-        return types.OffsetDeleteResponse(
-            error_code=NONE if known else ErrorCode.group_id_not_found,
-            throttle_time=NO_TIME,
-            topics=tuple(topics) if known else (),
-        )
+        topics.append(types.OffsetCommitResponseTopic(name=topic.name, partitions=tuple(partitions)))
+    if positions:
+        context.groups.ensure(body.group_id)
+        context.offsets.commit(body.group_id, positions)
+    return build(types.OffsetCommitResponse, throttle_time=NO_TIME, topics=tuple(topics))
 
-    return {
-        wire.OFFSET_COMMIT: offset_commit,
-        wire.OFFSET_FETCH: offset_fetch,
-        wire.OFFSET_DELETE: offset_delete,
-    }
+
+def offset_fetch(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Tell the positions of a group."""
+    types = wire.response_types(wire.OFFSET_FETCH, version)
+    wanted: dict[str, list[int]] = {}
+    if body.topics is None:
+        for name, partition in context.offsets.all_of(body.group_id):
+            wanted.setdefault(name, []).append(partition)
+    else:
+        wanted = {topic.name: list(topic.partition_indexes) for topic in body.topics}
+    topics = []
+    for name, indexes in wanted.items():
+        partitions = []
+        for index in indexes:
+            kept = context.offsets.fetch(body.group_id, name, index)
+            partitions.append(
+                build(
+                    types.OffsetFetchResponsePartition,
+                    partition_index=index,
+                    committed_offset=kept.offset,
+                    committed_leader_epoch=kept.leader_epoch,
+                    metadata=kept.metadata,
+                    error_code=NONE,
+                )
+            )
+        topics.append(types.OffsetFetchResponseTopic(name=name, partitions=tuple(partitions)))
+    return build(types.OffsetFetchResponse, throttle_time=NO_TIME, topics=tuple(topics), error_code=NONE)
+
+
+def offset_delete(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Forget positions of a group."""
+    types = wire.response_types(wire.OFFSET_DELETE, version)
+    known = body.group_id in context.groups.groups
+    topics = []
+    for topic in body.topics:
+        indexes = [part.partition_index for part in topic.partitions]
+        if known:
+            context.offsets.forget(body.group_id, [(topic.name, index) for index in indexes])
+        partitions = tuple(
+            types.OffsetDeleteResponsePartition(partition_index=index, error_code=NONE) for index in indexes
+        )
+        topics.append(types.OffsetDeleteResponseTopic(name=topic.name, partitions=partitions))
+    return types.OffsetDeleteResponse(
+        error_code=NONE if known else ErrorCode.group_id_not_found,
+        throttle_time=NO_TIME,
+        topics=tuple(topics) if known else (),
+    )
 
 
 def _commit_error(context: Context, topic: str, part: Any) -> ErrorCode:
@@ -207,42 +200,40 @@ def _commit_error(context: Context, topic: str, part: Any) -> ErrorCode:
     return NONE
 
 
-def _admin_handlers(context: Context) -> dict[int, Handler]:
-    def list_groups(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.LIST_GROUPS, version)
-        wanted = {state.lower() for state in getattr(body, "states_filter", ())}
-        listed = tuple(
-            build(
-                types.ListedGroup,
-                group_id=group.group_id,
-                protocol_type=group.protocol_type,
-                group_state=str(group.state),
-            )
-            for group in context.groups.groups.values()
-            if not wanted or group.state.lower() in wanted
+def list_groups(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """List the groups, by state if asked."""
+    types = wire.response_types(wire.LIST_GROUPS, version)
+    wanted = {state.lower() for state in getattr(body, "states_filter", ())}
+    listed = tuple(
+        build(
+            types.ListedGroup,
+            group_id=group.group_id,
+            protocol_type=group.protocol_type,
+            group_state=str(group.state),
         )
-        return build(types.ListGroupsResponse, throttle_time=NO_TIME, error_code=NONE, groups=listed)
+        for group in context.groups.groups.values()
+        if not wanted or group.state.lower() in wanted
+    )
+    return build(types.ListGroupsResponse, throttle_time=NO_TIME, error_code=NONE, groups=listed)
 
-    def describe_groups(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.DESCRIBE_GROUPS, version)
-        described = tuple(_described(context, types, group_id) for group_id in body.groups)
-        return build(types.DescribeGroupsResponse, throttle_time=NO_TIME, groups=described)
 
-    def delete_groups(_connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.DELETE_GROUPS, version)
-        results = []
-        for group_id in body.groups_names:
-            error = context.groups.delete(group_id)
-            if error is NONE:
-                context.offsets.forget(group_id)
-            results.append(types.DeletableGroupResult(group_id=group_id, error_code=error))
-        return types.DeleteGroupsResponse(throttle_time=NO_TIME, results=tuple(results))
+def describe_groups(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Tell the state and the members of groups."""
+    types = wire.response_types(wire.DESCRIBE_GROUPS, version)
+    described = tuple(_described(context, types, group_id) for group_id in body.groups)
+    return build(types.DescribeGroupsResponse, throttle_time=NO_TIME, groups=described)
 
-    return {
-        wire.LIST_GROUPS: list_groups,
-        wire.DESCRIBE_GROUPS: describe_groups,
-        wire.DELETE_GROUPS: delete_groups,
-    }
+
+def delete_groups(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+    """Delete empty groups and their positions."""
+    types = wire.response_types(wire.DELETE_GROUPS, version)
+    results = []
+    for group_id in body.groups_names:
+        error = context.groups.delete(group_id)
+        if error is NONE:
+            context.offsets.forget(group_id)
+        results.append(types.DeletableGroupResult(group_id=group_id, error_code=error))
+    return types.DeleteGroupsResponse(throttle_time=NO_TIME, results=tuple(results))
 
 
 def _described(context: Context, types: Any, group_id: str) -> Any:
@@ -278,3 +269,18 @@ def _described(context: Context, types: Any, group_id: str) -> Any:
             for member in group.members.values()
         ),
     )
+
+
+HANDLERS: dict[int, ContextHandler] = {
+    wire.JOIN_GROUP: join_group,
+    wire.SYNC_GROUP: sync_group,
+    wire.HEARTBEAT: heartbeat,
+    wire.LEAVE_GROUP: leave_group,
+    wire.OFFSET_COMMIT: offset_commit,
+    wire.OFFSET_FETCH: offset_fetch,
+    wire.OFFSET_DELETE: offset_delete,
+    wire.LIST_GROUPS: list_groups,
+    wire.DESCRIBE_GROUPS: describe_groups,
+    wire.DELETE_GROUPS: delete_groups,
+}
+"""Handlers of this module by API key."""

@@ -8,43 +8,41 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from easeml.broker import wire
-from easeml.broker.connection import Connection, Handler
-from easeml.broker.context import Context
+from easeml.broker.connection import Connection
+from easeml.broker.context import Context, ContextHandler
 from easeml.broker.wire import NO_TIME, NONE, build
 
 _PLAIN = "PLAIN"
 
 
-def handlers(context: Context) -> dict[int, Handler]:
-    """Return the handlers of this module by API key."""
+def handshake(_context: Context, connection: Connection, body: Any, version: int) -> Any:
+    """Agree on the mechanism."""
+    types = wire.response_types(wire.SASL_HANDSHAKE, version)
+    # Version 0 would go on with bare tokens outside the protocol: we only speak SaslAuthenticate.
+    knows = body.mechanism == _PLAIN and version >= 1
+    connection.mechanism = _PLAIN if knows else None
+    error = NONE if knows else ErrorCode.unsupported_sasl_mechanism
+    return types.SaslHandshakeResponse(error_code=error, mechanisms=(_PLAIN,))
 
-    def handshake(connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.SASL_HANDSHAKE, version)
-        # Version 0 would go on with bare tokens outside the protocol: we only speak SaslAuthenticate.
-        knows = body.mechanism == _PLAIN and version >= 1
-        connection.mechanism = _PLAIN if knows else None
-        error = NONE if knows else ErrorCode.unsupported_sasl_mechanism
-        return types.SaslHandshakeResponse(error_code=error, mechanisms=(_PLAIN,))
 
-    def authenticate(connection: Connection, body: Any, version: int) -> Any:
-        types = wire.response_types(wire.SASL_AUTHENTICATE, version)
-        error, message = NONE, None
-        if connection.mechanism != _PLAIN:
-            error, message = ErrorCode.illegal_sasl_state, "SaslHandshake comes first."
-        else:
-            connection.user = _user_of(body.auth_bytes, context.config.sasl_users)
-            if connection.user is None:
-                error = ErrorCode.sasl_authentication_failed
-                message = "Authentication failed: Invalid username or password"
-        return build(
-            types.SaslAuthenticateResponse,
-            error_code=error,
-            error_message=message,
-            auth_bytes=b"",
-            session_lifetime=NO_TIME,
-        )
-
-    return {wire.SASL_HANDSHAKE: handshake, wire.SASL_AUTHENTICATE: authenticate}
+def authenticate(context: Context, connection: Connection, body: Any, version: int) -> Any:
+    """Check a user name and password."""
+    types = wire.response_types(wire.SASL_AUTHENTICATE, version)
+    error, message = NONE, None
+    if connection.mechanism != _PLAIN:
+        error, message = ErrorCode.illegal_sasl_state, "SaslHandshake comes first."
+    else:
+        connection.user = _user_of(body.auth_bytes, context.config.sasl_users)
+        if connection.user is None:
+            error = ErrorCode.sasl_authentication_failed
+            message = "Authentication failed: Invalid username or password"
+    return build(
+        types.SaslAuthenticateResponse,
+        error_code=error,
+        error_message=message,
+        auth_bytes=b"",
+        session_lifetime=NO_TIME,
+    )
 
 
 def _user_of(token: bytes, users: dict[str, str]) -> str | None:
@@ -57,3 +55,7 @@ def _user_of(token: bytes, users: dict[str, str]) -> str | None:
     # Compare in constant time, also for an unknown user, so that timing tells nothing.
     is_right = hmac.compare_digest(parts[2], (password or "").encode())
     return user if is_right and password is not None else None
+
+
+HANDLERS: dict[int, ContextHandler] = {wire.SASL_HANDSHAKE: handshake, wire.SASL_AUTHENTICATE: authenticate}
+"""Handlers of this module by API key."""

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 from easeml.broker.config import BrokerConfig
+from easeml.broker.connection import Connection
 from easeml.broker.groups import Coordinator
 from easeml.broker.journal import Journal
 from easeml.broker.offsets import Offsets
 from easeml.broker.topics import Topics
 
 NODE_ID = 1
+ContextHandler = Callable[["Context", Connection, Any, int], Any]
+"""Answers one request: takes the state, the connection, the request's body and its version."""
 _GROUP = "group/"
 _PRODUCER_BLOCK = 1_000
 

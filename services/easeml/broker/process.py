@@ -19,7 +19,7 @@ _POLL = 0.01
 
 
 class BrokerProcess:
-    """Run ``python -m easeml.broker`` and wait until it is ready.
+    """Run ``python -m easeml.broker`` and wait until it is ready; it also ends when this process dies.
 
     Parameters
     ----------
@@ -83,9 +83,10 @@ class BrokerProcess:
         ready.unlink(missing_ok=True)
         place = ["--memory"] if self._memory else ["--data-dir", str(self.data_dir)]
         command = [sys.executable, "-m", "easeml.broker", "--port", str(self._port), "--ready-file", str(ready)]
+        command.append("--stop-on-eof")
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own module with our own arguments
-                [*command, *place, *self._arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*command, *place, *self._arguments], stdin=subprocess.PIPE, stdout=log, stderr=log
             )
         deadline = time.monotonic() + self._timeout
         while not ready.exists():
@@ -115,6 +116,8 @@ class BrokerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def restart(self, *, kill: bool = False) -> None:
         """Stop (or ``kill``) the broker and start it again on the same port with the same data."""

@@ -10,6 +10,7 @@ import os
 import signal
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -50,6 +51,7 @@ class Broker:
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._all_gone = asyncio.Event()
         self._lock_fd = -1
 
     @property
@@ -81,7 +83,7 @@ class Broker:
                 return Connection(
                     handlers,
                     self._connections.add,
-                    self._connections.discard,
+                    self._on_close,
                     config.max_request_bytes,
                     needs_login=bool(config.sasl_users),
                 )
@@ -127,11 +129,17 @@ class Broker:
     async def _hang_up(self) -> None:
         for connection in list(self._connections):
             connection.close()
-        deadline = asyncio.get_running_loop().time() + _HANG_UP_SECONDS
-        while self._connections and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.005)
+        if self._connections:
+            self._all_gone.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_gone.wait(), _HANG_UP_SECONDS)
         for connection in list(self._connections):
             connection.abort()
+
+    def _on_close(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._all_gone.set()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -164,11 +172,10 @@ class Broker:
             stores.extend(segment.store for segment in log.dirty)
             log.dirty.clear()
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._context.journal.sync)
-        for store in stores:
-            # A thread, because the disk may take its time; the segment may be gone by then.
+        for sync in (self._context.journal.sync, *(store.sync for store in stores)):
+            # A thread, because the disk may take its time; the file may be gone or replaced by then.
             with contextlib.suppress(OSError):
-                await loop.run_in_executor(None, store.sync)
+                await loop.run_in_executor(None, sync)
 
 
 def _steady_malloc() -> None:
@@ -179,10 +186,11 @@ def _steady_malloc() -> None:
 
 def _handlers(context: Context) -> dict[int, Handler]:
     wire.preload()
-    merged: dict[int, Handler] = {}
-    for module in (api_cluster, api_data, api_groups, api_admin, api_sasl):
-        merged.update(module.handlers(context))
-    return merged
+    return {
+        api_key: partial(handler, context)
+        for module in (api_cluster, api_data, api_groups, api_admin, api_sasl)
+        for api_key, handler in module.HANDLERS.items()
+    }
 
 
 def _tls_context(config: BrokerConfig) -> ssl.SSLContext | None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError
-from confluent_kafka import KafkaException
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaError as AioKafkaError
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from easeml.broker import Broker, BrokerConfig
@@ -103,7 +106,7 @@ def test_aiokafka_logs_in_over_tls(secured: BrokerProcess, certificate: tuple[Pa
             "t", sasl_plain_password="secret", auto_offset_reset="earliest", **login
         ) as consumer:
             value: bytes | None = (await consumer.getone()).value
-        with pytest.raises(KafkaError):
+        with pytest.raises(AioKafkaError):
             await AIOKafkaProducer(sasl_plain_password="guess", **login).start()
         return value
 
@@ -190,3 +193,38 @@ def test_a_process_is_started_stopped_and_started_again(tmp_path: Path) -> None:
         assert "kept" in client.list_topics(timeout=20).topics
         broker.terminate()
         assert "Traceback" not in broker.log_path.read_text()
+
+
+def test_the_broker_ends_with_its_parent() -> None:
+    script = (
+        "import os, signal\n"
+        "from easeml.broker.process import BrokerProcess\n"
+        "broker = BrokerProcess(memory=True)\n"
+        "broker.start()\n"
+        "print(broker.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    pid = int(done.stdout)
+    deadline = time.monotonic() + 30
+    while _is_alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+async def test_transactions_are_refused_at_once() -> None:
+    async with Broker(BrokerConfig(memory=True)) as broker:
+        settings = {"bootstrap.servers": broker.bootstrap_servers, "transactional.id": "t", "log_level": 0}
+        producer = Producer(settings)
+        with pytest.raises(KafkaException) as caught:
+            await asyncio.to_thread(producer.init_transactions, 20)
+        assert caught.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
