@@ -29,6 +29,7 @@ class Broadcast:
     def __init__(self, *, live: bool = False) -> None:
         self.apps: dict[str, AppDefined] = {}
         self.algorithms: dict[str, AlgorithmAnnounced] = {}
+        self._announced: dict[str, tuple[float, AlgorithmAnnounced]] = {}
         self.deleted: set[str] = set()
         self.on_deleted: list[Callable[[str], None]] = []
         self.on_refused: list[Callable[[Record, SchemaError], None]] = []
@@ -65,7 +66,10 @@ class Broadcast:
                 for forget in self.on_deleted:
                     forget(name)
             case AlgorithmAnnounced() as algorithm:
-                self.algorithms[algorithm.algorithm] = algorithm
+                # Announcements lie in many partitions; their own times put them in the order they were made in.
+                self._announced[algorithm.algorithm] = (event.time, algorithm)
+                newest = sorted(self._announced.items(), key=lambda item: (item[1][0], item[0]))
+                self.algorithms = {name: announced for name, (_, announced) in newest}
 
     def surely_unknown(self, app: str) -> bool:
         """Return True when the app is unknown for certain; False asks for a round."""
