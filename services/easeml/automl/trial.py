@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from easeml.artifacts import ArtifactStore, Stored, dump
 from easeml.automl.rows import Labelled
 from easeml.automl.training import train
-from easeml.errors import Busy, EaseMLError, UnavailableError
+from easeml.errors import BudgetExhaustedError, Busy, EaseMLError, UnavailableError
 from easeml.stream.payloads import Column, TrialAssigned
 
 
@@ -72,16 +76,17 @@ def run(
     """
     started = time.process_time()
     try:
-        trained = train(
-            *train_rows,
-            *validation_rows,
-            columns=columns,
-            classes=classes,
-            family=trial.family,
-            parameters=trial.parameters,
-            seed=seed_of(trial.trial),
-            clock=time.process_time,
-        )
+        with cpu_limit(trial.lease_seconds):
+            trained = train(
+                *train_rows,
+                *validation_rows,
+                columns=columns,
+                classes=classes,
+                family=trial.family,
+                parameters=trial.parameters,
+                seed=seed_of(trial.trial),
+                clock=time.process_time,
+            )
         stored = ArtifactStore(*store).put(dump(trained.model))
     except UnavailableError as error:
         raise Busy(error.message, mend=error.mend) from error
@@ -99,6 +104,31 @@ def run(
         "validation_rows": float(len(validation_rows.labels)),
     }
     return Result(time.process_time() - started, stored, metrics)
+
+
+@contextmanager
+def cpu_limit(seconds: float) -> Iterator[None]:
+    """Raise BudgetExhaustedError in the block once it has used this many CPU seconds.
+
+    A training that never ends would hold up every app of its partition. Signals reach the main thread alone; that is
+    where worker processes run their jobs.
+    """
+    if threading.current_thread() is not threading.main_thread() or not seconds > 0:
+        yield
+        return
+
+    def stop(_number: int, _frame: object) -> None:
+        raise BudgetExhaustedError(
+            f"The training used up its {seconds:g} CPU seconds.", mend="Announce a cheaper algorithm, or train on less."
+        )
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def refuse(trial: TrialAssigned, lacking: int) -> Result:

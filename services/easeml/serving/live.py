@@ -82,13 +82,14 @@ class LiveModels:
     store : ArtifactStore
         Where the files are.
     capacity : int
-        Models held in memory at most.
+        Bytes of files whose models are held in memory at most; in memory a model takes up to ten times its file.
     """
 
-    def __init__(self, store: ArtifactStore, capacity: int = 128) -> None:
+    def __init__(self, store: ArtifactStore, capacity: int = 128 * 2**20) -> None:
         self._store = store
         self._capacity = capacity
-        self._loaded: OrderedDict[str, Classifier] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[Classifier, int]] = OrderedDict()
+        self._held = 0
 
     @cached_property
     def _threads(self) -> Any:
@@ -105,19 +106,21 @@ class LiveModels:
         UnavailableError
             When the store cannot be read.
         """
-        classifier = self._loaded.get(model.sha256)
-        if classifier is None:
+        held = self._loaded.get(model.sha256)
+        if held is None:
             data = self._store.get(model.uri, model.sha256)
             if len(data) != model.size:
                 raise ArtifactError(
                     f"The file of model {model.model!r} has {len(data)} bytes, announced were {model.size}.",
                     mend="Announce the size of the file.",
                 )
-            classifier = load(data)
-            self._loaded[model.sha256] = classifier
-            while len(self._loaded) > self._capacity:
-                self._loaded.popitem(last=False)
+            held = self._loaded[model.sha256] = (load(data), len(data))
+            self._held += len(data)
+            while self._held > self._capacity and len(self._loaded) > 1:
+                _, (_, size) = self._loaded.popitem(last=False)
+                self._held -= size
         self._loaded.move_to_end(model.sha256)
+        classifier, _ = held
         if (classifier.columns, classifier.classes) != (model.columns, model.classes):
             raise ArtifactError(
                 f"The file of model {model.model!r} takes {classifier.columns} and gives {classifier.classes}; "

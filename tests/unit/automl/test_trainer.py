@@ -9,6 +9,7 @@ import pytest
 from easeml.artifacts import ArtifactStore, load
 from easeml.automl.service import AutoMLService
 from easeml.automl.trainer import PATIENCE, TrainerService, model_id
+from easeml.errors import UnavailableError
 from easeml.stream.payloads import (
     AlgorithmAnnounced,
     AppDefined,
@@ -157,6 +158,34 @@ def test_a_crash_of_an_algorithm_is_a_failed_trial(town, monkeypatch):
     town.cluster.run()
     assert all("ZeroDivisionError" in end.error for end in finished(town))
     assert len(finished(town)) == 2
+
+
+def busy(*_arguments, **_options):
+    while True:
+        math.sqrt(2.0)
+
+
+def test_a_training_that_does_not_end_is_cut_off(town, monkeypatch):
+    monkeypatch.setattr("easeml.automl.trial.train", busy)
+    monkeypatch.setattr("easeml.automl.service.LEASE_SECONDS", 0.05)
+    town.data()
+    town.cluster.run()
+    assert len(finished(town)) == 2
+    assert all("used up its 0.05 CPU seconds" in end.error for end in finished(town))
+    assert all(end.cost_seconds >= 0.03 for end in finished(town))
+
+
+def test_a_store_that_cannot_be_written_is_waited_for(town, monkeypatch):
+    def away(*_arguments):
+        raise UnavailableError("The store is away.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ArtifactStore, "put", away)
+        town.data()
+        town.cluster.run()
+        assert not finished(town)
+    town.cluster.run()
+    assert len(models(town)) == 2
 
 
 def test_a_model_that_is_too_large_fails_its_trial(tmp_path):
