@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,21 @@ from easeml.client import Client
 from easeml.stream.settings import Settings
 
 
+def _console() -> Console:
+    """Return a console as wide as the terminal; files and pipes, which have no width, get enough for one line."""
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 140
+    return console
+
+
 @dataclass(frozen=True)
 class Session:
     """Global options of one call."""
 
     settings: Settings
     as_json: bool = False
-    console: Console = field(default_factory=Console)
+    console: Console = field(default_factory=_console)
 
     @classmethod
     def of(cls, bootstrap: str, home: Path | None, *, as_json: bool) -> Session:
