@@ -94,16 +94,7 @@ def train(
     estimator = build(family, parameters, seed)
     train_frame, codes = _labelled(train_frame, train_labels, len(classes), "train")
     validation_frame, truth = _labelled(validation_frame, validation_labels, len(classes), "validation")
-    present = np.unique(codes)
-    if len(present) < 2:
-        raise InvalidDataError(
-            f"The train rows have {len(present)} of the {len(classes)} classes.",
-            mend="Publish labelled train rows of at least two classes.",
-        )
-    if not len(truth):
-        raise InvalidDataError(
-            "No validation row has a label.", mend="Publish labelled rows in the pillar 'validation'."
-        )
+    _check_enough(codes, truth, len(classes))
     with threadpool_limits(1), warnings.catch_warnings():
         # A trial has a fixed number of steps; that they were not enough shows in its validation score.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -133,6 +124,19 @@ def _labelled(frame: pd.DataFrame, labels: Labels, classes: int, pillar: str) ->
         )
     known = codes >= 0
     return (frame, codes) if known.all() else (frame[known], codes[known])
+
+
+def _check_enough(codes: NDArray[np.int64], truth: NDArray[np.int64], classes: int) -> None:
+    present = len(np.unique(codes))
+    if present < 2:
+        raise InvalidDataError(
+            f"The train rows have {present} of the {classes} classes.",
+            mend="Publish labelled train rows of at least two classes.",
+        )
+    if not len(truth):
+        raise InvalidDataError(
+            "No validation row has a label.", mend="Publish labelled rows in the pillar 'validation'."
+        )
 
 
 def _fit(estimator: Any, matrix: NDArray[np.float64], codes: NDArray[np.int64]) -> Any:
