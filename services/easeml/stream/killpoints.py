@@ -1,8 +1,9 @@
 """Named points where a service kills itself, for tests of crashes.
 
-``EASEML_KILL_POINT=<service>:<point>:<n>`` lets the service end with SIGKILL at that point of its n-th batch, once per
-home folder: a marker file keeps it from doing so again after its restart. It waits for a batch during which more input
-is there (lag > 0), and prints one JSON line to standard error first. Not a setting: nobody sets it in production.
+``EASEML_KILL_POINT=<service>:<point>:<n>``, or several such separated by commas, lets the service end with SIGKILL at
+that point of its n-th batch, once per home folder: a marker file keeps it from doing so again after its restart. It
+waits for a batch during which more input is there (lag > 0), and prints one JSON line to standard error first. Not a
+setting: nobody sets it in production.
 """
 
 from __future__ import annotations
@@ -43,17 +44,17 @@ class KillPoint:
         self._point = ""
         self._batch = 0
         self._batches = 0
-        self._marker = home / "run" / f"killed-{specification.replace(':', '-')}"
-        if not specification:
-            return
-        name, _, rest = specification.partition(":")
-        point, _, number = rest.partition(":")
-        if point not in POINTS or not number.isdigit():
-            raise ConfigurationError(
-                f"{VARIABLE}={specification!r} is malformed.", mend=f"Write <service>:<{'|'.join(POINTS)}>:<n>."
-            )
-        if name == service and not self._marker.exists():
-            self._point, self._batch = point, int(number)
+        self._marker = home
+        for each in filter(None, specification.split(",")):
+            name, _, rest = each.partition(":")
+            point, _, number = rest.partition(":")
+            if point not in POINTS or not number.isdigit():
+                raise ConfigurationError(
+                    f"{VARIABLE}={each!r} is malformed.", mend=f"Write <service>:<{'|'.join(POINTS)}>:<n>."
+                )
+            marker = home / "run" / f"killed-{each.replace(':', '-')}"
+            if name == service and not marker.exists():
+                self._point, self._batch, self._marker = point, int(number), marker
 
     def count(self) -> None:
         """Count a batch."""
