@@ -62,14 +62,15 @@ class LabelStack:
         finally:
             self.broker.__exit__(None, None, None)
 
-    def start(self) -> None:
-        """Start the service and wait until it serves."""
+    def start(self, **extra: str) -> None:
+        """Start the service with ``extra`` in its environment and wait until it serves."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("EASEML_")} | {
             "EASEML_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
             "EASEML_PARTITIONS": str(PARTITIONS),
             "EASEML_HOME": str(self.home),
             "EASEML_LABELS_PORT": str(self.port),
             "EASEML_TOKEN": self.token,
+            **extra,
         }
         with (self.home / "labels.log").open("ab") as log:
             self.process = subprocess.Popen(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import signal
 import threading
 
+import grpc
 import numpy as np
 import pytest
 from labels_stack import LabelStack
 
 from easeml.errors import ConflictError, PermissionDeniedError
 from easeml.ids import EventId
-from easeml.labels.client import LabelClient
+from easeml.labels.client import LabelClient, metadata_of
 from easeml.labels.oracle import Oracle
+from easeml.labels.status import error_of
+from easeml.labels.v1 import labels_pb2 as pb
+from easeml.labels.v1 import labels_pb2_grpc
 from easeml.stream.payloads import Annotation, AppDefined, Column, ColumnKind, Pillar, Question, QuestionKind
 from easeml.stream.topics import ANNOTATIONS, ANSWERS, APPS, BUDGETS, QUESTIONS
 
@@ -56,6 +63,13 @@ def answers(stack):
     return list({event.id: event.data for event in stack.events(ANSWERS)}.values())
 
 
+def submit(stack, request):
+    with grpc.insecure_channel(stack.target) as channel:
+        return labels_pb2_grpc.LabelServiceStub(channel).SubmitAnswers(
+            request, metadata=metadata_of("secret"), timeout=60
+        )
+
+
 def test_a_question_is_answered_over_the_wire(stack, client):
     stack.start()
     stack.publish(QUESTIONS, question("q1"))
@@ -92,6 +106,38 @@ def test_a_kill_between_submission_and_answer_leaves_one_answer(stack, client):
     assert client.budget("churn")["modelpicker"].spent == 2.0
 
 
+def test_a_kill_at_each_point_of_a_batch_of_answers_has_no_effect(stack):
+    """The service dies with annotations acknowledged and answers written, but not its state (and so on)."""
+    points = ("after_outputs", "after_state")
+    names = {point: [f"{point}-{i:02}" for i in range(20)] for point in points}
+    stack.start()
+    with LabelClient(stack.target, token="secret") as client:
+        for name in itertools.chain(*names.values()):
+            stack.publish(QUESTIONS, question(name))
+        stack.until(lambda: len(list(client.questions("churn"))) == 40)
+    for point in points:
+        stack.process.terminate()
+        stack.process.wait(30)
+        stack.start(EASEML_KILL_POINT=f"labels:{point}:1", EASEML_BATCH_EVENTS="2")
+        request = pb.SubmitAnswersRequest(
+            requests=[
+                pb.SubmitAnswerRequest(app="churn", question=name, label="yes", annotator="ada", request_id=name)
+                for name in names[point]
+            ]
+        )
+        with contextlib.suppress(grpc.RpcError):
+            submit(stack, request)
+        assert stack.process.wait(60) == -signal.SIGKILL, stack.log()
+        stack.start()
+        assert [result.response.annotation_id for result in submit(stack, request).results] == [
+            EventId.derive("annotation", "churn", name) for name in names[point]
+        ]
+    found = stack.until(lambda: (found := answers(stack)) and len(found) >= 40 and found)
+    assert sorted(answer.question for answer in found) == sorted(itertools.chain(*names.values()))
+    with LabelClient(stack.target, token="secret") as client:
+        stack.until(lambda: client.budget("churn")["modelpicker"].spent == 40)
+
+
 def test_kills_under_fire_lose_no_answer_and_double_none(stack, client):
     """Kills at arbitrary moments while an oracle answers."""
     names = [f"q{i:02}" for i in range(40)]
@@ -115,10 +161,16 @@ def test_kills_under_fire_lose_no_answer_and_double_none(stack, client):
     assert set(requests) == {f"oracle/{name}" for name in names}
 
 
-def test_an_answer_survives_a_broker_restart(stack, client):
+def test_an_answer_survives_a_broker_that_is_away_for_a_while(stack, client):
     stack.start()
     stack.publish(QUESTIONS, question("q1"))
     stack.until(lambda: list(client.questions("churn")))
-    stack.broker.restart(kill=True)
-    client.answer("q1", 1, app="churn", annotator="ada")
-    stack.until(lambda: answers(stack))
+    stack.broker.kill()
+    request = pb.SubmitAnswerRequest(app="churn", question="q1", value=1, annotator="ada", request_id="r")
+    with grpc.insecure_channel(stack.target) as channel, pytest.raises(grpc.RpcError) as caught:
+        labels_pb2_grpc.LabelServiceStub(channel).SubmitAnswer(request, metadata=metadata_of("secret"), timeout=2)
+    assert error_of(caught.value).retriable
+    stack.broker.start()
+    client.answer("q1", 1, app="churn", annotator="ada", request_id="r")
+    (answer,) = stack.until(lambda: answers(stack))
+    assert (answer.question, answer.text) == ("q1", "yes")
