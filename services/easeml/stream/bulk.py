@@ -29,6 +29,7 @@ def consumer_of(settings: Settings, **options: Any) -> Any:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",
         "fetch.wait.max.ms": 100,
+        "fetch.queue.backoff.ms": 20,
         "fetch.message.max.bytes": 10_000_000,
         "socket.nagle.disable": True,
         "reconnect.backoff.ms": 50,

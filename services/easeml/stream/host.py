@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 YIELD_SECONDS = 0.02
 BATCH_SECONDS = 0.05
-HIGH, LOW = 512, 128
+HIGH, LOW = 1000, 250
 """Queued messages of a topic above which fetching stops and below which it goes on."""
 HIGH_BYTES = 32_000_000
 
@@ -41,6 +41,8 @@ class PartitionHost:
         Most events of a batch.
     missing : callable
         Called with a topic and partition and the offset at which messages are missing.
+    room : callable
+        Called after each batch: there may be room for more input.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class PartitionHost:
         kill_point: KillPoint,
         batch_events: int,
         missing: Callable[[Place, int], None],
+        room: Callable[[], None],
     ) -> None:
         self.number = number
         self.lanes = lanes
@@ -69,6 +72,7 @@ class PartitionHost:
         self._kill = kill_point
         self._limit = batch_events
         self._missing = missing
+        self._room = room
         self._wake = asyncio.Event()
         self._paused: set[str] = set()
         self._bytes = dict.fromkeys(lanes.lanes, 0)
@@ -82,27 +86,39 @@ class PartitionHost:
         if missing is not None:
             self._missing((record.topic, self.number), missing)
             return
-        topic = record.topic
-        self._bytes[topic] += len(record.value or b"")
-        if topic not in self._paused and (
-            self.lanes.backlog(topic) > HIGH or (self._bytes[topic] > HIGH_BYTES and self.lanes.backlog(topic) > 1)
-        ):
-            self._paused.add(topic)
-            self._inbox.pause((topic, self.number))
+        self._bytes[record.topic] += len(record.value or b"")
+        self._pause_stuck()
         self._wake.set()
+
+    def crowded(self) -> bool:
+        """Whether fetching should wait until this partition has caught up."""
+        return any(topic not in self._paused and self._full(topic) for topic in self.lanes.lanes)
+
+    def _full(self, topic: str) -> bool:
+        backlog = self.lanes.backlog(topic)
+        return backlog > HIGH or (self._bytes[topic] > HIGH_BYTES and backlog > 1)
+
+    def _pause_stuck(self) -> None:
+        # Only a lane that does not move is paused, for the others would wait for it; pausing throws away what the
+        # client has prefetched.
+        for topic in self.lanes.lanes:
+            if topic not in self._paused and self._full(topic) and self.lanes.stuck(topic):
+                self._paused.add(topic)
+                self._inbox.pause((topic, self.number))
 
     def wake(self) -> None:
         """Look again at what may be done."""
         self._wake.set()
 
     def _resume(self) -> None:
-        for topic in list(self.lanes.lanes):
-            backlog = self.lanes.backlog(topic)
-            if backlog < LOW:
-                self._bytes[topic] = sum(len(i.record.value or b"") for _, i in self.lanes.lanes[topic].items)
-            if topic in self._paused and backlog < LOW and self._bytes[topic] < HIGH_BYTES:
+        for topic, lane in self.lanes.lanes.items():
+            if self._bytes[topic]:
+                self._bytes[topic] = sum(len(item.record.value or b"") for _, item in lane.items)
+            if topic in self._paused and len(lane.items) < LOW and self._bytes[topic] < HIGH_BYTES:
                 self._paused.discard(topic)
                 self._inbox.resume((topic, self.number))
+        self._pause_stuck()
+        self._room()
 
     def lag(self) -> int:
         """Return messages that are on the broker and not applied, as far as it is known without asking."""
@@ -129,6 +145,7 @@ class PartitionHost:
             self._wake.clear()
             if await self._batch():
                 continue
+            self._pause_stuck()
             wait = self.lanes.wait(time.monotonic())
             if wait is not None and wait <= 0:
                 await asyncio.sleep(0)

@@ -87,7 +87,7 @@ class Inbox:
                 # range gives every member the same partition numbers of all topics
                 "partition.assignment.strategy": "range",
                 "auto.offset.reset": "earliest",
-                "queued.max.messages.kbytes": 16_384,
+                "queued.max.messages.kbytes": 32_768,
                 "fetch.error.backoff.ms": 50,
                 "topic.metadata.refresh.interval.ms": 10_000,
             },

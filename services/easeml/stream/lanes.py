@@ -27,7 +27,6 @@ class Lane:
     items: deque[tuple[int, Item]] = field(default_factory=deque)
     blocked_until: float | None = None
     working: bool = False
-    sought: int = -1
 
     def open(self, now: float) -> bool:
         """Whether the head may be offered."""
@@ -86,17 +85,21 @@ class Lanes:
         """Return the number of queued messages of a topic."""
         return len(self.lanes[topic].items)
 
-    def feed(self, record: Record) -> int | None:
-        """Queue a message; return the offset to seek to when messages before it are missing.
+    def stuck(self, topic: str) -> bool:
+        """Whether a topic does not move for now: its head is blocked, or others must go first."""
+        lane = self.lanes[topic]
+        return lane.working or lane.blocked_until is not None or self.replaying or self.processor.fused
 
-        A message that was queued before is dropped. A gap that is still there after one seek is real (a compacted
-        topic, expired messages, transaction markers) and is passed.
+    def feed(self, record: Record) -> int | None:
+        """Queue a message; return the offset that was expected when messages before it are missing.
+
+        A message that was queued before is dropped. Whether a gap is real (a compacted topic, expired messages,
+        transaction markers) is for the caller to find out; ``start_at`` passes it.
         """
         lane = self.lanes[record.topic]
         if record.offset < lane.expected:
             return None
-        if record.offset > lane.expected and lane.sought != lane.expected:
-            lane.sought = lane.expected
+        if record.offset > lane.expected:
             return lane.expected
         lane.expected = record.offset + 1
         self._arrivals += 1

@@ -12,6 +12,7 @@ Whatever fails ends the process without acknowledging anything; the next start f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 COMMIT_SECONDS = 1.0
 WATCH_SECONDS = 1.0
 STUCK_SECONDS = 30.0
+PATIENCE_SECONDS = 2.0
 
 
 class Runtime:
@@ -85,6 +87,7 @@ class Runtime:
         self._committed: dict[Place, int] = {}
         self._moved: dict[Place, tuple[int, float]] = {}
         self._checks: dict[Place, asyncio.Task[None]] = {}
+        self._room = asyncio.Event()
         self._stopping = threading.Event()
         self._tail = Tail(settings, self.broadcast, self.fail)
         self.broadcast.on_deleted.append(self._forget)
@@ -172,6 +175,7 @@ class Runtime:
                 kill_point=self._kill,
                 batch_events=self.settings.batch_events,
                 missing=self._missing,
+                room=self._room.set,
             )
             self._hosts[number] = host
             task = asyncio.ensure_future(host.run())
@@ -202,8 +206,20 @@ class Runtime:
     # -- input ---------------------------------------------------------------------------------------------------
 
     def _deliver(self, records: list[Record]) -> None:
-        # The inbox's thread waits until the agent's stream took them: that is the back pressure.
-        self._wait(asyncio.run_coroutine_threadsafe(self._faust.put(records), self._loop))
+        self._wait(asyncio.run_coroutine_threadsafe(self._take_in(records), self._loop))
+
+    async def _take_in(self, records: list[Record]) -> None:
+        """Hand records to the agent's stream; the inbox's thread waits meanwhile, which is the back pressure."""
+        await self._faust.put(records)
+        await asyncio.sleep(0)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while any(host.crowded() for host in self._hosts.values()) and not self._stopping.is_set():
+            self._room.clear()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), left)
 
     def _feed(self, records: list[Record]) -> None:
         for record in records:

@@ -26,13 +26,14 @@ PROCESS = Path(__file__).with_name("kernel_process.py")
 class House:
     """Broker, topics and services; use as a context manager."""
 
-    def __init__(self, folder, services, partitions=2, **settings):
+    def __init__(self, folder, services, partitions=2, memory=True, **settings):
         self.folder = folder
         self.services = services
-        self.broker = BrokerProcess(memory=True)
+        self.broker = BrokerProcess(memory=memory)
         self.overrides = {"partitions": partitions, "home": folder, **settings}
         self.processes = {}
         self.logs = {}
+        self.program = PROCESS
 
     def __enter__(self):
         self.broker.start()
@@ -53,7 +54,7 @@ class House:
         self.run_file(name).unlink(missing_ok=True)
         self.logs.setdefault(name, self.folder / f"{name}.log")
         with self.logs[name].open("ab") as log:
-            self.processes[name] = subprocess.Popen([sys.executable, str(PROCESS), name], env=env, stderr=log)
+            self.processes[name] = subprocess.Popen([sys.executable, str(self.program), name], env=env, stderr=log)
 
     def run_file(self, name):
         return self.folder / "run" / f"{name}.json"

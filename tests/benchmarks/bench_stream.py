@@ -1,0 +1,142 @@
+"""Speed of the stream: ``python tests/benchmarks/bench_stream.py`` prints one JSON line per figure.
+
+(a) bulk path: messages of 100 rows x 30 columns read with confluent-kafka and decoded, against reading them alone;
+(b) kernel path: the same messages through a service: decode, dedupe, state, one output each, all acks awaited.
+Samples per second of CPU time of the reading process is the robust figure on a shared machine.
+"""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "stream"))
+
+from confluent_kafka import Consumer, TopicPartition
+from kernel_house import House
+from kernel_services import app
+
+from easeml.stream import codec
+from easeml.stream.events import Output
+from easeml.stream.main import run
+from easeml.stream.payloads import Column, ColumnKind, Pillar, PredictionBatch, RelationBatch
+from easeml.stream.service import On, Packed, Service
+from easeml.stream.topics import APPS, DATA_PRODUCTION, PREDICTIONS
+
+ROWS, COLUMNS = 100, 30
+MESSAGES = int(os.environ.get("EASEML_BENCH_MESSAGES", "4000"))
+
+
+class Scorer(Service):
+    """Thresholds the mean of each row."""
+
+    name = "scorer"
+
+    def table(self):
+        return (On(DATA_PRODUCTION, RelationBatch, handle=self.score),)
+
+    def produces(self):
+        return (PREDICTIONS,)
+
+    def new_state(self, app):
+        return {"rows": 0, "mean": np.zeros(COLUMNS)}
+
+    def pack(self, state):
+        return Packed({"rows": state["rows"]}, {"mean": state["mean"]})
+
+    def unpack(self, app, packed):
+        return {"rows": packed.document["rows"], "mean": packed.arrays["mean"]}
+
+    def score(self, state, event, context):
+        batch = event.data
+        matrix = batch.numeric.reshape(len(batch.row_ids), -1)
+        state["rows"] += len(matrix)
+        state["mean"] += matrix.sum(axis=0)
+        labels = (matrix.mean(axis=1) > 0).astype(np.int32)
+        yield Output(PREDICTIONS, PredictionBatch(batch.app, "m", batch.pillar, batch.row_ids, labels))
+
+
+def batch(n):
+    rng = np.random.default_rng(n)
+    columns = tuple(Column(f"c{i}", ColumnKind.NUMERIC) for i in range(COLUMNS))
+    rows = tuple(f"row-{n}-{i}" for i in range(ROWS))
+    return RelationBatch("churn", Pillar.PRODUCTION, "v", columns, rows, numeric=rng.normal(size=ROWS * COLUMNS))
+
+
+def fill(house):
+    house.publish(APPS, app())
+    for n in range(MESSAGES):
+        house.publish(DATA_PRODUCTION, batch(n), f"b-{n}")
+    house.flush()
+
+
+def bulk(house, decode):
+    consumer = Consumer(
+        house.settings.kafka() | {"group.id": "bench", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+    )
+    consumer.assign([TopicPartition(DATA_PRODUCTION.name, 0, 0)])
+    first = None
+    while first is None:
+        first = consumer.poll(1)
+    seen, total = 1, 0.0
+    wall, cpu = time.perf_counter(), time.process_time()
+    while seen < MESSAGES:
+        messages = consumer.consume(min(1000, MESSAGES - seen), 1)
+        seen += len(messages)
+        if decode:
+            for message in messages:
+                total += codec.decode(message.value()).numeric[0]
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    consumer.close()
+    return MESSAGES * ROWS / wall, MESSAGES * ROWS / cpu
+
+
+def cpu_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def kernel(house):
+    house.start("scorer")
+    house.wait_ready("scorer")
+    pid = house.processes["scorer"].pid
+
+    def position():
+        return house.health("scorer")[1]["positions"].get(DATA_PRODUCTION.name, {}).get("0", -1)
+
+    house.wait(lambda: position() >= 0, name="scorer")
+    begun, wall, cpu = position(), time.perf_counter(), cpu_seconds(pid)
+    while position() < MESSAGES - 1:
+        time.sleep(0.05)
+    done = MESSAGES - 1 - begun
+    wall, cpu = time.perf_counter() - wall, cpu_seconds(pid) - cpu
+    print(*(line for line in house.metrics("scorer").splitlines() if "_seconds_sum" in line or "batches_total" in line))
+    assert len(house.raw(PREDICTIONS.name)) == MESSAGES
+    return done * ROWS / wall, done * ROWS / cpu
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder, House(Path(folder), ["scorer"], partitions=1) as house:
+        house.program = Path(__file__)
+        fill(house)
+        for _ in range(2):
+            raw = bulk(house, decode=False)
+            decoded = bulk(house, decode=True)
+            print(json.dumps({"bulk": "raw", "samples_per_s": round(raw[0]), "per_cpu_s": round(raw[1])}))
+            print(json.dumps({"bulk": "decoded", "samples_per_s": round(decoded[0]), "per_cpu_s": round(decoded[1])}))
+            print(json.dumps({"bulk": "share of raw", "wall": decoded[0] / raw[0], "cpu": decoded[1] / raw[1]}))
+        wall, cpu = kernel(house)
+        print(json.dumps({"kernel": "100 rows per message", "samples_per_s": round(wall), "per_cpu_s": round(cpu)}))
+        print(json.dumps({"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["scorer"]:
+        run(Scorer())
+    else:
+        main()
