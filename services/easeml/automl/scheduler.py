@@ -1,6 +1,7 @@
 """Which tenant trains which algorithm next, on devices that become free one by one.
 
-Sources: Li et al., PVLDB 2018 (ease.ml): GP-UCB with costs within a tenant, GREEDY between tenants (algorithm 2).
+Sources: Li et al., PVLDB 2018 (ease.ml): GP-UCB with costs within a tenant, GREEDY (algorithm 2) and HYBRID (section
+4.4) between tenants. HYBRID returns to GREEDY when any tenant improves; the published one never does.
 Deterministic given its calls (and the seed, for ``random``); ``state()`` and ``from_state()`` round-trip.
 """
 
@@ -17,8 +18,12 @@ from numpy.typing import NDArray
 from easeml.automl.belief import Belief, Floats, Prior
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
 
-POLICIES = ("greedy", "round_robin", "random", "fcfs")
-"""``greedy``: the tenant with most to gain; ``round_robin``: in turn; ``random``: any run; ``fcfs``: in order."""
+POLICIES = ("hybrid", "greedy", "round_robin", "random", "fcfs")
+"""``greedy``: the tenant with most to gain; ``hybrid``: greedy, in turn while it is frozen; ``round_robin``: in turn;
+``random``: any run; ``fcfs``: in order."""
+
+FREEZE = 10
+"""s: steps without a change of the candidates or an improvement after which GREEDY counts as frozen."""
 
 
 @dataclass
@@ -77,7 +82,7 @@ class Scheduler:
         self,
         algorithms: Sequence[str],
         *,
-        policy: str = "greedy",
+        policy: str = "hybrid",
         history: tuple[Floats, Floats] | None = None,
         costs: Mapping[str, float] | None = None,
         delta: float = 0.1,
@@ -104,6 +109,8 @@ class Scheduler:
         self._rng = rng
         self._tenants: dict[str, _Tenant] = {}
         self._turn = 0
+        self._still = 0
+        self._candidates: list[str] = []
         self._prior = self._make_prior()
 
     def add_tenant(self, tenant: str, costs: Mapping[str, float] | None = None, priority: float = 1.0) -> None:
@@ -171,6 +178,8 @@ class Scheduler:
             )
         _, bound = entry.running.pop(algorithm, (0, 1.0))
         entry.failed.pop(algorithm, None)
+        if quality > entry.best:
+            self._still = 0
         entry.runs.append((algorithm, float(quality), float(cost), bound))
         entry.belief.observe(self.algorithms.index(algorithm), quality)
 
@@ -221,6 +230,8 @@ class Scheduler:
             "costs": dict(self._costs),
             "history": [part.tolist() for part in self._history] if self._history is not None else None,
             "turn": self._turn,
+            "still": self._still,
+            "candidates": list(self._candidates),
             "rng": self._rng.bit_generator.state if self._rng is not None else None,
             "tenants": {
                 name: {
@@ -247,6 +258,8 @@ class Scheduler:
             qualities, costs = state["history"]
             scheduler._history = (np.array(qualities), np.array(costs))
         scheduler._turn = state["turn"]
+        scheduler._still = state["still"]
+        scheduler._candidates = list(state["candidates"])
         scheduler._prior = scheduler._make_prior()
         for name, document in state["tenants"].items():
             scheduler.add_tenant(name, document["costs"], document["priority"])
@@ -298,23 +311,30 @@ class Scheduler:
             return names[int(self._rng.integers(len(names)))]
         if self.policy == "fcfs":
             return names[0]
+        in_turn = min(names, key=lambda name: self._tenants[name].started / self._tenants[name].priority)
+        if self.policy == "round_robin":
+            return in_turn
         fresh = [name for name in names if not self._tenants[name].started]
-        if self.policy == "greedy" and fresh:  # every tenant runs once
+        if fresh:  # every tenant runs once
             return fresh[0]
-        if self.policy == "round_robin" or not all(self._tenants[name].runs for name in names):
-            return min(names, key=lambda name: self._tenants[name].started / self._tenants[name].priority)
-        return self._greediest(open_runs)
+        if not all(self._tenants[name].runs for name in names):
+            return in_turn
+        candidates = self._below_average(names)
+        self._still = self._still + 1 if candidates == self._candidates else 0
+        self._candidates = candidates
+        if self.policy == "hybrid" and self._still >= FREEZE:
+            return in_turn
+        return max(candidates, key=lambda name: self._gap(name, open_runs[name]))
 
-    def _greediest(self, open_runs: Mapping[str, list[int]]) -> str:
-        """Return the tenant of algorithm 2, lines 8-10: most to gain among those less certain than the average."""
-        room = {name: self._room(self._tenants[name]) for name in open_runs}
+    def _below_average(self, names: list[str]) -> list[str]:
+        """Return V of algorithm 2, line 8: the tenants that know less than the average one."""
+        room = {name: self._room(self._tenants[name]) for name in names}
         average = sum(room.values()) / len(room)
-        candidates = [name for name in open_runs if room[name] >= average] or list(open_runs)
-        gap = {
-            name: (max(self._bounds(name)[open_runs[name]]) - self._tenants[name].best) * self._tenants[name].priority
-            for name in candidates
-        }
-        return max(candidates, key=lambda name: gap[name])
+        return [name for name in names if room[name] >= average] or names
+
+    def _gap(self, name: str, choice: list[int]) -> float:
+        tenant = self._tenants[name]
+        return (float(self._bounds(name)[choice].max()) - tenant.best) * tenant.priority
 
     @staticmethod
     def _room(tenant: _Tenant) -> float:

@@ -81,7 +81,7 @@ class AutoMLService(Service[AutoMLState]):
 
     name = "automl"
 
-    def __init__(self, parallel: int = 2, policy: str = "greedy") -> None:
+    def __init__(self, parallel: int = 2, policy: str = "hybrid") -> None:
         self._parallel = parallel
         self._policy = policy
 

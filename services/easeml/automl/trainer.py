@@ -172,7 +172,7 @@ def model_id(algorithm: str, trial: str) -> ModelId:
     """Return the name of the model of a trial: short and readable.
 
     >>> model_id("extra-trees", "t1")
-    'extra-trees-a4fd4d'
+    'extra-trees-628b49'
     """
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", algorithm)[:60].strip("-") or "model"
     return ModelId(f"{stem}-{hashlib.sha256(trial.encode()).hexdigest()[:6]}")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from easeml.automl import Scheduler
 from easeml.automl.belief import NOISE, Belief, Prior
-from easeml.automl.scheduler import POLICIES
+from easeml.automl.scheduler import FREEZE, POLICIES
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
 
 ALGORITHMS = ["a", "b", "c", "d"]
@@ -22,7 +22,7 @@ def drive(scheduler, quality, steps=100):
     return order
 
 
-def make(policy="greedy", tenants=("t1", "t2", "t3"), **options):
+def make(policy="hybrid", tenants=("t1", "t2", "t3"), **options):
     scheduler = Scheduler(ALGORITHMS, policy=policy, rng=np.random.default_rng(0), **options)
     for tenant in tenants:
         scheduler.add_tenant(tenant)
@@ -53,6 +53,32 @@ def test_greedy_prefers_the_tenant_with_most_to_gain():
     order = drive(make(), lambda tenant, _: {"t1": 0.99, "t2": 0.5, "t3": 0.98}[tenant])
     assert [tenant for tenant, _ in order[:3]] == ["t1", "t2", "t3"]
     assert order[3][0] == "t2"
+
+
+def test_hybrid_takes_turns_while_greedy_is_frozen_and_returns_when_a_tenant_improves():
+    many = [f"a{i:02}" for i in range(40)]
+    qualities = {"t1": 0.9, "t2": 0.2, "t3": 0.9}
+
+    def order(policy, jump_at):
+        scheduler = Scheduler(many, policy=policy)
+        for tenant in qualities:
+            scheduler.add_tenant(tenant)
+        taken = []
+        for step in range(60):
+            tenant, algorithm = scheduler.next()
+            taken.append(tenant)
+            jumped = step == jump_at
+            scheduler.finish(tenant, algorithm, 0.95 if jumped else qualities[tenant], 1.0)
+        return taken
+
+    greedy, hybrid = order("greedy", None), order("hybrid", None)
+    parted = next(step for step in range(60) if greedy[step] != hybrid[step])
+    assert parted > FREEZE
+    assert greedy[:parted] == ["t1", "t2", "t3", *["t2"] * (parted - 3)], "greedy stays with the hopeless tenant"
+    assert hybrid[parted] == "t1"
+    assert hybrid.count("t2") < greedy.count("t2")
+    jumped = order("hybrid", parted - 1)
+    assert jumped[parted : parted + 3] != hybrid[parted : parted + 3], "an improvement starts GREEDY again"
 
 
 def test_priority_shifts_turns():
@@ -107,8 +133,8 @@ def test_regret_by_hand():
 
 
 def test_errors_say_what_to_do():
-    with pytest.raises(ConfigurationError, match="greedy, round_robin, random, fcfs"):
-        Scheduler(ALGORITHMS, policy="hybrid")
+    with pytest.raises(ConfigurationError, match="hybrid, greedy, round_robin, random, fcfs"):
+        Scheduler(ALGORITHMS, policy="gp_ei")
     with pytest.raises(ConfigurationError, match="rng"):
         Scheduler(ALGORITHMS, policy="random")
     with pytest.raises(InvalidDataError, match="columns"):
