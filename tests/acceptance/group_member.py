@@ -78,13 +78,13 @@ async def run_aiokafka(options: argparse.Namespace, stop: threading.Event) -> No
     consumer.subscribe([options.topic], listener=_Listener(lock))
     await consumer.start()
     while not stop.is_set():
-        async with lock:
-            batches = await consumer.getmany(timeout_ms=100, max_records=20)
-            read = [[each.partition, each.offset] for messages in batches.values() for each in messages]
-            if read:
+        # Not under the lock: during a rebalance getmany returns nothing and waits for its end.
+        batches = await consumer.getmany(timeout_ms=100, max_records=20)
+        read = [[each.partition, each.offset] for messages in batches.values() for each in messages]
+        if read:
+            async with lock:
                 say(read=read)
                 await consumer.commit()
-        await asyncio.sleep(0)
     await consumer.stop()
 
 
