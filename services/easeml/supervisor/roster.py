@@ -19,7 +19,6 @@ PRELOADED = (
     "aiohttp.web",
     "aiokafka",
     "confluent_kafka.admin",
-    "fastavro",
     "faust",
     "grpc.aio",
     "pandas",

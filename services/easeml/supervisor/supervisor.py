@@ -76,13 +76,15 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         self._prepare_home()
-        roster.preload()
-        gc.collect()
-        gc.freeze()
+        settings = self._settings
         try:
-            settings = self._settings
             if not settings.bootstrap_servers:
-                settings = self._start_broker(settings)
+                self._fork_broker()  # it needs none of what is preloaded, and recovers its logs meanwhile
+            roster.preload()
+            gc.collect()
+            gc.freeze()
+            if not settings.bootstrap_servers:
+                settings = self._await_broker()
             self._create_topics(settings)
             write_run_file(
                 settings.home,
@@ -113,17 +115,19 @@ class Supervisor:
     def _logs(self) -> Path:
         return self._settings.home / "logs"
 
-    def _start_broker(self, settings: Settings) -> Settings:
+    def _fork_broker(self) -> None:
         from easeml.supervisor import embedded  # noqa: PLC0415 - only when the broker is ours
 
-        self._fork(Child("broker", lambda: embedded.run(settings.home)))
+        self._fork(Child("broker", lambda: embedded.run(self._settings.home)))
+
+    def _await_broker(self) -> Settings:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            ready = read_run_file(settings.home, "broker")
+            ready = read_run_file(self._settings.home, "broker")
             if ready is not None:
                 self._announce(f"broker      {ready['bootstrap_servers']}")
-                return settings.model_copy(update={"bootstrap_servers": ready["bootstrap_servers"]})
-            self._reap()
+                return self._settings.model_copy(update={"bootstrap_servers": ready["bootstrap_servers"]})
+            self._restart_due()
             time.sleep(0.02)
         raise UnavailableError("The embedded broker did not start.", mend=f"Read {self._logs / 'broker.log'}.")
 
@@ -191,16 +195,19 @@ class Supervisor:
     def _watch(self) -> None:
         ready: set[str] = set()
         while not self._stopping:
-            self._reap()
-            now = time.monotonic()
-            for child in [c for c in self._waiting if c.restart_at is not None and c.restart_at <= now]:
-                self._waiting.remove(child)
-                self._fork(child)
+            self._restart_due()
             for service in self._services:
                 if service not in ready and (read_run_file(self._settings.home, service) or {}).get("ready"):
                     ready.add(service)
                     self._announce(f"{service:<12}ready")
             time.sleep(0.05)
+
+    def _restart_due(self) -> None:
+        self._reap()
+        now = time.monotonic()
+        for child in [c for c in self._waiting if c.restart_at is not None and c.restart_at <= now]:
+            self._waiting.remove(child)
+            self._fork(child)
 
     def _reap(self) -> None:
         while self._children:
