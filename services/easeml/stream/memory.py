@@ -255,15 +255,16 @@ class MemoryCluster:
     def _batch(self, instance: _Instance, number: int) -> bool:
         lanes = instance.lanes[number]
         self._fetch(instance, lanes, number)
-        limit = self.settings.batch_events
+        limit = self.settings.batch_events + len(lanes.lanes)  # heads that turn out busy shall not use it up
         if self._rng is not None and not self._hurry:
-            limit = self._rng.randint(1, limit)
+            limit = self._rng.randint(1, self.settings.batch_events)
         stepped = 0
         while (stepped < limit or lanes.replaying) and lanes.step(self.now):
             stepped += 1
             while lanes.jobs:
                 item = lanes.jobs.pop()
                 assert item.job is not None
+                stepped -= 1  # its event is still to come
                 try:
                     lanes.finish(item, item.job.function(*item.job.arguments))
                 except Exception as error:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -218,7 +218,7 @@ class PartitionProcessor:
         times = redrives(record)
         if times:
             # A redriven message is meant to count although its id was seen.
-            event = _with_id(event, EventId.derive("redrive", event.id, times))
+            event = replace(event, id=EventId.derive("redrive", event.id, times))
         return event
 
     def _event(self, item: Item, event: Event[Any]) -> Outcome:
@@ -289,7 +289,7 @@ class PartitionProcessor:
             if app not in self._broadcast.apps or event.offset <= tenant.applied.get(event.topic, -1):
                 continue
             try:
-                outputs = tenant.handle(route, event, self._context(event, app, None))
+                outputs = tenant.handle(route, replace(event, app=app), self._context(event, app, None))
             except Busy:
                 continue  # the next tick asks again
             except REFUSALS as error:
@@ -447,18 +447,3 @@ class PartitionProcessor:
         self._floors[app] = dict(self.positions)
         self._effects.records.append(self._writer.tombstone(app))
         self._effects.records.append(self._writer.floor(app, self.positions))
-
-
-def _with_id(event: Event[Any], identity: EventId) -> Event[Any]:
-    return Event(
-        identity,
-        event.source,
-        event.time,
-        event.app,
-        event.key,
-        event.data,
-        event.topic,
-        event.partition,
-        event.offset,
-        event.traceparent,
-    )
