@@ -71,7 +71,7 @@ def _nodes(document: Any) -> Iterator[dict[str, Any]]:
 def _write(target: zipfile.ZipFile, name: str, data: bytes) -> None:
     entry = zipfile.ZipInfo(name, _MOMENT)
     entry.compress_type = zipfile.ZIP_DEFLATED
-    # Level 1: within a tenth of the best size for trees, at a fifth of its time.
+    # Level 1: models are written and read far more often than their size matters.
     target.writestr(entry, data, compresslevel=1)
 
 

@@ -1,7 +1,7 @@
 """From a typed data frame to one matrix of numbers, learnt on the training rows.
 
-One class instead of a tree of column transformers: it costs a tenth per call, its file is small, and because all
-models of one data version learn the same encoder, serving encodes a batch once for all of them (``fingerprint``).
+One class instead of a tree of column transformers: its file is small, and because all models of one
+data version learn the same encoder, serving encodes a batch once for all of them (``fingerprint``).
 """
 
 from __future__ import annotations

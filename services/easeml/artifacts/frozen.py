@@ -1,8 +1,8 @@
 """Incremental models, frozen for prediction as plain arrays.
 
 A river learner is a graph of thousands of small objects, some of them native and without any storable state. What a
-published model needs of it is its prediction, and that is arithmetic on a few arrays: exact, ten to a hundred times
-faster on a batch, and safe to store. ``easeml.automl.incremental`` makes these from river's learners; a test holds
+published model needs of it is its prediction, and that is arithmetic on a few arrays: exact, vectorised over a
+batch, and safe to store. ``easeml.automl.incremental`` makes these from river's learners; a test holds
 their outputs to river's own.
 """
 

@@ -81,7 +81,7 @@ DATA_TRAIN = Topic("data.train", (p.RelationBatch,), _USER, ("trainer",))
 DATA_POOL = Topic("data.pool", (p.RelationBatch,), _USER, ())
 DATA_VALIDATION = Topic("data.validation", (p.RelationBatch,), _USER, ("trainer",))
 DATA_TEST = Topic("data.test", (p.RelationBatch,), _USER, ("serving",))
-DATA_PRODUCTION = Topic("data.production", (p.RelationBatch,), _USER, ("serving", "labels"))
+DATA_PRODUCTION = Topic("data.production", (p.RelationBatch,), ("user", "serving"), ("serving", "labels"))
 DATA_TEST_LABELS = Topic("data.test-labels", (p.TestLabels,), _USER, ("ci",), restricted=True)
 DATA_VERSIONS = Topic("data-versions", (p.DataVersion,), _USER, ("automl",))
 QUESTIONS = Topic("questions", (p.Question,), ("modelpicker",), ("labels",), key=lambda q: f"{q.app}/{q.question}")
@@ -103,7 +103,7 @@ TRIALS = Topic(
 MODELS = Topic(
     "models",
     (p.ModelPublished, p.ModelRetired),
-    ("trainer", "user"),
+    ("trainer", "serving", "user"),
     ("serving", "ci", "modelpicker"),
     key=lambda m: f"{m.app}/{m.model}",
 )
@@ -125,8 +125,14 @@ VERDICTS_DETAIL = Topic(
 )
 TESTSETS = Topic("testsets", (p.TestSetNeeded, p.TestSetOpened, p.TestSetExhausted), ("ci",), _VIEWERS)
 PICKS = Topic("picks", (p.ModelPicked,), ("modelpicker",), ("serving",), compacted=True)
-TICKS = Topic("ticks", (p.Tick,), ("supervisor",), ("ci", "modelpicker", "labels"), key=lambda _: "tick",
-              retention_ms=WEEK)  # fmt: skip
+TICKS = Topic(
+    "ticks",
+    (p.Tick,),
+    ("supervisor",),
+    ("automl", "trainer", "ci", "modelpicker", "labels"),
+    key=lambda _: "tick",
+    retention_ms=WEEK,
+)
 AUDIT = Topic("audit", (p.AuditRecord,), ("labels",), _VIEWERS)
 
 CATALOGUE: tuple[Topic, ...] = (
