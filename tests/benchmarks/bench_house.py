@@ -1,0 +1,179 @@
+"""The whole house under production load: start-up, memory, throughput, and the time from a row to its question.
+
+Prints one table. Peers in the same run: the bare prediction of the same ten models in this process, without any stream.
+
+    python tests/benchmarks/bench_house.py [--rows 20000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from easeml.artifacts import ArtifactStore, load
+from easeml.client import Client
+from easeml.demo import scenario
+from easeml.ids import EventId
+from easeml.relation import Relation
+from easeml.stream.payloads import ModelPublished, ModelRetired, Pillar, PredictionBatch, Question, Verdict
+from easeml.stream.publisher import EventPublisher
+from easeml.stream.reader import TopicReader
+from easeml.stream.topics import DATA_PRODUCTION, MODELS, PREDICTIONS, QUESTIONS
+from easeml.supervisor import wait_ready
+
+APP, MODELS_WANTED, BATCH, RATE = "bench", 10, 100, 1000
+
+
+def pss_megabytes(pid: int) -> float:
+    """Proportional set size of a process and all below it, in MiB."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return own / 1024 + sum(pss_megabytes(int(child)) for child in children)
+
+
+class Collector(threading.Thread):
+    """Notes when each question and each predicted row arrives at an outside consumer."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(daemon=True)
+        self.reader = TopicReader(client.settings, [QUESTIONS.name, PREDICTIONS.name], from_beginning=False)
+        self.asked: dict[str, float] = {}
+        self.predicted = 0
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        while not self.done.is_set():
+            for event in self.reader.events(timeout=0.05):
+                now = time.time()
+                if isinstance(event.data, Question):
+                    self.asked.setdefault(event.data.row_id, now)
+                elif isinstance(event.data, PredictionBatch) and event.data.pillar is Pillar.PRODUCTION:
+                    self.predicted += len(event.data.row_ids)
+
+
+def prepare(client: Client, rows: int) -> dict[str, ModelPublished]:
+    data = scenario.load()
+    client.create_app(
+        APP, label=scenario.LABEL, frame=data.train, condition="n > 0.2 +/- 0.2", steps=40, adaptivity="none",
+        label_budget=rows // 10, horizon=rows, picker_half_life=2000.0,
+    )  # fmt: skip
+    for pillar, frame in ((Pillar.TEST, data.test), (Pillar.TRAIN, data.train), (Pillar.VALIDATION, data.validation)):
+        client.publish(APP, frame, pillar)
+    wanted = len(client.algorithms())
+    models: dict[str, ModelPublished] = {}
+    passed: set[str] = set()
+    for event in client.events(APP):
+        if isinstance(event.data, ModelPublished):
+            models[event.data.model] = event.data
+        if isinstance(event.data, Verdict):
+            passed.add(event.data.model)
+        if len(models) == len(passed) == wanted:
+            break
+    best = sorted(models, key=lambda m: -models[m].metrics["accuracy"])
+    with EventPublisher(client.settings, "bench") as publisher:
+        for model in best[MODELS_WANTED:]:
+            publisher.send(MODELS, ModelRetired(APP, model, "the benchmark wants ten"))
+    return {model: models[model] for model in best[:MODELS_WANTED]}
+
+
+def batches(client: Client, rows: int, tag: str):
+    data = scenario.load()
+    frame = data.production.sample(rows, replace=True, random_state=0)
+    ids = tuple(f"{tag}-{i}" for i in range(rows))
+    relation = Relation.from_frame(frame, columns=client.app(APP).columns, row_ids=ids)
+    return relation.to_batches(APP, Pillar.PRODUCTION, tag, rows_per_batch=BATCH)
+
+
+def wait_predicted(collector: Collector, wanted: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while collector.predicted < wanted:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"only {collector.predicted} of {wanted} predictions came in {seconds} s")
+        time.sleep(0.005)
+
+
+def bare_seconds(client: Client, models: dict[str, ModelPublished], rows: int) -> float:
+    """Time of the ten models' own predict on the same batches."""
+    store = ArtifactStore(client.settings.store_uri, client.settings.max_artifact_bytes)
+    loaded = [load(store.get(m.uri, m.sha256)) for m in models.values()]
+    frames: list[pd.DataFrame] = [Relation.from_batches([b]).features() for b in batches(client, rows, "bare")]
+    started = time.perf_counter()
+    for frame in frames:
+        for model in loaded:
+            model.predict_proba(frame)
+    return time.perf_counter() - started
+
+
+def run(home: Path, rows: int) -> Table:
+    environment = os.environ | {"EASEML_HOME": str(home), "EASEML_LABELS_PORT": "0", "EASEML_SERVING_PORT": "0"}
+    started = time.monotonic()
+    with (home / "supervisor.log").open("w") as log:
+        child = subprocess.Popen([sys.executable, "-m", "easeml.supervisor"], env=environment, stdout=log, stderr=log)
+    try:
+        stack = wait_ready(home, 120)
+        ready = time.monotonic() - started
+        time.sleep(3)
+        rest = pss_megabytes(stack.pid)
+        with Client(home=home) as client:
+            models = prepare(client, rows)
+            collector = Collector(client)
+            collector.start()
+            with EventPublisher(client.settings, "bench") as publisher:
+                sent = {}
+                paced = batches(client, RATE * 15, "paced")
+                begin = time.time()
+                for number, batch in enumerate(paced):
+                    time.sleep(max(0.0, begin + number * BATCH / RATE - time.time()))
+                    sent |= dict.fromkeys(batch.row_ids, time.time())
+                    publisher.send(DATA_PRODUCTION, batch, event_id=EventId.random())
+                wait_predicted(collector, len(sent) * MODELS_WANTED, 60)
+                time.sleep(2)
+                delays = np.array([collector.asked[row] - at for row, at in sent.items() if row in collector.asked])
+                full = batches(client, rows, "full")
+                before = collector.predicted
+                begin = time.perf_counter()
+                for batch in full:
+                    publisher.send(DATA_PRODUCTION, batch, event_id=EventId.random())
+                publisher.flush()
+                wait_predicted(collector, before + rows * MODELS_WANTED, 300)
+                seconds = time.perf_counter() - begin
+            loaded = pss_megabytes(stack.pid)
+            bare = bare_seconds(client, models, rows)
+            collector.done.set()
+            collector.join()
+    finally:
+        child.send_signal(signal.SIGTERM)
+        child.wait()
+    table = Table("figure", "measured", title=f"The house with {len(models)} models, {os.cpu_count()} cores")
+    table.add_row("start-up to all services ready", f"{ready:.1f} s")
+    table.add_row("memory of the whole system at rest (PSS)", f"{rest:.0f} MiB")
+    table.add_row(f"memory after {rows + len(sent):,} rows (PSS)", f"{loaded:.0f} MiB")
+    table.add_row(f"rows/s through serving, {BATCH} per message", f"{rows / seconds:,.0f}")
+    table.add_row("rows/s of the bare models, no stream", f"{rows / bare:,.0f}")
+    if len(delays):
+        p50, p99 = np.percentile(delays * 1000, [50, 99])
+        table.add_row(
+            f"row to question at {RATE} rows/s, p50 / p99", f"{p50:.0f} / {p99:.0f} ms ({len(delays)} questions)"
+        )
+    return table
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=20_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        Console(width=100).print(run(Path(folder), options.rows))
