@@ -37,7 +37,6 @@ APP = "segments"
 CONDITION = "n > 0.78 +/- 0.1"
 RELIABILITY = 0.95
 LABEL_BUDGET = 120
-HALF_LIFE = 150.0
 _CHUNK = 10
 _PAUSE = 0.12
 _QUIET = (Question, Answer, TrialAssigned, DataVersion)
@@ -126,7 +125,6 @@ class Demo:
             steps=algorithms,
             label_budget=LABEL_BUDGET,
             horizon=len(data.production),
-            picker_half_life=HALF_LIFE,
             replace_existing=True,
         )
         plan = client.plan(app)

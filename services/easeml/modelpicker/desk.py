@@ -135,7 +135,7 @@ class Desk:
                     horizon=app.horizon,
                     model_ids=self.models,
                     policy=app.picker_policy,
-                    half_life=app.picker_half_life,
+                    half_life=_half_life(app.picker_half_life),
                     rng=rng,
                 )
             except ConfigurationError as error:
@@ -206,3 +206,10 @@ def _merge(document: Mapping[str, Any], path: str, arrays: Mapping[str, npt.NDAr
         nested = _merge(value, f"{path}{name}.", arrays) if isinstance(value, Mapping) else value
         tree[name] = arrays.get(f"{path}{name}", nested)
     return tree
+
+
+def _half_life(setting: float | None) -> float | str | None:
+    """Return the picker's half-life: an app that says nothing follows drift by itself."""
+    if setting is None:
+        return "auto"
+    return None if setting == float("inf") else setting

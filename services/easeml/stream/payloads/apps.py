@@ -44,7 +44,7 @@ class AppDefined:
     label_budget: int = 200  #: labels that production questions may cost
     horizon: int = 1000  #: production rows over which the label budget is to be spread
     picker_policy: str = "modelpicker"  #: policy of the ModelPicker
-    picker_half_life: float | None = None  #: half-life of old losses in rows; null: stationary
+    picker_half_life: float | None = None  #: rows after which a loss counts half; null: found by itself; inf: never
     gate_min_gain: float = 0.0  #: validation accuracy a model must gain over the baseline to be submitted to CI
     gate_per_day: int = 100  #: models submitted to CI per day at most
     priority: float = 1.0  #: share of compute against other apps
