@@ -69,7 +69,7 @@ class ServingService(Service[ServingState]):
         )
 
     def produces(self) -> tuple[Topic, ...]:
-        return (PREDICTIONS, MODELS)
+        return (PREDICTIONS, MODELS, DATA_PRODUCTION)  # the predict server records rows
 
     def new_state(self, app: str) -> ServingState:
         self.states[app] = ServingState()
