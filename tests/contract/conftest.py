@@ -1,0 +1,39 @@
+"""One recorded life of the house, shared by all tests; every test that takes ``room`` runs for every service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from house import ROOMS, Alone, Recording, record_house
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """The recorded house."""
+    return record_house((tmp_path_factory.mktemp("house") / "artifacts").as_uri())
+
+
+@pytest.fixture(scope="session", params=ROOMS)
+def room(request: pytest.FixtureRequest) -> str:
+    """Name of a service."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def alone(recording: Recording) -> Callable[..., Alone]:
+    """Return what starts a service alone."""
+    return lambda name, **options: Alone(name, recording, **options)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(alone: Callable[..., Alone]) -> Callable[[str], Alone]:
+    """Return the undisturbed life of a service alone; lived once."""
+    lives: dict[str, Alone] = {}
+
+    def life(name: str) -> Alone:
+        if name not in lives:
+            lives[name] = alone(name).live()
+        return lives[name]
+
+    return life

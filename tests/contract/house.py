@@ -1,0 +1,372 @@
+"""The house at work on a tiny real data set: iris, three quick algorithms, one app, an oracle.
+
+``ROOMS`` is the table of all services; a new service is one line of it, and every test of this folder runs for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.datasets import load_iris
+
+from easeml.automl.service import AutoMLService
+from easeml.automl.trainer import TrainerService
+from easeml.ci.service import CIService
+from easeml.ids import EventId
+from easeml.labels.service import LabelsService
+from easeml.modelpicker.service import ModelPickerService
+from easeml.relation import Relation
+from easeml.serving.service import ServingService
+from easeml.stream import codec, envelope
+from easeml.stream.changelog import Stored
+from easeml.stream.events import Event
+from easeml.stream.memory import MemoryCluster
+from easeml.stream.messages import Headers, Record
+from easeml.stream.payloads import (
+    AlgorithmAnnounced,
+    Annotation,
+    AppDefined,
+    Column,
+    ColumnKind,
+    DataVersion,
+    ModelPublished,
+    ModelRetired,
+    Payload,
+    Pillar,
+    PredictionBatch,
+    TestLabels,
+    Tick,
+    TrialFinished,
+)
+from easeml.stream.routing import Routes
+from easeml.stream.service import Service
+from easeml.stream.topics import (
+    ALGORITHMS,
+    ANNOTATIONS,
+    APPS,
+    BY_NAME,
+    DATA_TEST_LABELS,
+    DATA_VERSIONS,
+    MODELS,
+    PILLAR_TOPICS,
+    PREDICTIONS,
+    QUESTIONS,
+    Topic,
+    partition_of,
+)
+
+MAX_ARTIFACT = 10_000_000
+ROOMS: dict[str, Callable[[str], Service[Any]]] = {
+    "automl": lambda _store: AutoMLService(),
+    "trainer": lambda store: TrainerService(store, MAX_ARTIFACT),
+    "serving": lambda store: ServingService(store, MAX_ARTIFACT),
+    "ci": lambda _store: CIService(),
+    "modelpicker": lambda _store: ModelPickerService(),
+    "labels": lambda _store: LabelsService(),
+}
+"""Service name -> how it is made, given the URI of the artifact store."""
+
+PARTITIONS = 2
+START = 1_700_000_000.0
+CLASSES = ("setosa", "versicolor", "virginica")
+COLUMNS = tuple(
+    Column(name, ColumnKind.NUMERIC) for name in ("sepal_length", "sepal_width", "petal_length", "petal_width")
+)
+APP = AppDefined(
+    app="iris",
+    label="species",
+    classes=CLASSES,
+    columns=COLUMNS,
+    condition="n > 0.45 +/- 0.25",
+    reliability=0.9,
+    steps=4,
+    label_budget=20,
+    horizon=40,
+)
+QUICK = (
+    AlgorithmAnnounced("lda", "lda", "{}", 0.01),
+    AlgorithmAnnounced("stump", "decision_tree", '{"max_depth": 1}', 0.01),
+    AlgorithmAnnounced("tree", "decision_tree", '{"max_depth": 4}', 0.02),
+)
+OUTSIDER = "rule-of-thumb"
+"""An external model: it publishes its predictions itself."""
+
+SIZES = {Pillar.TRAIN: 24, Pillar.VALIDATION: 16, Pillar.TEST: 50, Pillar.PRODUCTION: 60}
+HERE = partition_of(APP.app, PARTITIONS)
+ELSEWHERE = 1 - HERE
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Something that a user says."""
+
+    topic: Topic
+    data: Payload
+    id: str
+
+
+def frames() -> dict[Pillar, pd.DataFrame]:
+    """Return iris, shuffled, cut into pillars; the index holds the row ids."""
+    iris = load_iris()
+    frame = pd.DataFrame(iris.data, columns=[column.name for column in COLUMNS])
+    frame["species"] = np.array(CLASSES, object)[iris.target]
+    frame = frame.iloc[np.random.default_rng(1).permutation(len(frame))]
+    cuts = np.cumsum([0, *SIZES.values()])
+    parts = {}
+    for pillar, (start, stop) in zip(SIZES, pairwise(cuts), strict=True):
+        parts[pillar] = frame.iloc[start:stop].set_axis([f"{pillar}-{i}" for i in range(stop - start)])
+    return parts
+
+
+FRAMES = frames()
+TRUTH: dict[str, str] = {row: label for part in FRAMES.values() for row, label in part["species"].items()}
+
+
+def rows(pillar: Pillar, start: int = 0, stop: int | None = None, app: str = APP.app) -> Said:
+    """Return rows of a pillar as a user publishes them: without labels where labels must not travel."""
+    part = FRAMES[pillar].iloc[start:stop]
+    if pillar in (Pillar.TEST, Pillar.PRODUCTION):
+        part = part.assign(species=None)
+    relation = Relation.from_frame(part, label=APP.label, classes=CLASSES, row_ids=tuple(part.index), columns=COLUMNS)
+    (batch,) = relation.to_batches(app, pillar, "v1")
+    return Said(PILLAR_TOPICS[pillar], batch, f"{pillar}-{start}")
+
+
+def version(pillar: Pillar, count: int, app: str = APP.app) -> Said:
+    return Said(DATA_VERSIONS, DataVersion(app, pillar, "v1", count, "0" * 64, "first"), f"version-{pillar}-{count}")
+
+
+def truth_of_test(app: str = APP.app) -> Said:
+    part = FRAMES[Pillar.TEST]
+    codes = np.array([CLASSES.index(label) for label in part["species"]], np.int32)
+    return Said(DATA_TEST_LABELS, TestLabels(app, "v1", tuple(part.index), CLASSES, codes), "test-labels")
+
+
+def introduction(app: AppDefined = APP) -> list[Said]:
+    """Return what has to be said first: the app and the algorithms."""
+    said = [Said(APPS, app, f"app-{app.app}")]
+    return said + [Said(ALGORITHMS, algorithm, f"algorithm-{algorithm.algorithm}") for algorithm in QUICK]
+
+
+def development(app: str = APP.app) -> list[Said]:
+    """Return the rows and versions that lead to models and verdicts."""
+    pillars = (Pillar.TRAIN, Pillar.VALIDATION, Pillar.TEST)
+    published = [*(rows(pillar, app=app) for pillar in pillars), truth_of_test(app)]
+    return published + [version(pillar, SIZES[pillar], app) for pillar in pillars]
+
+
+def outsider() -> list[Said]:
+    """Return what an external model says about itself and all test rows: it knows one class only."""
+    codes = np.zeros(SIZES[Pillar.TEST], np.int32)
+    published = ModelPublished(
+        APP.app, OUTSIDER, "none", "", "", 0, "external", ("petal_length",), CLASSES, "v1", "external"
+    )
+    guesses = PredictionBatch(APP.app, OUTSIDER, Pillar.TEST, tuple(FRAMES[Pillar.TEST].index), codes)
+    return [Said(MODELS, published, "outsider"), Said(PREDICTIONS, guesses, "outsider-test")]
+
+
+# -- the recording ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Every message of one life of the house, in the order of publication."""
+
+    store: str
+    records: tuple[Record, ...]
+
+    def inputs(self, service: Service[Any]) -> list[Record]:
+        """Return what others said to a service."""
+        topics = set(Routes(service).topics)
+        own = f"easeml/{service.name}".encode()
+        return [r for r in self.records if r.topic in topics and header(r.headers, "ce_source") != own]
+
+    def introduction(self) -> list[Record]:
+        return [record for record in self.records if record.topic in (APPS.name, ALGORITHMS.name)]
+
+    def events(self, *kinds: type) -> list[Event[Any]]:
+        """Return the events of some payload types."""
+        found = [event(record) for record in self.records if record.topic in BY_NAME]
+        return [e for e in found if isinstance(e.data, kinds)] if kinds else found
+
+    def specimen(self, topic: Topic, payload: type) -> Event[Any]:
+        """Return the first recorded event of a payload type on a topic."""
+        return next(e for e in self.events(payload) if e.topic == topic.name)
+
+
+def record_house(store: str) -> Recording:
+    """Let all services live through one day."""
+    cluster = MemoryCluster([make(store) for make in ROOMS.values()], partitions=PARTITIONS, start=START)
+    oracle = answers(cluster)
+
+    def say(said: Iterable[Said]) -> None:
+        for one in said:
+            cluster.publish(one.topic, one.data, id=one.id)
+        cluster.run()
+
+    say(introduction())
+    say(development())
+    cluster.tick(2)
+    say(outsider())
+    for start in range(0, SIZES[Pillar.PRODUCTION], 10):
+        say([rows(Pillar.PRODUCTION, start, start + 10)])
+        cluster.tick()
+        say(next(oracle))
+    models = [e.data.model for e in cluster.events(MODELS) if e.data.model != OUTSIDER]
+    say([Said(MODELS, ModelRetired(APP.app, models[0], "its owner wants it"), "retired")])
+    say([version(Pillar.TRAIN, SIZES[Pillar.TRAIN] + 1)])
+    cluster.tick(2)
+    assert cluster.restarts == 0
+    return Recording(store, tuple(cluster._order))
+
+
+def answers(cluster: MemoryCluster) -> Iterator[list[Said]]:
+    """Yield annotations that answer the questions nobody answered yet; the very first one is skipped."""
+    done: set[str] = set()
+    while True:
+        said = []
+        for asked in (e.data for e in cluster.events(QUESTIONS)):
+            if asked.question not in done:
+                value = asked.candidates.index(TRUTH[asked.row_id])
+                if not done:
+                    said.append(annotation(asked, -1, "ada"))
+                said.append(annotation(asked, value, "bob"))
+                done.add(asked.question)
+        yield said
+
+
+def annotation(asked: Any, value: int, annotator: str) -> Said:
+    name = f"{annotator}/{asked.question}"
+    return Said(ANNOTATIONS, Annotation(asked.app, asked.question, annotator, name, value), name)
+
+
+def header(headers: Headers, name: str) -> bytes | None:
+    return dict(headers).get(name)
+
+
+def event(record: Record) -> Event[Any]:
+    """Decode a record."""
+    return envelope.parse(
+        record.topic, record.partition, record.offset, record.key, record.value, record.headers, record.timestamp_ms
+    )
+
+
+# -- one service alone -----------------------------------------------------------------------------------------------
+
+
+def traceparent(identity: bytes) -> bytes:
+    """Return a trace context of its own for every event id."""
+    digest = hashlib.sha256(identity).hexdigest()
+    return f"00-{digest[:32]}-{digest[-16:]}-01".encode()
+
+
+class Alone:
+    """One service on a cluster of its own, fed with recorded messages.
+
+    Parameters
+    ----------
+    name : str
+        Service, by its name in ``ROOMS``.
+    recording : Recording
+        The recorded house.
+    options
+        Of the MemoryCluster.
+    """
+
+    def __init__(self, name: str, recording: Recording, **options: Any) -> None:
+        self.name = name
+        self.service = ROOMS[name](recording.store)
+        self.recording = recording
+        self.topics = {topic.name for topic in self.service.produces()}
+        self.inputs = recording.inputs(self.service)
+        self.fed: list[Record] = []
+        self.cluster = MemoryCluster([self.service], partitions=PARTITIONS, start=START, **options)
+        self.put(recording.introduction())
+
+    def put(self, records: Iterable[Record], *, identity: str | None = None) -> None:
+        """Publish recorded messages again, byte by byte, each under a trace of its own."""
+        for record in records:
+            headers = dict(record.headers)
+            if "ce_id" in headers:
+                headers["ce_id"] = identity.encode() if identity else headers["ce_id"]
+                headers["traceparent"] = traceparent(headers["ce_id"])
+            pairs = tuple(headers.items())
+            self.cluster.publish_bytes(record.topic, record.value, record.key, pairs, record.partition)
+            self.fed.append(dataclasses.replace(record, headers=pairs))
+
+    def say(self, topic: Topic, data: Payload, identity: str) -> None:
+        """Publish a payload of our own."""
+        pairs = envelope.headers(EventId(identity), "easeml/test", data, START, traceparent(identity.encode()).decode())
+        partition = partition_of(envelope.partition_key(data), PARTITIONS)
+        self.put([Record(topic.name, partition, 0, topic.key(data).encode(), codec.encode(data), tuple(pairs))])
+
+    def live(self, chunk: int = 5) -> Alone:
+        """Feed everything the service is to hear, some messages at a time."""
+        for start in range(0, len(self.inputs), chunk):
+            self.put(self.inputs[start : start + chunk])
+            self.cluster.run()
+        return self
+
+    # -- what came of it ---------------------------------------------------------------------------------------------
+
+    def written(self) -> list[Record]:
+        """Return everything the service published, repetitions included."""
+        own = f"easeml/{self.name}".encode()
+        return [r for r in self.cluster._order if r.topic in BY_NAME and header(r.headers, "ce_source") == own]
+
+    def outputs(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return topic -> (id, key, payload bytes, headers) in order; a repetition under its id must be the same."""
+        found: dict[str, dict[str, tuple[Any, ...]]] = {}
+        for record in self.written():
+            identity = (header(record.headers, "ce_id") or b"").decode()
+            made = (identity, record.partition, record.key, comparable(record), record.headers)
+            assert found.setdefault(record.topic, {}).setdefault(identity, made) == made
+        return {topic: list(made.values()) for topic, made in found.items()}
+
+    def state(self, app: str = APP.app) -> Stored | None:
+        """Return the packed state of the app."""
+        if app not in self.apps():
+            return None
+        return Stored.freeze(self.service.pack(self.cluster.state(self.name, app)))
+
+    def apps(self) -> set[str]:
+        lanes = self.cluster._instances[self.name].lanes.values()
+        return {app for lane in lanes for app in lane.processor.apps}
+
+    def letters(self) -> list[Any]:
+        """Return the dead letters of all topics."""
+        return [letter for topic in Routes(self.service).topics for letter in self.cluster.dead_letters(topic)]
+
+    def end(self) -> tuple[Any, ...]:
+        """Return all that counts: states and outputs."""
+        return self.state(), self.outputs()
+
+
+def comparable(record: Record) -> bytes:
+    """Return the bytes of a message without CPU times: a job that is repeated takes another time, nothing else."""
+    assert record.value is not None
+    data = codec.decode(record.value)
+    if isinstance(data, TrialFinished):
+        data = dataclasses.replace(data, cost_seconds=0.0)
+    elif isinstance(data, ModelPublished):
+        data = dataclasses.replace(data, metrics=data.metrics | {"cpu_seconds": 0.0})
+    else:
+        return record.value
+    return codec.encode(data)
+
+
+def lines(name: str) -> list[tuple[Topic, type]]:
+    """Return topic and payload of every line of a service's table, the clock apart."""
+    table = ROOMS[name]("memory://none").table()
+    return list(dict.fromkeys((line.topic, line.payload) for line in table if line.payload is not Tick))
+
+
+UUID5 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
