@@ -57,6 +57,26 @@ def received(consumer: Any, timeout: float, count: int = CHUNK) -> list[Any]:
     return [] if first is None else [first, *consumer.consume(count - 1, 0)]
 
 
+def bounds_of(consumer: Any, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
+    """Return begin and end offset of partitions.
+
+    Raises
+    ------
+    UnavailableError
+        When the broker does not answer or a topic is missing.
+    """
+    found = {}
+    for topic, partition in places:
+        try:
+            found[topic, partition] = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT)
+        except KafkaException as error:
+            raise UnavailableError(
+                f"The broker does not tell the offsets of {topic}[{partition}]: {error.args[0].str()}.",
+                mend="Is it up, and were the topics created? 'easeml doctor' tells.",
+            ) from error
+    return found
+
+
 class BulkReader:
     """Reads bounded ranges; every call blocks and belongs in an executor.
 
@@ -78,18 +98,7 @@ class BulkReader:
         UnavailableError
             When the broker does not answer or a topic is missing.
         """
-        found = {}
-        for topic, partition in places:
-            try:
-                found[topic, partition] = self._consumer.get_watermark_offsets(
-                    TopicPartition(topic, partition), timeout=TIMEOUT
-                )
-            except KafkaException as error:
-                raise UnavailableError(
-                    f"The broker does not tell the offsets of {topic}[{partition}]: {error.args[0].str()}.",
-                    mend="Is it up, and were the topics created? 'easeml doctor' tells.",
-                ) from error
-        return found
+        return bounds_of(self._consumer, places)
 
     def begin(self, ranges: Mapping[Place, tuple[int, int]]) -> None:
         """Start to read: from the first offset up to, not including, the second."""

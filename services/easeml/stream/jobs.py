@@ -39,9 +39,9 @@ class Workers:
     def close(self) -> None:
         """End the processes; unfinished jobs are begun again by the next start."""
         processes = list(self._pool._processes.values()) if self._pool._processes else []
-        self._pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.kill()
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _begin(parent: int) -> None:

@@ -52,5 +52,5 @@ def configure(service: str, form: Literal["console", "json"]) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     # Their ordinary life is of no interest to a reader of our logs.
-    for noisy in ("faust", "mode", "aiokafka", "easeml.kafka", "aiohttp.access"):
+    for noisy in ("faust", "mode", "easeml.stream.faust_app", "aiokafka", "easeml.kafka", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

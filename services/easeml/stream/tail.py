@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, TopicPartition
 
 from easeml.errors import UnavailableError
-from easeml.stream.bulk import TIMEOUT, Place, consumer_of, received, record_of
+from easeml.stream.bulk import TIMEOUT, Place, bounds_of, consumer_of, received, record_of
 from easeml.stream.messages import Record
 from easeml.stream.settings import Settings
 from easeml.stream.views import TOPICS, Broadcast
@@ -63,12 +63,19 @@ class Tail:
             while not self._stopping.is_set():
                 self._pass_on(0.05)
                 if self._broadcast.round_wanted:
-                    number = self._broadcast.begin_round()
-                    self._round(number)
-                    self._loop.call_soon_threadsafe(self._broadcast.end_round, number)
+                    self._answer()
         except Exception as error:  # without the view the service would call every app unknown
             if not self._stopping.is_set():
                 self._loop.call_soon_threadsafe(self._end, error)
+
+    def _answer(self) -> None:
+        number = self._broadcast.begin_round()
+        try:
+            self._round(number)
+        except UnavailableError as error:  # the events that wait for this round go on waiting
+            log.warning("%s", error)
+            return
+        self._loop.call_soon_threadsafe(self._broadcast.end_round, number)
 
     def _settle(self) -> None:
         if not self._first.done():
@@ -81,10 +88,7 @@ class Tail:
             self._first.set_exception(error)
 
     def _round(self, number: int) -> None:
-        ends = {
-            place: self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)[1]
-            for place in self._places
-        }
+        ends = {place: end for place, (_, end) in bounds_of(self._consumer, self._places).items()}
         waited = 0.0
         while any(self._reached[place] < end for place, end in ends.items()) and not self._stopping.is_set():
             waited = 0.0 if self._pass_on(0.05) else waited + 0.05

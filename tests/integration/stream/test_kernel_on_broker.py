@@ -1,6 +1,8 @@
 """The kernel on the embedded broker, with real processes."""
 
+import asyncio
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "stream"))
 
 from kernel_house import House
-from kernel_services import app, note, version
+from kernel_services import Summer, app, note, version
 
-from easeml.stream.topics import ANNOTATIONS, APPS, AUDIT, DATA_VERSIONS
+from easeml.stream.deadletters import read, redrive
+from easeml.stream.killpoints import KillPoint
+from easeml.stream.payloads import AppDeleted
+from easeml.stream.runtime import Runtime
+from easeml.stream.settings import Settings
+from easeml.stream.topics import ANNOTATIONS, APPS, AUDIT, DATA_VERSIONS, partition_of
 
 
 @pytest.fixture
@@ -67,3 +74,159 @@ def test_jobs_ticks_views_and_busy(house):
     assert sum(e.data.action == "version" for e in house.events(AUDIT)) == 0
     assert house.stop("merger") == 0
     assert "Traceback" not in house.log("merger")
+
+
+def test_a_crash_ends_the_process_and_is_dead_lettered_after_three_starts(house):
+    house.publish(APPS, app())
+    for value in (1, -99, 2):
+        house.publish(ANNOTATIONS, note(value))
+    house.flush()
+    for _ in range(3):
+        house.start("summer")
+        assert house.processes["summer"].wait(40) == 1
+    assert "RuntimeError: bug" in house.log("summer")
+    assert totals(house) == []
+    house.start("summer")
+    house.wait(lambda: totals(house) == [1, 3], name="summer")
+    (letter,) = house.raw(f"{ANNOTATIONS.name}.dlq")
+    assert dict(letter.headers)["easeml.dlq.reason"] == b"handler_crash"
+
+
+def test_the_fuse_turns_health_and_a_redrive_brings_the_message_back(tmp_path):
+    with House(tmp_path, ["summer"], partitions=1, fuse=2) as house:
+        house.publish(APPS, app())
+        house.publish(ANNOTATIONS, note(3, "late"), "early")
+        for value in (-13, 5):
+            house.publish(ANNOTATIONS, note(value))
+        house.flush()
+        house.start("summer")
+        house.wait(lambda: len(house.raw(f"{ANNOTATIONS.name}.dlq")) == 2, name="summer")
+        house.wait_ready("summer")
+        house.wait(lambda: house.health("summer")[0] == 503, name="summer")
+        assert "dead letters in a row" in house.health("summer")[1]["reasons"][0]
+        assert totals(house) == []
+        assert house.stop("summer") == 0
+        house.publish(APPS, app("late"))
+        house.flush()
+        letters = [letter for letter in read(house.settings) if letter.reason == "unknown_app"]
+        redrive(house.settings, letters)
+        house.start("summer")
+        house.wait(lambda: totals(house, "late") == [3] and totals(house) == [5], name="summer")
+
+
+def test_two_instances_share_the_partitions_and_one_takes_over(house):
+    names = ("churn", "fraud", "spam", "bots", "risk")
+    for name in names:
+        house.publish(APPS, app(name))
+    house.flush()
+    house.start("summer")
+    house.wait_ready("summer")
+    second = House(house.folder / "second", ["summer"])
+    (house.folder / "second").mkdir()
+    second.settings = house.settings
+    second.overrides = {**house.overrides, "home": second.folder}
+    sent = 0
+    try:
+        second.start("summer", instance="other")
+        for n in range(2000):
+            house.publish(ANNOTATIONS, note(1, names[n % 5]), f"a-{n}")
+            sent += 1
+        house.flush()
+        second.wait_ready("summer")
+
+        def shares():
+            return [{p for ps in h.health("summer")[1]["positions"].values() for p in ps} for h in (house, second)]
+
+        house.wait(lambda: sorted(map(sorted, shares())) == [["0"], ["1"]], name="summer")
+        for n in range(500):
+            house.publish(ANNOTATIONS, note(1, names[n % 5]), f"b-{n}")
+            sent += 1
+        house.flush()
+        house.stop("summer", kill=True)
+        for n in range(500):
+            house.publish(ANNOTATIONS, note(1, names[n % 5]), f"c-{n}")
+            sent += 1
+        house.flush()
+        house.wait(lambda: sum(max(totals(house, n), default=0) for n in names) == sent, 60, "summer")
+        assert len({e.id for e in house.events(AUDIT)}) == sent
+    finally:
+        for process in second.processes.values():
+            process.kill()
+            process.wait()
+
+
+def test_a_broker_that_restarts_costs_nothing(tmp_path):
+    with House(tmp_path, ["summer"], memory=False) as house:
+        house.publish(APPS, app())
+        house.flush()
+        house.start("summer")
+        house.wait_ready("summer")
+        for n in range(3000):
+            house.publish(ANNOTATIONS, note(1), f"n-{n}")
+            if n == 1500:
+                house.flush()
+                house.broker.restart(kill=True)
+        house.flush()
+        house.wait(lambda: len({e.id for e in house.events(AUDIT)}) == 3000, 60, "summer")
+        assert max(totals(house)) == 3000
+        assert house.stop("summer") == 0
+
+
+async def test_a_hole_in_what_was_fetched_is_fetched_again(house):
+    house.publish(APPS, app())
+    for n in range(10):
+        house.publish(ANNOTATIONS, note(1), f"n-{n}")
+    house.flush()
+    runtime = Runtime(
+        Summer(), house.settings, instance="hole", workers=None, kill_point=KillPoint("summer", house.folder, "")
+    )
+    place = (ANNOTATIONS.name, partition_of("churn", 2))
+    try:
+        await runtime.start()
+        await until(lambda: runtime.positions.get(place[0], {}).get(str(place[1])) == 9)
+        runtime._inbox.pause(place)
+        await asyncio.sleep(0.3)
+        for n in range(10, 20):
+            house.publish(ANNOTATIONS, note(1), f"n-{n}")
+        house.flush()
+        runtime._inbox.seek(place, 15)
+        runtime._inbox.resume(place)
+        await until(lambda: runtime.positions[place[0]][str(place[1])] == 19)
+        assert totals(house) == list(range(1, 21))
+        assert 'easeml_seeks_total{service="summer"} 1.0' in runtime.metrics.render().decode()
+    finally:
+        await runtime.stop()
+
+
+async def until(predicate, timeout=40):
+    deadline = time.monotonic() + timeout
+    while not predicate():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def test_a_deleted_app_is_forgotten_while_running(house):
+    house.publish(APPS, app())
+    house.publish(ANNOTATIONS, note(5))
+    house.flush()
+    house.start("summer")
+    house.wait(lambda: totals(house) == [5], name="summer")
+    house.publish(APPS, AppDeleted("churn"))
+    house.flush()
+    house.wait(
+        lambda: any(r.key == b"state/churn" and r.value is None for r in house.raw("easeml.summer.state.v1")),
+        name="summer",
+    )
+    house.publish(APPS, app())
+    house.flush()
+    house.publish(ANNOTATIONS, note(2))
+    house.flush()
+    house.wait(lambda: totals(house)[-1:] in ([2], []) and len(totals(house)) == 2, name="summer")
+
+
+def test_a_missing_broker_is_told_and_the_process_ends(tmp_path):
+    house = House(tmp_path, ["summer"])
+    house.settings = Settings(bootstrap_servers="127.0.0.1:1")
+    house.start("summer")
+    assert house.processes["summer"].wait(60) == 1
+    assert "easeml doctor" in house.log("summer")
