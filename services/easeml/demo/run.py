@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,6 @@ from easeml.stream.settings import Settings
 from easeml.supervisor import Stack, wait_ready
 from easeml.supervisor.stack import connected
 
-APP = "segments"
 CONDITION = "n > 0.78 +/- 0.1"
 RELIABILITY = 0.95
 LABEL_BUDGET = 120
@@ -60,7 +60,9 @@ class Demo:
         self._console = console
         self._settings = settings
         self._data = scenario.load(permute_labels=permute_labels)
-        self._record = Record(APP)
+        # A cluster of the user's own may hold earlier runs; the embedded broker starts empty.
+        self._app = f"segments-{uuid.uuid4().hex[:8]}" if settings.bootstrap_servers else "segments"
+        self._record = Record(self._app)
         self._started = time.monotonic()
 
     def run(self) -> bool:
@@ -84,7 +86,7 @@ class Demo:
             row_ids = tuple(f"camera-{i:04d}" for i in range(len(self._data.production)))
             oracle = Oracle(
                 self._labels_target(stack, settings),
-                APP,
+                self._app,
                 dict(zip(row_ids, self._data.truth, strict=True)),
                 token=settings.token.get_secret_value() or None,
             )
@@ -99,7 +101,12 @@ class Demo:
         home = self._settings.home
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
-        environment = os.environ | {"EASEML_HOME": str(home), "EASEML_LABELS_PORT": "0", "EASEML_SERVING_PORT": "0"}
+        environment = os.environ | {
+            "EASEML_BOOTSTRAP_SERVERS": self._settings.bootstrap_servers,
+            "EASEML_HOME": str(home),
+            "EASEML_LABELS_PORT": "0",
+            "EASEML_SERVING_PORT": "0",
+        }
         with (home / "supervisor.log").open("w") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", "easeml.supervisor"], env=environment, stdout=log, stderr=subprocess.STDOUT
@@ -117,7 +124,7 @@ class Demo:
         data = self._data
         algorithms = len(client.algorithms())
         app = client.create_app(
-            APP,
+            self._app,
             label=scenario.LABEL,
             frame=data.train,
             condition=CONDITION,
@@ -125,7 +132,6 @@ class Demo:
             steps=algorithms,
             label_budget=LABEL_BUDGET,
             horizon=len(data.production),
-            replace_existing=True,
         )
         plan = client.plan(app)
         self._say(
@@ -137,7 +143,7 @@ class Demo:
             (Pillar.TRAIN, data.train),
             (Pillar.VALIDATION, data.validation),
         ):
-            client.publish(APP, frame, pillar)
+            client.publish(self._app, frame, pillar)
             self._say(f"data published  {pillar.value}: {len(frame)} rows")
         return algorithms
 
@@ -146,7 +152,7 @@ class Demo:
         return len(record.trials) >= algorithms and (set(record.verdicts) >= set(record.models) or record.exhausted)
 
     def _serve(self, stack: Stack, settings: Settings, row_ids: tuple[str, ...]) -> NDArray[np.int64]:
-        application = Application(stack, settings, APP)
+        application = Application(stack, settings, self._app)
         codes = {name: code for code, name in enumerate(self._classes)}
         truth = self._truth
         served = np.full(len(row_ids), -1)
