@@ -3,8 +3,8 @@
 faust's own Kafka consumer acknowledges in a ``finally``, loses events between fetcher and agent around rebalances, and
 pays about 300 microseconds per message for its bookkeeping; its producer is not idempotent. So this app is booted
 without faust's transport: ``inbox`` polls (confluent-kafka, heartbeats in C threads), whatever it fetched travels
-through a faust channel to an agent, and the agent feeds the partitions. A crash of the agent or a timer crashes the
-app (``CrashingSupervisor``) and so the process; nothing is ever acknowledged on the way.
+through a faust channel to an agent, and the agent feeds the partitions. A crash of the agent or a timer is reported,
+crashes the app (``CrashingSupervisor``) and so the process; nothing is ever acknowledged on the way.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class FaustApp:
         Receives what was fetched, in order.
     timers : tuple of (float, callable)
         Seconds between calls, and what is called.
+    fail : callable
+        Called with what crashed the agent or a timer.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class FaustApp:
         name: str,
         feed: Callable[[Fetched], None],
         timers: tuple[tuple[float, Callable[[], Awaitable[None]]], ...],
+        fail: Callable[[Exception], None],
     ) -> None:
         self._app: Any = _App(
             name,
@@ -65,11 +68,15 @@ class FaustApp:
 
         async def intake(stream: Any) -> None:
             async for fetched in stream.noack():
-                feed(fetched)
+                try:
+                    feed(fetched)
+                except Exception as error:
+                    fail(error)
+                    raise
 
         self._app.agent(self._channel, name=f"{name}.intake", supervisor_strategy=mode.CrashingSupervisor)(intake)
         for place, (seconds, call) in enumerate(timers):
-            self._app.timer(seconds, name=f"{name}.timer{place}")(_timer(call))
+            self._app.timer(seconds, name=f"{name}.timer{place}")(_timer(call, fail))
 
     async def start(self) -> None:
         """Start agents and timers."""
@@ -80,18 +87,17 @@ class FaustApp:
         """Hand records to the agent's stream."""
         await self._channel.put(fetched)
 
-    @property
-    def crashed(self) -> BaseException | None:
-        """What crashed the app, None while it is well."""
-        return (self._app.crash_reason or RuntimeError("faust crashed")) if self._app.crashed else None
-
     async def stop(self) -> None:
         """Stop agents and timers."""
         await self._app.stop()
 
 
-def _timer(call: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+def _timer(call: Callable[[], Awaitable[None]], fail: Callable[[Exception], None]) -> Callable[[], Awaitable[None]]:
     async def fire() -> None:
-        await call()
+        try:
+            await call()
+        except Exception as error:
+            fail(error)
+            raise
 
     return fire

@@ -125,7 +125,9 @@ async def _main(
         try:
             await asyncio.wait_for(_close(runtime, health, begun), STOP_SECONDS)
         except TimeoutError:
-            log.warning("did not stop within %.0f s; leaving anyway", STOP_SECONDS)
+            # A client that waits for a broker holds a thread, and a thread would hold the process.
+            log.error("did not stop within %.0f s; leaving at once", STOP_SECONDS)  # noqa: TRY400
+            os._exit(1)
 
 
 async def _first(runtime: Runtime, stop: asyncio.Event, wanted: Any) -> None:

@@ -95,7 +95,10 @@ class Runtime:
             lambda r, error: log.warning("%s[%d]@%d is ignored: %s", r.topic, r.partition, r.offset, error)
         )
         self._faust = FaustApp(
-            f"easeml-{service.name}", self._feed, ((COMMIT_SECONDS, self._commit), (WATCH_SECONDS, self._watch))
+            f"easeml-{service.name}",
+            self._feed,
+            ((COMMIT_SECONDS, self._commit), (WATCH_SECONDS, self._watch)),
+            self.fail,
         )
         self._inbox = Inbox(
             settings,
@@ -288,9 +291,6 @@ class Runtime:
                 if before is None or before[0] != position or lag == 0 or lane.working:
                     self._moved[topic, number] = (position, now)
         self.metrics.serving.labels(name).set(0 if self.reasons() else 1)
-        crash = self._faust.crashed
-        if crash is not None:
-            self.fail(crash)
 
     # -- reports -------------------------------------------------------------------------------------------------
 
