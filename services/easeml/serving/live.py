@@ -88,7 +88,7 @@ class LiveModels:
     def __init__(self, store: ArtifactStore, capacity: int = 128 * 2**20) -> None:
         self._store = store
         self._capacity = capacity
-        self._loaded: OrderedDict[str, tuple[Classifier, int]] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, str, int], tuple[Classifier, int]] = OrderedDict()
         self._held = 0
 
     @cached_property
@@ -106,7 +106,9 @@ class LiveModels:
         UnavailableError
             When the store cannot be read.
         """
-        held = self._loaded.get(model.sha256)
+        # Everything that was checked is part of the key: what is refused must not depend on what is loaded by chance.
+        key = (model.uri, model.sha256, model.size)
+        held = self._loaded.get(key)
         if held is None:
             data = self._store.get(model.uri, model.sha256)
             if len(data) != model.size:
@@ -114,12 +116,12 @@ class LiveModels:
                     f"The file of model {model.model!r} has {len(data)} bytes, announced were {model.size}.",
                     mend="Announce the size of the file.",
                 )
-            held = self._loaded[model.sha256] = (load(data), len(data))
+            held = self._loaded[key] = (load(data), len(data))
             self._held += len(data)
             while self._held > self._capacity and len(self._loaded) > 1:
                 _, (_, size) = self._loaded.popitem(last=False)
                 self._held -= size
-        self._loaded.move_to_end(model.sha256)
+        self._loaded.move_to_end(key)
         classifier, _ = held
         if (classifier.columns, classifier.classes) != (model.columns, model.classes):
             raise ArtifactError(
