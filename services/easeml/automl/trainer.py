@@ -19,7 +19,7 @@ from easeml.automl import trial as work
 from easeml.automl.rows import Rows
 from easeml.errors import Busy
 from easeml.ids import ModelId
-from easeml.relation import validate_batch
+from easeml.relation import check_pillar, validate_batch
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
     ModelPublished,
@@ -86,6 +86,7 @@ class TrainerService(Service[None]):
 
     def _arrived(self, event: Event[RelationBatch]) -> None:
         pillar = Pillar.TRAIN if event.topic == DATA_TRAIN.name else Pillar.VALIDATION
+        check_pillar(event.data, pillar)
         self._pillar(event.app, pillar).add(event.id, event.data)
 
     def _ticked(self, event: Event[Tick]) -> None:

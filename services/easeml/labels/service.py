@@ -14,8 +14,9 @@ from easeml.labels.checks import check_annotation, check_question
 from easeml.labels.packing import pack, unpack
 from easeml.labels.queue import Queue
 from easeml.labels.rows import Rows, Value
+from easeml.relation import check_pillar
 from easeml.stream.events import Event, Output
-from easeml.stream.payloads import Annotation, Answer, Budget, Payload, Question, RelationBatch, Tick
+from easeml.stream.payloads import Annotation, Answer, Budget, Payload, Pillar, Question, RelationBatch, Tick
 from easeml.stream.service import Context, On, Packed, Service
 from easeml.stream.topics import (
     ANNOTATIONS,
@@ -97,6 +98,7 @@ class LabelsService(Service[Queue]):
         return self._done(state, ctx, lambda: state.tick(event.data.time))
 
     def _arrived(self, event: Event[RelationBatch]) -> None:
+        check_pillar(event.data, Pillar.PRODUCTION)
         app = event.data.app
         if app not in self._rows:
             self._rows[app] = Rows(lambda: self.queues[app].rows_asked() if app in self.queues else set())

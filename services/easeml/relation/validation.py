@@ -58,6 +58,22 @@ def validate_batch(batch: RelationBatch, app: AppDefined) -> None:
         ) from error
 
 
+def check_pillar(batch: RelationBatch, pillar: Pillar) -> None:
+    """Check that a batch is of the pillar whose topic it came on.
+
+    Raises
+    ------
+    Poison
+        With the reason ``wrong_pillar``.
+    """
+    if batch.pillar is not pillar:
+        raise Poison(
+            f"{batch.pillar} batch {batch.version!r} of {batch.app} came on the topic of {pillar} rows.",
+            mend="Pillars stay apart: publish every batch on the topic of its pillar.",
+            reason="wrong_pillar",
+        )
+
+
 def check_columns(columns: tuple[Column, ...], wanted: tuple[Column, ...]) -> None:
     """Check that columns are the wanted ones, in order, with no category besides theirs.
 

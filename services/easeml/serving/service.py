@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from easeml.artifacts import FORMAT, ArtifactStore
 from easeml.errors import ArtifactError, Busy, Poison, UnavailableError
-from easeml.relation import Block, features, validate_batch
+from easeml.ids import ModelId
+from easeml.relation import Block, check_pillar, features, validate_batch
 from easeml.serving.live import LiveModels, Model, Scored, Scores
 from easeml.serving.rows import Backlog
 from easeml.serving.state import ServingState, pack, picked, unpack
@@ -92,7 +93,9 @@ class ServingService(Service[ServingState]):
         return self._backlogs.setdefault((app, pillar), Backlog(keep_last))
 
     def _arrived(self, event: Event[RelationBatch]) -> None:
-        self._backlog(event.app, _PILLARS[event.topic]).add(event.id, event.data)
+        pillar = _PILLARS[event.topic]
+        check_pillar(event.data, pillar)
+        self._backlog(event.app, pillar).add(event.id, event.data)
 
     def _score(self, state: ServingState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
         state.see(ctx.app)
@@ -123,6 +126,7 @@ class ServingService(Service[ServingState]):
 
     def _published(self, state: ServingState, event: Event[ModelPublished], ctx: Context) -> Iterable[Output]:
         announced = event.data
+        ModelId(announced.model)
         state.see(ctx.app)
         if not announced.uri:
             return []  # an external model: it publishes its predictions itself
