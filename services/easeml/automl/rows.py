@@ -59,7 +59,7 @@ class Rows:
             When fewer are there.
         """
         view = self._fitting(app)
-        if len(view) < count or not count:
+        if not 0 < count <= len(view):
             raise InvalidDataError(
                 f"{len(view)} rows of {app.app} are here, {count} were announced.",
                 mend="Publish the rows before their data version, and at least one.",

@@ -8,6 +8,7 @@ A trial whose lease ends counts as failed; its late result counts all the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
@@ -154,6 +155,8 @@ class AutoMLService(Service[AutoMLState]):
 
     def _finished(self, state: AutoMLState, event: Event[TrialFinished], ctx: Context) -> Iterable[Output]:
         finished = event.data
+        if finished.outcome is TrialOutcome.TRAINED:
+            _check_result(finished)
         late = state.expired.pop(finished.trial, None)
         trial = state.outstanding.pop(finished.trial, late)
         if trial is None:
@@ -207,4 +210,15 @@ class AutoMLService(Service[AutoMLState]):
             data_version=version,
             train_rows=rows,
             validation_rows=versions[Pillar.VALIDATION][1],
+        )
+
+
+def _check_result(finished: TrialFinished) -> None:
+    # NaN fails the comparisons too.
+    if not (0 <= finished.quality <= 1 and 0 <= finished.cost_seconds < math.inf):
+        raise Poison(
+            f"Trial {finished.trial} of {finished.app} has quality {finished.quality} and cost "
+            f"{finished.cost_seconds} seconds.",
+            mend="Quality is a validation accuracy in [0, 1], cost is finite and not negative.",
+            reason="invalid_data",
         )
