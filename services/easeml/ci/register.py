@@ -23,8 +23,8 @@ class Register:
 
     def __init__(self) -> None:
         self._places: dict[str, int] = {}
-        self._labels: dict[int, str] = {}
-        self._domains: dict[int, tuple[str, ...]] = {}
+        # Whether a label domain is the app's is not known here, so labels under a wrong one must not stand in the way.
+        self._labels: dict[int, dict[tuple[str, ...], str]] = {}
         self._predictions: dict[str, Ints] = {}
 
     def add_labels(self, batch: TestLabels) -> None:
@@ -33,7 +33,7 @@ class Register:
         Raises
         ------
         Poison
-            When the batch does not fit together, or a row has another label already.
+            When the batch does not fit together, has a row twice, or a row has another label already.
         """
         codes = batch.labels
         if len(codes) != len(batch.row_ids):
@@ -46,18 +46,21 @@ class Register:
                 mend="Every test row needs a label, a code into `classes`.",
                 reason="unknown_class",
             )
+        if len(set(batch.row_ids)) != len(batch.row_ids):
+            raise Poison("A test row occurs twice.", mend="Give every row one label.", reason="duplicate_row")
         for row, code in zip(batch.row_ids, codes.tolist(), strict=True):
-            known = self._labels.get(self._places.get(row, -1))
-            if known not in (None, batch.classes[code]):
+            self._check_final(row, batch.classes[code], batch.classes)
+        for row, code in zip(batch.row_ids, codes.tolist(), strict=True):
+            self._labels.setdefault(self._place(row), {}).setdefault(batch.classes, batch.classes[code])
+
+    def _check_final(self, row: str, label: str, classes: tuple[str, ...]) -> None:
+        for domain, known in self._labels.get(self._places.get(row, -1), {}).items():
+            if known != label and known in classes and label in domain:
                 raise Poison(
-                    f"Test row {row!r} is {known!r} already, not {batch.classes[code]!r}.",
+                    f"Test row {row!r} is {known!r} already, not {label!r}.",
                     mend="Labels of a test set are final; publish corrected rows under new ids.",
                     reason="conflict",
                 )
-        for row, code in zip(batch.row_ids, codes.tolist(), strict=True):
-            place = self._place(row)
-            self._labels[place] = batch.classes[code]
-            self._domains.setdefault(place, batch.classes)
 
     def add_predictions(self, batch: PredictionBatch) -> None:
         """Add a model's predictions; the last one per row counts.
@@ -86,9 +89,15 @@ class Register:
 
     def labelled(self, classes: tuple[str, ...], start: int) -> list[int]:
         """Return the labelled rows from the ``start``-th on, without batches of another label domain."""
+        fitting = self._fitting(classes)
+        rows = list(self._labels.items())[start:]
+        return [place for place, labels in rows if not fitting.isdisjoint(labels)]
+
+    def _fitting(self, classes: tuple[str, ...]) -> set[tuple[str, ...]]:
+        """Return the label domains that have no class besides ``classes``."""
         known = set(classes)
-        fits = {domain: known.issuperset(domain) for domain in set(self._domains.values())}
-        return [place for place in list(self._labels)[start:] if fits[self._domains[place]]]
+        domains = {domain for labels in self._labels.values() for domain in labels}
+        return {domain for domain in domains if known.issuperset(domain)}
 
     def size(self) -> int:
         """Return how many rows have a label."""
@@ -97,7 +106,10 @@ class Register:
     def codes(self, places: list[int], classes: tuple[str, ...]) -> list[int]:
         """Return the labels of rows as codes."""
         code = {name: i for i, name in enumerate(classes)}
-        return [code[self._labels[place]] for place in places]
+        fitting = self._fitting(classes)
+        return [
+            code[next(label for domain, label in self._labels[place].items() if domain in fitting)] for place in places
+        ]
 
     def predictions(self, model: str, places: list[int], classes: int) -> Ints | None:
         """Return a model's predictions, shape (len(places),), or None while some are missing.
