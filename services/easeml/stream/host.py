@@ -63,6 +63,7 @@ class PartitionHost:
         self.number = number
         self.lanes = lanes
         self.positions = dict(lanes.processor.positions)
+        self._begins = {topic: lane.expected for topic, lane in lanes.lanes.items()}
         self.stopping = False
         self._service = service
         self._outbox = outbox
@@ -127,7 +128,7 @@ class PartitionHost:
     def lag_of(self, topic: str) -> int:
         """Return the lag of one topic."""
         known = max(self._inbox.end_of((topic, self.number)), self.lanes.lanes[topic].expected)
-        return max(0, known - 1 - self.positions.get(topic, self.lanes.lanes[topic].expected - 1))
+        return max(0, known - max(self._begins[topic], self.positions.get(topic, -1) + 1))
 
     # -- work ----------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from easeml.errors import ConfigurationError
 from easeml.stream.bulk import BulkReader, Place, chunks
 from easeml.stream.changelog import Snapshot, changelog_topic
 from easeml.stream.lanes import Lanes
@@ -30,6 +31,8 @@ async def recover(
     ------
     UnavailableError
         When the broker does not answer or a topic is missing.
+    ConfigurationError
+        When an input is shorter than what was applied of it.
     SchemaError
         When the changelog holds something that is not the kernel's.
     """
@@ -43,8 +46,14 @@ async def recover(
             lanes[number] = Lanes(processor, snapshots[number])
         begins = await asyncio.to_thread(reader.bounds, [(t, n) for n in partitions for t in lanes[n].lanes])
         folded = await _refold(reader, lanes, {place: low for place, (low, _) in begins.items()})
-        for (topic, number), (low, _) in begins.items():
+        for (topic, number), (low, high) in begins.items():
             expected = lanes[number].lanes[topic].expected
+            if expected > high:
+                raise ConfigurationError(
+                    f"{topic}[{number}] ends at {high}, but {service.name} has applied {expected} messages of it.",
+                    mend=f"The topic was created anew or lost messages. Delete {changelog_topic(service.name)} too, "
+                    "so that the service begins again.",
+                )
             if 0 < expected < low:
                 log.warning("%s[%d] begins at %d now; %d messages expired", topic, number, low, low - expected)
             lanes[number].start_at(topic, low)
