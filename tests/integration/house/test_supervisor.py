@@ -1,0 +1,161 @@
+"""A whole house as ``easeml up`` runs it: ready, restarted, refused twice, and gone without a trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from easeml.client import Client
+from easeml.supervisor import discover, wait_ready
+from easeml.supervisor.roster import SERVICES
+from easeml.supervisor.stack import alive, read_run_file
+
+COMMAND = Path(sys.executable).with_name("easeml")
+
+
+def environment(home: Path) -> dict[str, str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("EASEML_")}
+    return clean | {"EASEML_HOME": str(home), "EASEML_LABELS_PORT": "0", "EASEML_SERVING_PORT": "0"}
+
+
+def start(home: Path) -> subprocess.Popen[bytes]:
+    home.mkdir(exist_ok=True)
+    with (home / "up.log").open("ab") as log:
+        return subprocess.Popen([COMMAND, "up"], env=environment(home), stdout=log, stderr=log)
+
+
+def easeml(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments], env=environment(home), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def children(pid: int) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def until(condition, seconds: float = 40.0):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("house")
+    house = start(home)
+    try:
+        wait_ready(home, 120, while_alive=house.pid)
+        yield home
+    finally:
+        house.send_signal(signal.SIGINT)
+        house.wait(60)
+
+
+def test_every_service_is_healthy(home):
+    shown = easeml(home, "--json", "status")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    states = {row["service"]: row["state"] for row in map(json.loads, shown.stdout.splitlines()) if "service" in row}
+    assert states == dict.fromkeys(SERVICES, "SERVING")
+    doctor = easeml(home, "doctor")
+    assert doctor.returncode == 0, doctor.stdout
+    assert "WRONG" not in doctor.stdout
+
+
+def test_every_service_has_metrics(home):
+    for service in SERVICES:
+        port = read_run_file(home, service)["health_port"]
+        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+        assert "easeml_" in text
+
+
+def test_a_killed_service_comes_back(home):
+    before = read_run_file(home, "labels")["pid"]
+    os.kill(before, signal.SIGKILL)
+    after = until(lambda: (f := read_run_file(home, "labels")) and f["pid"] != before and f.get("ready") and f["pid"])
+    assert alive(after)
+    assert not alive(before)
+
+
+def test_a_killed_broker_comes_back_where_it_was(home):
+    stack = discover(home)
+    with Client(home=home) as client:
+        client.create_app("keeps", label="y")
+    broker = next(p for p in children(stack.pid) if f":{stack.bootstrap_servers.split(':')[1]}" in listening(p))
+    os.kill(broker, signal.SIGKILL)
+    until(lambda: read_run_file(home, "broker") and broker not in children(stack.pid))
+    with Client(home=home) as client:
+        assert client.settings.bootstrap_servers == stack.bootstrap_servers
+        assert "keeps" in until(client.apps)
+    until(lambda: easeml(home, "status").returncode == 0, 60)
+
+
+def listening(pid: int) -> str:
+    """Return the listening ports of a process, as ``:port`` each."""
+    sockets = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            sockets.add(os.readlink(descriptor))
+        except FileNotFoundError:
+            continue
+    lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    ports = [
+        f":{int(f[1].split(':')[1], 16)}"
+        for f in map(str.split, lines)
+        if f[3] == "0A" and f"socket:[{f[9]}]" in sockets
+    ]
+    return " ".join(ports)
+
+
+def test_a_second_house_in_the_same_home_is_refused(home):
+    second = easeml(home, "up")
+    assert second.returncode == 1
+    assert "runs in" in second.stderr
+    assert discover(home) is not None
+
+
+def test_a_house_leaves_nothing_behind_and_forgets_nothing(tmp_path):
+    home = tmp_path / "house"
+    house = start(home)
+    stack = wait_ready(home, 120, while_alive=house.pid)
+    with Client(home=home) as client:
+        client.create_app("stays", label="y")
+    family = children(stack.pid)
+    house.send_signal(signal.SIGTERM)
+    assert house.wait(60) == 0
+    assert not [p for p in family if alive(p)]
+    assert discover(home) is None
+    house = start(home)
+    try:
+        stack = wait_ready(home, 120, while_alive=house.pid)
+        with Client(home=home) as client:
+            assert "stays" in client.apps()
+        family = children(stack.pid)
+        os.kill(stack.pid, signal.SIGKILL)  # no process outlives its supervisor, however it dies
+        until(lambda: not [p for p in family if running(p)])
+    finally:
+        house.kill()
+        house.wait()
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_bad_broker_address_is_an_error_not_a_hang(tmp_path):
+    refused = easeml(tmp_path, "--bootstrap", "127.0.0.1:1", "up")
+    assert refused.returncode == 1
+    assert "127.0.0.1:1" in refused.stderr
