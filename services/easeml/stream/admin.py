@@ -16,6 +16,8 @@ from easeml.stream.settings import Settings
 from easeml.stream.topics import CATALOGUE, FOREVER, Topic
 
 _TIMEOUT = 15.0
+_LARGE = {"max.message.bytes": str(64 * 2**20)}
+"""A changelog record is the whole state of an app; no person and no other service writes there."""
 _COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
 
 
@@ -75,7 +77,7 @@ def create_topics(settings: Settings, services: Iterable[str], topics: Iterable[
         )
         wanted[topic.name] = policy
         wanted[topic.dead_letters] = {"cleanup.policy": "delete", "retention.ms": str(FOREVER)}
-    wanted |= {changelog_topic(service): _COMPACTED for service in services}
+    wanted |= {changelog_topic(service): _COMPACTED | _LARGE for service in services}
     present = existing(settings)
     for name in wanted.keys() & present.keys():
         if present[name].partitions != settings.partitions:

@@ -49,6 +49,7 @@ def headers(
     data: Payload,
     time: float,
     traceparent: str | None = None,
+    cause: EventId | None = None,
 ) -> list[tuple[str, bytes]]:
     """Return the headers of an event.
 
@@ -64,6 +65,8 @@ def headers(
         Event time in seconds since 1970 UTC; kept to the microsecond.
     traceparent : str, optional
         W3C trace context.
+    cause : EventId, optional
+        The event that this one answers; a CloudEvents extension attribute.
     """
     stamp = datetime.fromtimestamp(time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     pairs = {
@@ -77,6 +80,8 @@ def headers(
     }
     if traceparent is not None:
         pairs["traceparent"] = traceparent
+    if cause is not None:
+        pairs["ce_causationid"] = cause
     return [(name, value.encode()) for name, value in pairs.items()]
 
 
@@ -122,6 +127,7 @@ def parse(
         offset=offset,
         # A broken trace context must not cost the event: the W3C recommendation is to start a new trace.
         traceparent=trace if trace is not None and _TRACEPARENT.fullmatch(trace) else None,
+        cause=EventId(pairs["ce_causationid"]) if pairs.get("ce_causationid") else None,
     )
 
 

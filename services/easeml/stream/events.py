@@ -34,6 +34,8 @@ class Event(Generic[P_co]):
         Where it was read.
     traceparent : str or None
         W3C trace context, passed on to outputs.
+    cause : EventId or None
+        ``ce_causationid``: the event that a service answered with this one; None for events that users make.
     """
 
     id: EventId
@@ -46,6 +48,7 @@ class Event(Generic[P_co]):
     partition: int
     offset: int
     traceparent: str | None = None
+    cause: EventId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -339,7 +339,7 @@ class PartitionProcessor:
                     home_of(envelope.partition_key(data), self._settings.partitions),
                     topic.key(data).encode(),
                     value,
-                    tuple(envelope.headers(identity, source, data, event.time, event.traceparent)),
+                    tuple(envelope.headers(identity, source, data, event.time, event.traceparent, event.id)),
                 )
             )
             self._effects.counts["outputs"] += 1
