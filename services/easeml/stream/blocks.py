@@ -25,8 +25,10 @@ Writer = Callable[[Any], bytes]
 _DOUBLE = struct.Struct("<d")
 _SHORT = [bytes([code]) for code in range(128)]
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
-# A string shorter than 64 bytes has a length of one byte; only long lists repay the copy of their block.
+# A string shorter than 64 bytes has a length of one byte; only long lists repay the set-up of a block.
 _SHORT_STRING, _MANY = 64, 8
+# Counted ids change their length at 9, 99, 999: more runs of one length than this are no counter.
+_RUNS = 4
 
 
 class Malformed(ValueError):  # noqa: N818 - becomes a SchemaError, which says where
@@ -128,6 +130,10 @@ def write_bytes(value: Any) -> bytes:
 
 def read_string(data: bytes, at: int) -> tuple[str, int]:
     """Read a length and that many bytes of UTF-8."""
+    code = data[at]
+    end = at + 1 + (code >> 1)
+    if not code & 129 and end <= len(data):
+        return data[at + 1 : end].decode(), end
     start, end = _span(data, at)
     return data[start:end].decode(), end
 
@@ -196,24 +202,44 @@ def write_items(write: Writer) -> Writer:
 def read_strings(data: bytes, at: int) -> tuple[tuple[str, ...], int]:
     """Read an array of strings.
 
-    Row ids are a hundred short strings a message: their length bytes are turned into line feeds and the block is
-    decoded and split in one go, up to four times faster than one by one.
+    Row ids are a hundred short strings a message, most of one length. Where a string of length byte ``c`` starts and
+    every ``1 + length`` bytes another ``c`` follows, these are the length bytes of strings of that length: such a run
+    is split at ``c`` in one go, up to six times faster than one by one.
     """
-    count, start = read_long(data, at)
-    if count < _MANY or count > len(data) - start:
+    count, end = read_long(data, at)
+    if count < _MANY or count > len(data) - end:
         return _read_strings(data, at)
+    strings: list[str] = []
+    left = count
+    for _ in range(_RUNS):
+        code = data[end]
+        stride = 1 + (code >> 1)
+        lengths = data[end : end + stride * left : stride]
+        run = len(lengths) - len(lengths.lstrip(lengths[:1]))
+        stop = end + stride * run
+        if code & 129 or stop >= len(data):
+            break
+        strings += data[end + 1 : stop].decode().split(chr(code), run)
+        left -= run
+        end = stop
+        if not left:
+            # A string that holds the character of its length byte was torn.
+            if len(strings) == count and not data[end]:
+                return tuple(strings), end + 1
+            break
+    return _read_lines(data, at)
+
+
+def _read_lines(data: bytes, at: int) -> tuple[tuple[str, ...], int]:
+    """Read an array of short strings: length bytes are turned into line feeds, the block is decoded and split."""
+    count, start = read_long(data, at)
     block = bytearray(data[start : start + count * _SHORT_STRING])
-    stride = 1 + (block[0] >> 1)
-    end = stride * count
-    if block[0:end:stride] == block[:1] * count and not block[0] & 129 and end <= len(block):
-        block[0:end:stride] = b"\n" * count
-    else:
-        end = 0
-        for _ in range(count):
-            if end >= len(block) or (code := block[end]) & 129:
-                return _read_strings(data, at)
-            block[end] = 10
-            end += 1 + (code >> 1)
+    end = 0
+    for _ in range(count):
+        if end >= len(block) or (code := block[end]) & 129:
+            return _read_strings(data, at)
+        block[end] = 10
+        end += 1 + (code >> 1)
     strings = block[1:end].decode().split("\n")
     if len(strings) != count or start + end >= len(data) or data[start + end]:
         return _read_strings(data, at)
@@ -270,8 +296,10 @@ def read_numbers(dtype: np.dtype[Any]) -> Reader:
     empty = np.frombuffer(b"", dtype)
 
     def read_array(data: bytes, at: int) -> tuple[NDArray[Any], int]:
-        if data[at] == 0:
-            return empty, at + 1
+        count, start = read_long(data, at)
+        end = start + count * size
+        if count > 0 and end < len(data) and not data[end]:
+            return np.frombuffer(data, dtype, count, start), end + 1
         parts = []
         blocks = read_counts(data, at, size)
         count, at = next(blocks)

@@ -33,9 +33,15 @@ HEADER_BYTES = 5
 
 
 @cache
-def _reader(schema_id: int) -> Reader:
+def _reader(header: bytes) -> tuple[str, int, Reader]:
+    """Return record name, schema id and reader; refused headers are not cached."""
+    schema_id = int.from_bytes(header[1:])
+    if schema_id not in released():
+        raise SchemaError(
+            f"Schema id {schema_id} is not released.", mend="Use an id of schemas/registry.lock.json, or upgrade."
+        )
     schema = released()[schema_id]
-    return compile_record(schema.document, schema.payload)[0]
+    return schema.document["name"], schema_id, compile_record(schema.document, schema.payload)[0]
 
 
 @cache
@@ -81,14 +87,9 @@ def decode(data: bytes) -> Payload:
             f"A message of {len(data)} bytes that starts with {data[:HEADER_BYTES].hex() or 'nothing'} has no header.",
             mend="Frame it: byte 0, schema id in four bytes big-endian, Avro body.",
         )
-    schema_id = int.from_bytes(data[1:HEADER_BYTES])
-    if schema_id not in released():
-        raise SchemaError(
-            f"Schema id {schema_id} is not released.", mend="Use an id of schemas/registry.lock.json, or upgrade."
-        )
-    name = released()[schema_id].document["name"]
+    name, schema_id, read = _reader(data[:HEADER_BYTES])
     try:
-        payload, end = _reader(schema_id)(data, HEADER_BYTES)
+        payload, end = read(data, HEADER_BYTES)
     except Malformed as error:
         raise SchemaError(
             f"{name}{error.path}: {error.what}.", mend=f"Write the body with schema id {schema_id}."

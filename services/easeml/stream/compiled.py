@@ -15,7 +15,6 @@ import dataclasses
 import struct
 from collections.abc import Callable
 from enum import StrEnum
-from functools import partial
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -78,43 +77,90 @@ def _record(schema: dict[str, Any], kind: Any, names: Names) -> Pair:
     """Compile a record; without ``kind`` it is a nested one of an old version, read only to be dropped."""
     names[schema["name"]] = schema
     hints = {} if kind is None else get_type_hints(kind, include_extras=True)
-    steps = [(field["name"], *_typed(field["type"], hints.get(field["name"]), names)) for field in schema["fields"]]
-    reads = [(name, read) for name, read, _ in steps]
-    write = _write_record([(name, write) for name, _, write in steps], kind)
+    fields = schema["fields"]
+    pairs = [_typed(field["type"], hints.get(field["name"]), names) for field in fields]
+    write = _write_record([(field["name"], pair[1]) for field, pair in zip(fields, pairs, strict=True)], kind)
+    read = _read_fields(fields, [pair[0] for pair in pairs])
     if kind is None:
-        return partial(_read_values, reads), write
-    if [name for name, _ in reads] == [member.name for member in dataclasses.fields(kind)]:
-        return _read_same(reads, kind), write
-    return _read_older(reads, kind), write
+        return read, write
+    written = [field["name"] for field in fields]
+    if written == [member.name for member in dataclasses.fields(kind)]:
+        return _read_same(read, kind), write
+    return _read_older(read, written, kind), write
 
 
-def _read_values(reads: list[tuple[str, Reader]], data: bytes, at: int) -> tuple[list[Any], int]:
-    values: list[Any] = []
-    try:
-        for _, read in reads:
-            value, at = read(data, at)
-            values.append(value)
-    except Malformed as error:
-        raise Malformed(error.what, f".{reads[len(values)][0]}{error.path}") from error
-    except UnicodeDecodeError as error:
-        raise Malformed("bytes are not UTF-8", f".{reads[len(values)][0]}") from error
-    except (IndexError, struct.error) as error:
-        raise Malformed("the message ends here", f".{reads[len(values)][0]}") from error
-    return values, at
+def _read_fields(fields: list[dict[str, Any]], reads: list[Reader]) -> Reader:
+    """Return the reader of a record's values, in order of the schema.
 
+    What a batch repeats, the texts before its columns and the columns, is remembered together.
+    """
+    head = next((place for place, field in enumerate(fields) if not _is_small(field["type"])), 0)
+    if head == 0 or not _is_remembered(fields[head]["type"]):
+        return _read_values(fields, reads)
+    read_head = _remember_read(_read_values(fields[: head + 1], reads[: head + 1]))
+    read_tail = _read_values(fields[head + 1 :], reads[head + 1 :])
 
-def _read_same(reads: list[tuple[str, Reader]], kind: Callable[..., Any]) -> Reader:
-    def read(data: bytes, at: int) -> tuple[Any, int]:
-        values, at = _read_values(reads, data, at)
-        return kind(*values), at
+    def read(data: bytes, at: int) -> tuple[list[Any], int]:
+        first, at = read_head(data, at)
+        rest, at = read_tail(data, at)
+        return first + rest, at
 
     return read
 
 
-def _read_older(reads: list[tuple[str, Reader]], kind: Any) -> Reader:
+def _read_values(fields: list[dict[str, Any]], reads: list[Reader]) -> Reader:
+    """Return the reader of fields; a run of empty blocks, one zero byte each, is taken in one step."""
+    names = [field["name"] for field in fields]
+    empty = [read(b"\0", 0)[0] if _is_block(field["type"]) else None for field, read in zip(fields, reads, strict=True)]
+    # How many blocks follow each other from here on.
+    blocks = [0] * (len(fields) + 1)
+    for place in reversed(range(len(fields))):
+        blocks[place] = blocks[place + 1] + 1 if _is_block(fields[place]["type"]) else 0
+
+    def read(data: bytes, at: int) -> tuple[list[Any], int]:
+        values: list[Any] = []
+        try:
+            while (place := len(values)) < len(reads):
+                if blocks[place] and not data[at]:
+                    zeros = data[at : at + blocks[place]]
+                    count = len(zeros) - len(zeros.lstrip(b"\0"))
+                    values += empty[place : place + count]
+                    at += count
+                else:
+                    value, at = reads[place](data, at)
+                    values.append(value)
+        except Malformed as error:
+            raise Malformed(error.what, f".{names[len(values)]}{error.path}") from error
+        except UnicodeDecodeError as error:
+            raise Malformed("bytes are not UTF-8", f".{names[len(values)]}") from error
+        except (IndexError, struct.error) as error:
+            raise Malformed("the message ends here", f".{names[len(values)]}") from error
+        return values, at
+
+    return read
+
+
+def _read_same(read_values: Reader, kind: Any) -> Reader:
+    """Return the reader of a dataclass whose fields are those of the schema.
+
+    A frozen dataclass sets each field through ``object.__setattr__``. A plain twin with the same slots is filled five
+    times faster and then becomes an instance of ``kind``: Python allows that for classes of one layout.
+    """
+    names = [member.name for member in dataclasses.fields(kind)]
+    twin: Any = dataclasses.make_dataclass(kind.__name__, names, slots=True)
+
+    def read(data: bytes, at: int) -> tuple[Any, int]:
+        values, at = read_values(data, at)
+        record = twin(*values)
+        record.__class__ = kind
+        return record, at
+
+    return read
+
+
+def _read_older(read_values: Reader, written: list[str], kind: Any) -> Reader:
     members = dataclasses.fields(kind)
     known = {member.name for member in members}
-    written = {name for name, _ in reads}
     # An optional field without a default in the dataclass has null as its default in the schema.
     nulls = {
         member.name: None
@@ -125,8 +171,8 @@ def _read_older(reads: list[tuple[str, Reader]], kind: Any) -> Reader:
     }
 
     def read(data: bytes, at: int) -> tuple[Any, int]:
-        values, at = _read_values(reads, data, at)
-        named = {name: value for (name, _), value in zip(reads, values, strict=True) if name in known}
+        values, at = read_values(data, at)
+        named = {name: value for name, value in zip(written, values, strict=True) if name in known}
         return kind(**nulls, **named), at
 
     return read
@@ -179,13 +225,25 @@ def _array(items: Any, hint: Any, names: Names) -> Pair:
         return read_numbers(_FLOATS[items]), write_numbers(_FLOATS[items])
     read, write = _typed(items, hint, names)
     pair = read_items(read), write_items(write)
-    if isinstance(items, dict) and all(_is_small(field["type"]) for field in items.get("fields", ())):
+    if _is_remembered({"type": "array", "items": items}):
         return _remember_read(pair[0]), _remember_write(pair[1])
     return pair
 
 
 def _is_small(schema: Any) -> bool:
-    return schema in ("string", "long", {"type": "array", "items": "string"}, {"type": "array", "items": "long"})
+    if isinstance(schema, dict) and schema["type"] == "array":
+        return schema["items"] in ("string", "long")
+    return schema in ("string", "long")
+
+
+def _is_remembered(schema: Any) -> bool:
+    items = schema["items"] if isinstance(schema, dict) and schema["type"] == "array" else None
+    return isinstance(items, dict) and all(_is_small(field["type"]) for field in items.get("fields", ()))
+
+
+def _is_block(schema: Any) -> bool:
+    """Whether a value is a block of items or bytes: empty, it is immutable and one zero byte."""
+    return schema == "bytes" or (isinstance(schema, dict) and schema["type"] in ("array", "bytes"))
 
 
 def _inner(hint: Any) -> Any:
