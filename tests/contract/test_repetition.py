@@ -159,6 +159,7 @@ def test_outputs_come_from_their_inputs(room, undisturbed):
         assert UUID5.fullmatch(identity)
         parent = parents[identity]
         assert header(record.headers, "ce_time") == times[parent]
+        assert header(record.headers, "ce_causationid") == parent.encode()
         assert header(record.headers, "traceparent") == traceparent(parent.encode())
 
 
