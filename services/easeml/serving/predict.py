@@ -212,23 +212,25 @@ class _Request:
             )
         if not isinstance(record, bool):
             raise InvalidDataError("'record' is neither true nor false.", mend="Send a boolean.")
-        if ids is None:
+        given = ids is not None
+        if not given:
             ids = [str(uuid.uuid4()) for _ in rows]
         if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids) or len(ids) != len(rows):
             raise InvalidDataError("'row_ids' is not one string per row.", mend="Send one id per row, or none at all.")
         names = [column.name for column in state.columns]
-        for name, row in zip(ids, rows, strict=True):
+        shown = [repr(name) if given else str(place) for place, name in enumerate(ids)]
+        for place, row in zip(shown, rows, strict=True):
             for what, odd in (("unknown", row.keys() - set(names)), ("missing", set(names) - row.keys())):
                 if odd:
                     raise InvalidDataError(
-                        f"Row {name!r}: {what} column {min(odd)!r}.",
+                        f"Row {place}: {what} column {min(odd)!r}.",
                         mend=f"Send {', '.join(names)}; a missing value is null.",
                         reason=f"{what}_column",
                     )
             for column in state.columns:
                 if isinstance(row[column.name], dict | list) and column.kind is not ColumnKind.TENSOR:
                     raise InvalidDataError(
-                        f"Row {name!r}, column {column.name!r}: not a single value.",
+                        f"Row {place}, column {column.name!r}: not a single value.",
                         mend=f"Send a {column.kind} value.",
                     )
         frame = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in names})
@@ -242,7 +244,9 @@ class _Request:
 def _picked(app: str, state: ServingState) -> dict[str, Any]:
     if state.pick is None:
         raise NotFoundError(
-            f"No model of {app!r} is picked yet.", mend="Wait until a model has passed CI.", reason="no_pick"
+            f"No model of {app!r} is picked: of {len(state.models)} published, none has passed CI so far.",
+            mend=f"'easeml watch {app}' shows the verdicts; relax the condition or publish more data if none can pass.",
+            reason="no_pick",
         )
     return state.pick
 
