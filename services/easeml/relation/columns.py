@@ -16,13 +16,43 @@ from numpy.typing import NDArray
 from easeml.errors import InvalidDataError
 from easeml.stream.payloads import Column, ColumnKind
 
+
+class RowNames:
+    """How errors name the rows of a frame: by their ids, or by where they stand when nobody gave ids.
+
+    Parameters
+    ----------
+    ids : sequence of str, optional
+        Ids that the caller knows.
+    index : Index, optional
+        Index of the frame; its name, if any, says what it counts (``line 3002``).
+    """
+
+    __slots__ = ("_ids", "_index")
+
+    def __init__(self, ids: Sequence[str] | None = None, index: pd.Index[Any] | None = None) -> None:
+        self._ids = ids
+        self._index = index
+
+    def __getitem__(self, place: int) -> str:
+        if self._ids is not None:
+            return f"row {self._ids[place]!r}"
+        if self._index is None:
+            return f"row {place} (of the frame)"
+        label = self._index[place]
+        return f"row {label} (of the frame)" if self._index.name is None else f"{self._index.name} {label}"
+
+
 MOST_CATEGORIES = 256
 """A column of strings with more distinct values is text."""
+MOSTLY = 0.9
+"""From this share of numbers on, the other values of a column are taken for mistakes."""
+_UNSEEN = -2
 _EXACT = 2.0**53
 _TRUTH = {"true": 1.0, "false": 0.0}
 
 
-def infer(name: str, series: pd.Series[Any]) -> Column:
+def infer(name: str, series: pd.Series[Any], rows: RowNames) -> Column:
     """Return the column that fits a series.
 
     Strings are categories when there are at most 256 distinct ones and each occurs twice on average, else text.
@@ -30,7 +60,7 @@ def infer(name: str, series: pd.Series[Any]) -> Column:
     Raises
     ------
     InvalidDataError
-        When the values have no common type.
+        When the values have no common type, or nearly all are numbers: the rest would make them text for ever.
     """
     kinds = pd.api.types
     if kinds.is_bool_dtype(series.dtype):
@@ -43,6 +73,8 @@ def infer(name: str, series: pd.Series[Any]) -> Column:
         return Column(name, ColumnKind.CATEGORICAL, tuple(map(text_of, series.dtype.categories)))
     present = series.dropna()
     kind = pd.api.types.infer_dtype(present, skipna=True)
+    if kind in ("string", "mixed", "mixed-integer"):
+        _refuse_spoilt(name, present, series, rows)
     if kind in ("string", "empty"):
         values = sorted(set(present))
         if values and len(values) <= MOST_CATEGORIES and 2 * len(values) <= len(present):
@@ -67,6 +99,20 @@ def infer(name: str, series: pd.Series[Any]) -> Column:
     )
 
 
+def _refuse_spoilt(name: str, present: pd.Series[Any], series: pd.Series[Any], rows: RowNames) -> None:
+    """Refuse numbers with a few words among them; only words or only numbers are fine."""
+    numbers = pd.to_numeric(present.astype(object), errors="coerce").notna()
+    if numbers.all() or numbers.mean() < MOSTLY:
+        return
+    odd = (series.notna() & pd.to_numeric(series.astype(object), errors="coerce").isna()).to_numpy()
+    row = int(np.argmax(odd))
+    raise InvalidDataError(
+        f"Column {name!r}: {int(numbers.sum()):,} of {len(present):,} values are numbers; {rows[row]} is "
+        f"{series.iloc[row]!r}.",
+        mend="Correct it or leave it empty; if the column is no number at all, make it categorical in the frame.",
+    )
+
+
 def text_of(value: Any) -> str:
     """Return a value as category or class name; whole floats lose their point, for pandas made them from integers.
 
@@ -88,7 +134,7 @@ def texts_of(values: Any) -> NDArray[np.object_]:
     return out
 
 
-def codes_of(values: Any, domain: Sequence[str], row_ids: Sequence[str], what: str) -> NDArray[np.int32]:
+def codes_of(values: Any, domain: Sequence[str], rows: RowNames, what: str) -> NDArray[np.int32]:
     """Return the codes of values in a domain, -1 where missing.
 
     Raises
@@ -97,23 +143,35 @@ def codes_of(values: Any, domain: Sequence[str], row_ids: Sequence[str], what: s
         When a value is not in the domain; names the row.
     """
     texts = texts_of(values)
-    places = {value: code for code, value in enumerate(domain)}
-    places[None] = -1  # type: ignore[index]
-    codes = np.fromiter((places.get(text, -2) for text in texts), np.int32, len(texts))
-    if (codes == -2).any():
-        row = int(np.argmax(codes == -2))
+    codes = _codes(texts, domain)
+    if (codes == _UNSEEN).any():
+        row = int(np.argmax(codes == _UNSEEN))
         raise InvalidDataError(
-            f"{what}, row {row_ids[row]!r}: {texts[row]!r} is not one of {_some(domain)}.",
+            f"{what}, {rows[row]}: {texts[row]!r} is not one of {_some(domain)}.",
             mend="Correct the value, or add it to the app's definition.",
         )
     return codes
+
+
+def _codes(texts: NDArray[np.object_], domain: Sequence[str]) -> NDArray[np.int32]:
+    places: dict[str | None, int] = {value: code for code, value in enumerate(domain)}
+    places[None] = -1
+    return np.fromiter((places.get(text, _UNSEEN) for text in texts), np.int32, len(texts))
+
+
+def unseen_of(column: Column, series: pd.Series[Any]) -> list[tuple[int, str]]:
+    """Return the values of a series that a categorical column does not know: place and text of each."""
+    if column.kind is not ColumnKind.CATEGORICAL:
+        return []
+    texts = texts_of(series)
+    return [(int(row), texts[row]) for row in np.flatnonzero(_codes(texts, column.categories) == _UNSEEN)]
 
 
 def _some(domain: Sequence[str]) -> str:
     return ", ".join(domain[:8]) + (f" and {len(domain) - 8} more" if len(domain) > 8 else "")
 
 
-def encode(column: Column, series: pd.Series[Any], row_ids: Sequence[str]) -> NDArray[Any]:
+def encode(column: Column, series: pd.Series[Any], rows: RowNames) -> NDArray[Any]:
     """Return the dense array of a series: (n,) or, for tensors, (n, size).
 
     Raises
@@ -123,49 +181,49 @@ def encode(column: Column, series: pd.Series[Any], row_ids: Sequence[str]) -> ND
     """
     match column.kind:
         case ColumnKind.NUMERIC:
-            return _finite(column, _numbers(column, series, row_ids), row_ids)
+            return _finite(column, _numbers(column, series, rows), rows)
         case ColumnKind.DATETIME:
             return _seconds(column, series)
         case ColumnKind.BOOLEAN:
-            return _truths(column, series, row_ids)
+            return _truths(column, series, rows)
         case ColumnKind.CATEGORICAL:
-            return codes_of(series, column.categories, row_ids, f"Column {column.name!r}")
+            return codes_of(series, column.categories, rows, f"Column {column.name!r}")
         case ColumnKind.TEXT:
             return texts_of(series)
         case ColumnKind.TENSOR:
-            return _tensors(column, series, row_ids)
+            return _tensors(column, series, rows)
 
 
-def _refuse(column: Column, row_id: str, value: Any) -> InvalidDataError:
+def _refuse(column: Column, row: str, value: Any) -> InvalidDataError:
     return InvalidDataError(
-        f"Column {column.name!r}, row {row_id!r}: {value!r} is not a {column.kind} value.",
+        f"Column {column.name!r}, {row}: {value!r} is not a {column.kind} value.",
         mend="Correct the value or leave it empty.",
     )
 
 
-def _numbers(column: Column, series: pd.Series[Any], row_ids: Sequence[str]) -> NDArray[np.float64]:
+def _numbers(column: Column, series: pd.Series[Any], rows: RowNames) -> NDArray[np.float64]:
     if pd.api.types.is_datetime64_any_dtype(series.dtype):
-        raise _refuse(column, row_ids[0], series.iloc[0])
+        raise _refuse(column, rows[0], series.iloc[0])
     try:
         numbers: NDArray[np.float64] = series.to_numpy(np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         parsed = pd.to_numeric(series.astype(object), errors="coerce")
         row = int(np.argmax((parsed.isna() & series.notna()).to_numpy()))
-        raise _refuse(column, row_ids[row], series.iloc[row]) from error
+        raise _refuse(column, rows[row], series.iloc[row]) from error
     for row in np.flatnonzero(np.abs(numbers) >= _EXACT).tolist():
         value = series.iloc[row]
         if isinstance(value, int | np.integer) and int(numbers[row]) != int(value):
             raise InvalidDataError(
-                f"Column {column.name!r}, row {row_ids[row]!r}: {value} is too large to be exact.",
+                f"Column {column.name!r}, {rows[row]}: {value} is too large to be exact.",
                 mend="Numbers are 64-bit floats; give identifiers as text.",
             )
     return numbers
 
 
-def _finite(column: Column, numbers: NDArray[np.float64], row_ids: Sequence[str]) -> NDArray[np.float64]:
+def _finite(column: Column, numbers: NDArray[np.float64], rows: RowNames) -> NDArray[np.float64]:
     infinite = np.isinf(numbers).reshape(len(numbers), -1).any(axis=1)
     if infinite.any():
-        raise _refuse(column, row_ids[int(np.argmax(infinite))], "inf")
+        raise _refuse(column, rows[int(np.argmax(infinite))], "inf")
     return numbers
 
 
@@ -195,27 +253,27 @@ def moments_of(seconds: NDArray[np.float64]) -> NDArray[np.datetime64]:
     return moments
 
 
-def _truths(column: Column, series: pd.Series[Any], row_ids: Sequence[str]) -> NDArray[np.int32]:
+def _truths(column: Column, series: pd.Series[Any], rows: RowNames) -> NDArray[np.int32]:
     codes = np.full(len(series), -1, np.int32)
     for row, value in enumerate(series.astype(object)):
         if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
             continue
         truth = _TRUTH.get(value.lower()) if isinstance(value, str) else value
         if truth not in (0, 1):
-            raise _refuse(column, row_ids[row], value)
+            raise _refuse(column, rows[row], value)
         codes[row] = int(truth)
     return codes
 
 
-def _tensors(column: Column, series: pd.Series[Any], row_ids: Sequence[str]) -> NDArray[np.float64]:
+def _tensors(column: Column, series: pd.Series[Any], rows: RowNames) -> NDArray[np.float64]:
     out = np.full((len(series), width(column)), np.nan)
     for row, value in enumerate(series):
         if value is None:
             continue
         if np.shape(value) != column.shape:
-            raise _refuse(column, row_ids[row], f"array of shape {np.shape(value)}")
+            raise _refuse(column, rows[row], f"array of shape {np.shape(value)}")
         out[row] = np.asarray(value, np.float64).ravel()
-    return _finite(column, out, row_ids)
+    return _finite(column, out, rows)
 
 
 def width(column: Column) -> int:
@@ -237,10 +295,10 @@ def cell_number(column: Column, value: Any) -> float:
         try:
             value = float(value)
         except ValueError:
-            raise _refuse(column, "-", value) from None
-    number = float(encode(column, pd.Series([value]), ("-",))[0])
+            raise _refuse(column, "cell", value) from None
+    number = float(encode(column, pd.Series([value]), RowNames(("-",)))[0])
     if np.isnan(number) or (column.kind in (ColumnKind.BOOLEAN, ColumnKind.CATEGORICAL) and number < 0):
-        raise _refuse(column, "-", value)
+        raise _refuse(column, "cell", value)
     return number
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,43 +15,79 @@ from numpy.typing import NDArray
 from easeml.errors import InvalidDataError
 from easeml.relation.block import CODES, NUMERIC, TENSOR, TEXTS, Block, layout
 from easeml.relation.candidates import Candidates
-from easeml.relation.columns import codes_of, encode, infer, texts_of
+from easeml.relation.columns import RowNames, codes_of, encode, infer, texts_of, unseen_of
 from easeml.relation.validation import check_row_ids
 from easeml.stream.payloads import Column
 
+MOST_CLASSES = 50
+"""More distinct labels than this, most of them once, are a quantity."""
+MOST_FRACTIONS = 20
+"""More distinct labels than this that are no whole numbers are a quantity."""
 
-def block_of_frame(
-    frame: pd.DataFrame,
-    label: str | None,
-    classes: Sequence[str] | None,
-    columns: Sequence[Column] | None,
-    row_ids: Sequence[str] | None,
-    *,
-    require_labels: bool,
-) -> tuple[Block, tuple[str, ...]]:
-    """Return the rows of a frame and the label domain; arguments and errors as in ``Relation.from_frame``."""
+Unseen = tuple[int, str, str]
+"""Place of the row, column and value of a category that the app does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a frame is read; the fields are arguments of ``Relation.from_frame``."""
+
+    label: str | None = None
+    classes: Sequence[str] | None = None
+    columns: Sequence[Column] | None = None
+    row_ids: Sequence[str] | None = None
+    ids_generated: bool = False
+    require_labels: bool = False
+    unseen: Literal["refuse", "missing"] = "refuse"
+
+
+def block_of_frame(frame: pd.DataFrame, reading: Reading) -> tuple[Block, tuple[str, ...], tuple[Unseen, ...]]:
+    """Return the rows of a frame, the label domain and the unseen values; errors as in ``Relation.from_frame``."""
+    if not isinstance(frame, pd.DataFrame):
+        raise InvalidDataError(
+            f"The rows are a {type(frame).__name__}, not a data frame.", mend="Give a pandas DataFrame, one row each."
+        )
     names = [str(name) for name in frame.columns]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InvalidDataError(f"Column {twice[0]!r} occurs twice.", mend="Give every column its own name.")
     frame = frame.set_axis(names, axis=1)
-    typed = _columns(frame, label, columns)
-    given = _given_ids(frame, row_ids)
+    given = _given_ids(frame, reading.row_ids)
     # Before the content is known, an error can only name the place of a row.
+    rows = RowNames(None, frame.index) if reading.ids_generated or not given else RowNames(given)
+    typed = _columns(frame, reading.label, reading.columns, rows)
     shown = given or tuple(f"#{place}" for place in range(len(frame)))
     check_row_ids(shown)
-    domain, labels = _labels(frame, label, classes, shown, required=require_labels)
-    numeric, codes, texts, tensor = _parts(frame, typed, shown)
+    domain, labels = _labels(frame, reading, rows)
+    unseen: list[Unseen] = []
+    if reading.unseen == "missing":
+        frame, unseen = _without_unseen(frame, typed)
+    numeric, codes, texts, tensor = _parts(frame, typed, rows)
     block = Block(typed, shown, numeric, codes, texts, tensor, labels, Candidates())
-    return (block if given else replace(block, row_ids=_content_ids(block))), domain
+    return (block if given else replace(block, row_ids=_content_ids(block))), domain, tuple(unseen)
 
 
-def _columns(frame: pd.DataFrame, label: str | None, columns: Sequence[Column] | None) -> tuple[Column, ...]:
+def _without_unseen(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[pd.DataFrame, list[Unseen]]:
+    """Return the frame with unknown categories missing, and what they were, by row."""
+    found: list[Unseen] = []
+    for column in columns:
+        cells = unseen_of(column, frame[column.name])
+        if cells:
+            kept = frame[column.name].astype(object).copy()
+            kept.iloc[[place for place, _ in cells]] = None
+            frame = frame.assign(**{column.name: kept})
+            found += [(place, column.name, value) for place, value in cells]
+    return frame, sorted(found)
+
+
+def _columns(
+    frame: pd.DataFrame, label: str | None, columns: Sequence[Column] | None, rows: RowNames
+) -> tuple[Column, ...]:
     names = [name for name in frame.columns if name != label]
     if label is not None and label not in frame.columns:
         raise InvalidDataError(f"No label column {label!r}.", mend=f"Columns are {', '.join(names)}.")
     if columns is None:
-        return tuple(infer(name, frame[name]) for name in names)
+        return tuple(infer(name, frame[name], rows) for name in names)
     wanted = [column.name for column in columns]
     for what, odd in (
         ("Unknown", [name for name in names if name not in wanted]),
@@ -64,21 +100,35 @@ def _columns(frame: pd.DataFrame, label: str | None, columns: Sequence[Column] |
     return tuple(columns)
 
 
-def _labels(
-    frame: pd.DataFrame, label: str | None, classes: Sequence[str] | None, row_ids: Sequence[str], *, required: bool
-) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+def _labels(frame: pd.DataFrame, reading: Reading, rows: RowNames) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    label = reading.label
     if label is None:
-        if required:
+        if reading.require_labels:
             raise InvalidDataError("These rows need labels.", mend="Name the label column.")
         return (), np.full(len(frame), -1, np.int32)
-    domain = tuple(sorted(set(texts_of(frame[label])) - {None})) if classes is None else tuple(classes)
-    codes = codes_of(frame[label], domain, row_ids, f"Label {label!r}")
-    if required and (codes < 0).any():
+    domain = _domain(frame[label], label) if reading.classes is None else tuple(reading.classes)
+    codes = codes_of(frame[label], domain, rows, f"Label {label!r}")
+    if reading.require_labels and (codes < 0).any():
         raise InvalidDataError(
-            f"Label {label!r}, row {row_ids[int(np.argmax(codes < 0))]!r}: missing.",
+            f"Label {label!r}, {rows[int(np.argmax(codes < 0))]}: missing.",
             mend="Label every row, or publish unlabelled rows to the pool.",
         )
     return domain, codes
+
+
+def _domain(labels: pd.Series[Any], label: str) -> tuple[str, ...]:
+    """Return the classes of a label column; a measured quantity has none."""
+    texts = texts_of(labels)
+    domain = tuple(sorted(set(texts) - {None}))
+    known = int((texts != None).sum())  # noqa: E711 - elementwise
+    fractions = pd.api.types.is_float_dtype(labels.dtype) and (labels.dropna() % 1 != 0).any()
+    if (len(domain) > MOST_CLASSES and 2 * len(domain) > known) or (fractions and len(domain) > MOST_FRACTIONS):
+        raise InvalidDataError(
+            f"Label {label!r} has {len(domain):,} different values in {known:,} rows; it is a quantity, and version 1 "
+            "is for classification.",
+            mend="Name the column that holds the class, or cut the quantity into classes first (pandas.cut).",
+        )
+    return domain
 
 
 def _given_ids(frame: pd.DataFrame, row_ids: Sequence[str] | None) -> tuple[str, ...]:
@@ -91,7 +141,7 @@ def _given_ids(frame: pd.DataFrame, row_ids: Sequence[str] | None) -> tuple[str,
     return ()
 
 
-def _parts(frame: pd.DataFrame, columns: tuple[Column, ...], row_ids: Sequence[str]) -> tuple[NDArray[Any], ...]:
+def _parts(frame: pd.DataFrame, columns: tuple[Column, ...], names: RowNames) -> tuple[NDArray[Any], ...]:
     widths, places = layout(columns)
     rows = len(frame)
     parts: dict[str, NDArray[Any]] = {
@@ -101,7 +151,7 @@ def _parts(frame: pd.DataFrame, columns: tuple[Column, ...], row_ids: Sequence[s
         TENSOR: np.empty((rows, widths[TENSOR])),
     }
     for column, (part, place) in zip(columns, places, strict=True):
-        cells = encode(column, frame[column.name], row_ids)
+        cells = encode(column, frame[column.name], names)
         parts[part][:, place] = cells.reshape(rows, -1)
     return tuple(parts.values())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from easeml.relation.batches import batches_of, block_of_batches, without_labels
 from easeml.relation.block import Block
 from easeml.relation.candidates import LABEL, Candidates, concatenate
 from easeml.relation.columns import cell_number, cell_value, text_of
-from easeml.relation.ingest import block_of_frame
+from easeml.relation.ingest import Reading, Unseen, block_of_frame
 from easeml.stream import codec
 from easeml.stream.payloads import Column, ColumnKind, Pillar, RelationBatch, TestLabels
 
@@ -52,6 +52,9 @@ class Relation:
         Name of the label column; None: the relation has no labels.
     classes : sequence of str
         Label domain, in code order.
+    unseen : sequence of (int, str, str)
+        Place of the row, column and value of each unknown category that reading a frame made missing; what is
+        derived from the relation does not keep it.
 
     Notes
     -----
@@ -59,12 +62,15 @@ class Relation:
     when known and uniform over the classes when not. Every operation returns a new relation.
     """
 
-    __slots__ = ("_places", "block", "classes", "label")
+    __slots__ = ("_places", "block", "classes", "label", "unseen")
 
-    def __init__(self, block: Block, *, label: str | None = None, classes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, block: Block, *, label: str | None = None, classes: Sequence[str] = (), unseen: Sequence[Unseen] = ()
+    ) -> None:
         self.block = block
         self.label = label
         self.classes = tuple(classes)
+        self.unseen = tuple(unseen)
         self._places: dict[str, int] = {}
 
     @classmethod
@@ -76,7 +82,9 @@ class Relation:
         classes: Sequence[str] | None = None,
         columns: Sequence[Column] | None = None,
         row_ids: Sequence[str] | None = None,
+        ids_generated: bool = False,
         require_labels: bool = False,
+        unseen: Literal["refuse", "missing"] = "refuse",
     ) -> Self:
         """Return the relation of a frame.
 
@@ -93,16 +101,22 @@ class Relation:
         row_ids : sequence of str, optional
             Identities. Without it, the frame's index if it is named or made of strings, else a hash of each row's
             content (a repeated row gets a number), so that the same upload makes the same rows.
+        ids_generated : bool
+            Whether nobody has seen ``row_ids`` yet: errors then name a row by its place in the frame's index.
         require_labels : bool
             Whether every row must be labelled.
+        unseen : {"refuse", "missing"}
+            What becomes of a category that ``columns`` does not name: an error, or a missing value that the
+            relation's ``unseen`` tells.
 
         Raises
         ------
         InvalidDataError
             When columns are unknown or missing, or a value does not fit; names row and column.
         """
-        block, domain = block_of_frame(frame, label, classes, columns, row_ids, require_labels=require_labels)
-        return cls(block, label=label, classes=domain)
+        reading = Reading(label, classes, columns, row_ids, ids_generated, require_labels, unseen)
+        block, domain, replaced = block_of_frame(frame, reading)
+        return cls(block, label=label, classes=domain, unseen=replaced)
 
     @classmethod
     def from_batches(cls, batches: Iterable[RelationBatch], *, label: str | None = None) -> Self:

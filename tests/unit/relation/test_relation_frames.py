@@ -161,6 +161,65 @@ def test_values_must_fit_the_columns_of_the_app(column, values, match):
         Relation.from_frame(pd.DataFrame({"x": values}), columns=[column], row_ids=["a", "b"])
 
 
+def test_unknown_categories_are_missing_where_wanted():
+    columns = [Column("c", ColumnKind.CATEGORICAL, ("p", "q")), Column("d", ColumnKind.CATEGORICAL, ("1",))]
+    frame = pd.DataFrame({"d": [1, 2, None], "c": ["r", "q", "s"]})
+    made = Relation.from_frame(frame, columns=columns, unseen="missing")
+    assert made.unseen == ((0, "c", "r"), (1, "d", "2"), (2, "c", "s"))
+    assert made.block.codes.tolist() == [[-1, 0], [1, -1], [-1, -1]]
+    assert made.take(np.array([0])).unseen == ()
+    assert frame["c"].tolist() == ["r", "q", "s"], "the caller's frame stays as it is"
+    fixed = frame.assign(c=pd.Categorical(frame["c"]))
+    assert Relation.from_frame(fixed, columns=columns, unseen="missing").unseen == made.unseen
+    with pytest.raises(InvalidDataError, match="'r' is not one of p, q"):
+        Relation.from_frame(frame, columns=columns)
+
+
+def test_rows_without_an_id_of_their_own_are_named_by_their_place():
+    columns = [Column("x", ColumnKind.NUMERIC)]
+    frame = pd.DataFrame({"x": ["1", "oops"]})
+    with pytest.raises(InvalidDataError, match=r"Column 'x', row 1 \(of the frame\): 'oops'"):
+        Relation.from_frame(frame, columns=columns)
+    with pytest.raises(InvalidDataError, match=r"Column 'x', row 1 \(of the frame\): 'oops'"):
+        Relation.from_frame(frame, columns=columns, row_ids=["h-0", "h-1"], ids_generated=True)
+    lines = frame.set_axis(pd.RangeIndex(2, 4, name="line"))
+    with pytest.raises(InvalidDataError, match="Column 'x', line 3: 'oops'"):
+        Relation.from_frame(lines, columns=columns, row_ids=["h-0", "h-1"], ids_generated=True)
+    with pytest.raises(InvalidDataError, match="Column 'x', row 'h-1': 'oops'"):
+        Relation.from_frame(frame, columns=columns, row_ids=["h-0", "h-1"])
+
+
+@pytest.mark.parametrize("empty", [None, np.nan])
+def test_a_word_among_numbers_is_refused_before_the_column_becomes_text(empty):
+    values = [str(value) for value in range(30)]
+    values[7], values[9] = "oops", empty
+    with pytest.raises(InvalidDataError, match=r"'x': 28 of 29 values are numbers; row 7 \(of the frame\) is 'oops'"):
+        Relation.from_frame(pd.DataFrame({"x": values}))
+    with pytest.raises(InvalidDataError, match="28 of 29 values are numbers"):
+        Relation.from_frame(pd.DataFrame({"x": pd.Series([*range(28), "oops", None], dtype=object)}))
+    half = Relation.from_frame(pd.DataFrame({"x": ["1", "2", "a", "b"] * 3}))
+    assert half.columns[0].kind is ColumnKind.CATEGORICAL
+    digits = Relation.from_frame(pd.DataFrame({"x": ["007", "008"] * 3}))
+    assert digits.columns[0].kind is ColumnKind.CATEGORICAL
+
+
+@pytest.mark.parametrize("values", [np.arange(60.0), [str(i) for i in range(60)], np.tile(np.arange(30) / 7, 4)])
+def test_quantities_are_no_labels(values):
+    with pytest.raises(InvalidDataError, match=r"different values .* version 1 is for classification"):
+        Relation.from_frame(pd.DataFrame({"y": values}), label="y")
+
+
+def test_many_classes_and_half_points_are_labels():
+    assert len(Relation.from_frame(pd.DataFrame({"y": list(range(60)) * 2}), label="y").classes) == 60
+    assert Relation.from_frame(pd.DataFrame({"y": [0.5, 1.0, 1.5]}), label="y").classes == ("0.5", "1", "1.5")
+
+
+@pytest.mark.parametrize("rows", [[1, 2], {"x": [1]}, None])
+def test_only_frames_are_read(rows):
+    with pytest.raises(InvalidDataError, match="not a data frame"):
+        Relation.from_frame(rows)
+
+
 def test_values_are_converted_to_the_columns_of_the_app():
     columns = [
         Column("n", ColumnKind.NUMERIC),
