@@ -11,7 +11,18 @@ from payload_strategies import PAYLOADS, as_avro, payloads, same
 
 from easeml.errors import SchemaError
 from easeml.stream import codec, schemas
-from easeml.stream.blocks import write_boolean, write_bytes, write_double, write_long, write_string
+from easeml.stream.blocks import (
+    Malformed,
+    read_items,
+    read_string,
+    read_strings,
+    write_boolean,
+    write_bytes,
+    write_double,
+    write_long,
+    write_string,
+    write_strings,
+)
 
 PLAIN = {
     "string": write_string,
@@ -66,6 +77,44 @@ def test_a_block_that_lies_about_its_length_is_refused():
     place = message.index(write_long(-2) + write_long(19) + write_string("row_ids"))
     with pytest.raises(SchemaError, match=r"RelationBatch\.row_ids: a block of 17 bytes holds 19"):
         codec.decode(message[: place + 1] + write_long(17) + message[place + 2 :])
+
+
+# Runs of strings of one length, of characters that are also length bytes: "\n" of 5, "4" of 26, "@" of 32.
+RUNS = st.lists(
+    st.tuples(st.sampled_from([0, 1, 2, 5, 9, 10, 26, 32, 63, 64]), st.integers(1, 40)), min_size=1, max_size=7
+)
+
+
+@st.composite
+def strings_in_runs(draw):
+    alphabet = draw(st.sampled_from(["a", "abc", "a\n", "a4@", "\0\2\4", "aü"]))
+    return tuple(
+        "".join(draw(st.lists(st.sampled_from(alphabet), min_size=size, max_size=size)))
+        if place < 3
+        else f"{place:0{size}d}"[:size]
+        for size, count in draw(RUNS)
+        for place in range(count)
+    )
+
+
+def outcome(read, raw):
+    try:
+        return read(raw, 1)
+    except (Malformed, IndexError, UnicodeDecodeError) as error:
+        return type(error) if not isinstance(error, IndexError | Malformed) else Malformed
+
+
+@settings(max_examples=200, deadline=None)
+@given(strings=strings_in_runs(), data=st.data())
+def test_strings_read_in_runs_are_those_read_one_by_one(strings, data):
+    raw = b"x" + write_strings(strings)
+    assert read_strings(raw + b"tail", 1) == (strings, len(raw))
+    one_by_one = read_items(read_string)
+    end = data.draw(st.integers(1, len(raw)))
+    assert outcome(read_strings, raw[:end]) == outcome(one_by_one, raw[:end])
+    place, byte = data.draw(st.integers(1, len(raw) - 1)), data.draw(st.integers(0, 255))
+    damaged = raw[:place] + bytes([byte]) + raw[place + 1 :] + b"\0"
+    assert outcome(read_strings, damaged) == outcome(one_by_one, damaged)
 
 
 def golden():

@@ -202,9 +202,9 @@ def write_items(write: Writer) -> Writer:
 def read_strings(data: bytes, at: int) -> tuple[tuple[str, ...], int]:
     """Read an array of strings.
 
-    Row ids are a hundred short strings a message, most of one length. Where a string of length byte ``c`` starts and
-    every ``1 + length`` bytes another ``c`` follows, these are the length bytes of strings of that length: such a run
-    is split at ``c`` in one go, up to six times faster than one by one.
+    Row ids are a hundred short strings a message, most of one length. Where a string with length byte ``c`` starts and
+    another ``c`` follows after every ``1 + length`` bytes, those are the length bytes of strings of that length: such
+    a run is split at ``c`` in one go, up to six times faster than one by one.
     """
     count, end = read_long(data, at)
     if count < _MANY or count > len(data) - end:
@@ -219,14 +219,14 @@ def read_strings(data: bytes, at: int) -> tuple[tuple[str, ...], int]:
         stop = end + stride * run
         if code & 129 or stop >= len(data):
             break
-        strings += data[end + 1 : stop].decode().split(chr(code), run)
+        part = data[end + 1 : stop].decode().split(chr(code), run)
+        if len(part) != run:  # a string holds the character of its length byte
+            break
+        strings = strings + part if strings else part
         left -= run
         end = stop
         if not left:
-            # A string that holds the character of its length byte was torn.
-            if len(strings) == count and not data[end]:
-                return tuple(strings), end + 1
-            break
+            return (tuple(strings), end + 1) if not data[end] else _read_strings(data, at)
     return _read_lines(data, at)
 
 

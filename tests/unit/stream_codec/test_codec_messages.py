@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import io
 import json
+import pickle
 
 import fastavro
 import numpy as np
@@ -56,6 +59,28 @@ def test_the_columns_of_one_app_are_decoded_once():
     other = RelationBatch("churn", Pillar.TRAIN, "v1", (*COLUMNS[:29], Column("c29", ColumnKind.TEXT)), ())
     assert codec.decode(codec.encode(other)).columns == other.columns
     assert codec.decode(codec.encode(BATCH)).columns == COLUMNS
+
+
+def test_what_is_remembered_of_a_message_is_not_shared_with_another():
+    first = codec.decode(codec.encode(BATCH))
+    assert codec.decode(codec.encode(dataclasses.replace(BATCH, version="v2"))).version == "v2"
+    assert codec.decode(codec.encode(dataclasses.replace(BATCH, columns=COLUMNS[:3]))).columns == COLUMNS[:3]
+    # The start of the message up to the columns is longer than the key it is remembered by.
+    for columns in (COLUMNS, COLUMNS[::-1], COLUMNS):
+        batch = dataclasses.replace(BATCH, version="v" * 90, columns=columns)
+        assert codec.decode(codec.encode(batch)).columns == columns
+    assert first.version == "v1"
+    assert first.row_ids == BATCH.row_ids
+
+
+def test_a_decoded_payload_is_as_frozen_as_any_other():
+    batch = codec.decode(codec.encode(BATCH))
+    assert type(batch) is RelationBatch
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        batch.version = "v2"
+    assert type(copy.copy(batch)) is RelationBatch
+    assert pickle.loads(pickle.dumps(batch)).row_ids == BATCH.row_ids
+    assert not batch.labels.flags.writeable
 
 
 @pytest.mark.parametrize(
