@@ -40,7 +40,7 @@ class AppDefined:
     reliability: float = 0.95  #: 1 - delta of the CI guarantee, over all steps
     mode: str = "fp-free"  #: fp-free (unknown rejects) or fn-free (unknown accepts)
     adaptivity: str = "full"  #: full, none or first_change
-    steps: int = 8  #: H, models that one test set may judge
+    steps: int = 16  #: H, models that one test set may judge
     label_budget: int = 200  #: labels that production questions may cost
     horizon: int = 1000  #: production rows over which the label budget is to be spread
     picker_policy: str = "modelpicker"  #: policy of the ModelPicker
@@ -48,6 +48,7 @@ class AppDefined:
     gate_min_gain: float = 0.0  #: validation accuracy a model must gain over the baseline to be submitted to CI
     gate_per_day: int = 100  #: models submitted to CI per day at most
     priority: float = 1.0  #: share of compute against other apps
+    life: str = ""  #: tells an app from a deleted one of the same name; kept when the app is changed
 
 
 @dataclass(frozen=True, slots=True)
