@@ -212,7 +212,7 @@ class Connection(asyncio.BufferedProtocol):
         self._serve()
 
     def _write(self, request: Request, response: Any) -> None:
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():  # the client has gone: nobody would read it
             return
         small: list[bytes] = []
         for part in wire.encode(request, response):
@@ -221,6 +221,8 @@ class Connection(asyncio.BufferedProtocol):
                 continue
             self._transport.write(b"".join(small))
             small.clear()
+            if self._transport.is_closing():
+                return
             self._transport.write(part)
         if small:
             self._transport.write(b"".join(small))

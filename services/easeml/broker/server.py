@@ -234,13 +234,15 @@ async def serve(
     stop : asyncio.Event, optional
         Set it to stop the broker.
     handle_signals : bool
-        Stop on SIGTERM and SIGINT; only the main thread can.
+        Stop on SIGTERM and SIGINT; only the main thread can. A SIGINT that is ignored stays ignored: whoever started
+        this process stops it in its own order.
     """
     stopping = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     if handle_signals:
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, stopping.set)
     async with Broker(config) as broker:
         _LOG.info("broker ready at %s", broker.bootstrap_servers)
         if ready is not None:

@@ -8,6 +8,8 @@ from typing import Literal
 
 import structlog
 
+from easeml.stream.calm import Calm
+
 
 def configure(service: str, form: Literal["console", "json"]) -> None:
     """Send all logs of this process to standard error, with the service's name.
@@ -39,7 +41,13 @@ def configure(service: str, form: Literal["console", "json"]) -> None:
     renderers: list[structlog.types.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if form == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # Boxes of local variables would put data into the log, and break its last line.
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -48,6 +56,7 @@ def configure(service: str, form: Literal["console", "json"]) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
+    handler.addFilter(Calm())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

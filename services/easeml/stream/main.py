@@ -27,7 +27,7 @@ from easeml.stream.partition import HandlerCrashError
 from easeml.stream.routing import Routes
 from easeml.stream.runtime import Runtime
 from easeml.stream.service import Service
-from easeml.stream.settings import Settings
+from easeml.stream.settings import MISCONFIGURED, Settings
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class AsyncServer(Protocol):
 
 
 def run(service: Service[Any], settings: Settings | None = None, *, extra: Sequence[AsyncServer] = ()) -> None:
-    """Run a service until SIGTERM or SIGINT; exit with 1 when it failed.
+    """Run a service until SIGTERM or SIGINT; exit with 1 when it failed, with 2 when a setting is wrong.
 
     Parameters
     ----------
@@ -63,7 +63,8 @@ def run(service: Service[Any], settings: Settings | None = None, *, extra: Seque
     Raises
     ------
     SystemExit
-        With code 1 when the service failed: a supervisor shall restart it.
+        With code 1 when the service failed: a supervisor shall restart it. With ``MISCONFIGURED`` when starting again
+        would fail again.
     """
     settings = settings or Settings.load()
     logs.configure(service.name, settings.log_format)
@@ -77,6 +78,9 @@ def run(service: Service[Any], settings: Settings | None = None, *, extra: Seque
         if Routes(service).has_jobs:
             workers = Workers(settings.workers)
         asyncio.run(_main(service, settings, extra, workers, kill_point))
+    except ConfigurationError as error:
+        log.error("%s", error)  # noqa: TRY400 - as below
+        sys.exit(MISCONFIGURED)
     except EaseMLError as error:
         log.error("%s", error)  # noqa: TRY400 - the text says what to do; a traceback would bury it
         sys.exit(1)

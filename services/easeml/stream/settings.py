@@ -10,6 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from easeml.errors import ConfigurationError
 
+MISCONFIGURED = 2
+"""Exit code of a process whose settings a person must mend: starting it again would fail again."""
+
 
 class Settings(BaseSettings):
     """Settings, read from ``EASEML_*`` environment variables."""

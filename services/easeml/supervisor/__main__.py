@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from easeml.errors import EaseMLError
-from easeml.stream.settings import Settings
+from easeml.errors import ConfigurationError, EaseMLError
+from easeml.stream.settings import MISCONFIGURED, Settings
 from easeml.supervisor.supervisor import Supervisor
 
 
@@ -15,7 +15,7 @@ def main() -> None:
         Supervisor(Settings.load(), announce=lambda line: print(line, flush=True)).run()
     except EaseMLError as error:
         print(error, file=sys.stderr)
-        sys.exit(1)
+        sys.exit(MISCONFIGURED if isinstance(error, ConfigurationError) else 1)
 
 
 if __name__ == "__main__":

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 
 from easeml.errors import UnavailableError
+from easeml.stream import logs
 from easeml.stream.payloads import Tick
 from easeml.stream.publisher import EventPublisher
 from easeml.stream.settings import Settings
 from easeml.stream.topics import TICKS
+
+log = logging.getLogger(__name__)
 
 PERIOD = 1.0
 
 
 def run(settings: Settings) -> None:
     """Tick until SIGTERM. A broker that is away for a while costs ticks, nothing else."""
+    logs.configure("clock", settings.log_format)
     running = True
 
     def stop(_signal: int, _frame: object) -> None:
@@ -35,6 +40,6 @@ def run(settings: Settings) -> None:
                 publisher.send(TICKS, tick, partition=partition)
             publisher.flush()
         except UnavailableError as error:
-            print(f"clock: {error}", flush=True)
+            log.warning("%s", error)
         due = max(due + PERIOD, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
-from pathlib import Path
 
 from easeml.broker.config import BrokerConfig
 from easeml.broker.server import serve
+from easeml.stream import logs
+from easeml.stream.settings import Settings
 from easeml.supervisor.stack import write_run_file
 
 
-def run(home: Path) -> None:
-    """Serve the broker of ``home`` until SIGTERM; its clients find it again at the port it had before."""
+def run(settings: Settings) -> None:
+    """Serve the broker of the home folder until SIGTERM; its clients find it again at the port it had before."""
+    logs.configure("broker", settings.log_format)
+    home = settings.home
     folder = home / "broker"
     folder.mkdir(parents=True, exist_ok=True)
     remembered = folder / "port"
@@ -20,7 +24,7 @@ def run(home: Path) -> None:
 
     def ready(bootstrap_servers: str) -> None:
         remembered.write_text(bootstrap_servers.rpartition(":")[2])
-        write_run_file(home, "broker", {"bootstrap_servers": bootstrap_servers, "ready": True})
+        write_run_file(home, "broker", {"pid": os.getpid(), "bootstrap_servers": bootstrap_servers, "ready": True})
 
     config = BrokerConfig(port=port if _free(port) else 0, data_dir=folder / "data")
     asyncio.run(serve(config, ready=ready))

@@ -9,13 +9,14 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from easeml.errors import ConflictError, EaseMLError, UnavailableError
-from easeml.stream.settings import Settings
+from easeml.errors import ConfigurationError, ConflictError, EaseMLError, UnavailableError
+from easeml.stream.settings import MISCONFIGURED, Settings
 from easeml.supervisor import roster
+from easeml.supervisor.lastwords import last_words, size
 from easeml.supervisor.orphans import die_with_parent
 from easeml.supervisor.stack import STACK_FILE, read_run_file, run_folder, write_run_file
 
@@ -26,7 +27,10 @@ _HEALTHY_SECONDS = 20.0
 
 @dataclass
 class Child:
-    """One supervised process."""
+    """One supervised process.
+
+    ``was_ready`` tells whether it ever did its work; ``log_begins`` is the length of its log when it was started last.
+    """
 
     name: str
     target: Callable[[], None]
@@ -35,6 +39,8 @@ class Child:
     restarts: int = 0
     backoff: float = 0.0
     restart_at: float | None = None
+    was_ready: bool = False
+    log_begins: int = 0
 
 
 class Supervisor:
@@ -48,6 +54,8 @@ class Supervisor:
         Names from the roster; all by default.
     announce : callable, optional
         Receives one line per thing that happens.
+    on_ready : callable, optional
+        Called with a service and its ports by name whenever it is ready, also after a restart.
     """
 
     def __init__(
@@ -55,10 +63,13 @@ class Supervisor:
         settings: Settings,
         services: tuple[str, ...] = tuple(roster.SERVICES),
         announce: Callable[[str], None] = print,
+        on_ready: Callable[[str, Mapping[str, int]], None] | None = None,
     ) -> None:
         self._settings = settings
         self._services = services
         self._announce = announce
+        self._on_ready = on_ready
+        self._announced: dict[str, int] = {}
         self._children: dict[int, Child] = {}
         self._waiting: list[Child] = []
         self._stopping = False
@@ -70,6 +81,8 @@ class Supervisor:
         ------
         UnavailableError
             When the broker does not come up or topics cannot be created.
+        ConfigurationError
+            When the home folder cannot be used, or a process finds at its first start that a setting is wrong.
         """
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -98,8 +111,15 @@ class Supervisor:
 
     def _prepare_home(self) -> None:
         folder = run_folder(self._settings.home)
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / "lock", os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._logs.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder / "lock", os.O_WRONLY | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The home folder {self._settings.home} cannot be used: {error.strerror} ({error.filename}).",
+                mend="Name a folder that you may write to with --home or EASEML_HOME.",
+            ) from error
         try:  # children inherit the lock: it is free again when the last of them is gone
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -109,23 +129,25 @@ class Supervisor:
             ) from None
         for leftover in folder.glob("*.json"):
             leftover.unlink()
-        self._logs.mkdir(parents=True, exist_ok=True)
 
     @property
     def _logs(self) -> Path:
         return self._settings.home / "logs"
 
+    def _log_of(self, child: Child) -> Path:
+        return self._logs / f"{child.name}.log"
+
     def _fork_broker(self) -> None:
         from easeml.supervisor import embedded  # noqa: PLC0415 - only when the broker is ours
 
-        self._fork(Child("broker", lambda: embedded.run(self._settings.home)))
+        self._fork(Child("broker", lambda: embedded.run(self._settings)))
 
     def _await_broker(self) -> Settings:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
+            self._announce_ready("broker")
             ready = read_run_file(self._settings.home, "broker")
             if ready is not None:
-                self._announce(f"broker      {ready['bootstrap_servers']}")
                 return self._settings.model_copy(update={"bootstrap_servers": ready["bootstrap_servers"]})
             self._restart_due()
             time.sleep(0.02)
@@ -147,7 +169,7 @@ class Supervisor:
         self._children.pop(child.pid, None)
         if status != 0:
             log = self._logs / "topics.log"
-            raise UnavailableError("The topics could not be created.", mend=log.read_text().strip().splitlines()[-1])
+            raise UnavailableError("The topics could not be created.", mend=last_words(log, child.log_begins))
 
     def _start_services(self, settings: Settings) -> None:
         from easeml.supervisor import clock  # noqa: PLC0415 - makes Kafka handles: child only
@@ -161,6 +183,7 @@ class Supervisor:
     def _fork(self, child: Child) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        child.log_begins = size(self._log_of(child))
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -176,7 +199,7 @@ class Supervisor:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the supervisor stops us in order
             die_with_parent(parent)
-            log = os.open(self._logs / f"{child.name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            log = os.open(self._log_of(child), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             os.dup2(log, 1)
             os.dup2(log, 2)
             child.target()
@@ -185,6 +208,7 @@ class Supervisor:
             code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         except EaseMLError as error:
             print(error, file=sys.stderr)
+            code = MISCONFIGURED if isinstance(error, ConfigurationError) else 1
         except BaseException:
             traceback.print_exc()
         finally:
@@ -193,14 +217,30 @@ class Supervisor:
             os._exit(code)
 
     def _watch(self) -> None:
-        ready: set[str] = set()
         while not self._stopping:
             self._restart_due()
-            for service in self._services:
-                if service not in ready and (read_run_file(self._settings.home, service) or {}).get("ready"):
-                    ready.add(service)
-                    self._announce(f"{service:<12}ready")
+            for child in list(self._children.values()):
+                self._announce_ready(child.name)
             time.sleep(0.05)
+
+    def _announce_ready(self, name: str) -> None:
+        """Tell once per process that it is ready, and where it listens."""
+        child = next((c for c in self._children.values() if c.name == name), None)
+        if child is None or self._announced.get(name) == child.pid:
+            return
+        found = read_run_file(self._settings.home, name) or {}
+        if not found.get("ready") or found.get("pid") != child.pid:
+            return
+        self._announced[name] = child.pid
+        child.was_ready = True
+        if name not in self._services:
+            self._announce(f"{name:<12}ready, {found['bootstrap_servers']}")
+            return
+        ports: dict[str, int] = found.get("ports", {})
+        places = "".join(f", {port} on {self._settings.host}:{number}" for port, number in ports.items())
+        self._announce(f"{name:<12}ready{places}")
+        if self._on_ready is not None:
+            self._on_ready(name, ports)
 
     def _restart_due(self) -> None:
         self._reap()
@@ -227,7 +267,12 @@ class Supervisor:
         child.restart_at = now + child.backoff
         child.backoff = min(_BACKOFF_LIMIT, max(0.2, 2 * child.backoff))
         child.restarts += 1
-        self._announce(f"{child.name:<12}died ({died}), restart {child.restarts}")
+        log = self._log_of(child)
+        words = "" if os.WIFSIGNALED(status) else last_words(log, child.log_begins)
+        if words and not child.was_ready and os.WEXITSTATUS(status) == MISCONFIGURED:
+            raise ConfigurationError(f"{child.name} cannot start: {words}", mend=f"Its log is {log}.")
+        said = f" (log {log}): {words}" if words else ""
+        self._announce(f"{child.name:<12}died ({died}), restart {child.restarts}{said}")
         (run_folder(self._settings.home) / f"{child.name}.json").unlink(missing_ok=True)
         self._waiting.append(child)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,10 +27,14 @@ def environment(home: Path) -> dict[str, str]:
     return clean | {"EASEML_HOME": str(home), "EASEML_LABELS_PORT": "0", "EASEML_SERVING_PORT": "0"}
 
 
-def start(home: Path) -> subprocess.Popen[bytes]:
+def start(home: Path, *options: str, **more) -> subprocess.Popen[bytes]:
     home.mkdir(exist_ok=True)
     with (home / "up.log").open("ab") as log:
-        return subprocess.Popen([COMMAND, "up"], env=environment(home), stdout=log, stderr=log)
+        return subprocess.Popen([COMMAND, "up", *options], env=environment(home), stdout=log, stderr=log, **more)
+
+
+def said(home: Path) -> str:
+    return (home / "up.log").read_text()
 
 
 def easeml(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -85,6 +90,9 @@ def test_a_killed_service_comes_back(home):
     after = until(lambda: (f := read_run_file(home, "labels")) and f["pid"] != before and f.get("ready") and f["pid"])
     assert alive(after)
     assert not alive(before)
+    # it is announced again, with the address it has now
+    address = f"labels on 127.0.0.1:{read_run_file(home, 'labels')['ports']['labels']}"
+    until(lambda: said(home).rpartition("labels      died")[2].count(f"labels      ready, {address}") == 1)
 
 
 def test_a_killed_broker_comes_back_where_it_was(home):
@@ -159,3 +167,48 @@ def test_a_bad_broker_address_is_an_error_not_a_hang(tmp_path):
     refused = easeml(tmp_path, "--bootstrap", "127.0.0.1:1", "up")
     assert refused.returncode == 1
     assert "127.0.0.1:1" in refused.stderr
+
+
+def test_a_taken_port_ends_the_house_and_says_so(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        refused = subprocess.run(
+            [COMMAND, "up", "--only", "serving"],
+            env=environment(tmp_path) | {"EASEML_SERVING_PORT": port, "COLUMNS": "500"},
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+    assert refused.returncode == 2
+    assert f"serving cannot start: EASEML_SERVING_PORT: 127.0.0.1:{port}" in refused.stderr
+    assert str(tmp_path / "logs" / "serving.log") in refused.stderr
+    assert "restart" not in refused.stdout
+    assert discover(tmp_path) is None
+
+
+def test_ctrl_c_stops_the_services_before_their_broker(tmp_path):
+    # As a terminal does, send it to the whole group, of whom all but the supervisor must ignore it.
+    house = start(tmp_path, "--only", "labels", process_group=0)
+    try:
+        wait_ready(tmp_path, 120, while_alive=house.pid)
+        until(lambda: "labels      ready" in said(tmp_path))
+        log = tmp_path / "logs" / "labels.log"
+        begun = log.stat().st_size
+        os.killpg(house.pid, signal.SIGINT)
+        assert house.wait(60) == 0
+        assert "onnect" not in log.read_text()[begun:]
+        assert "did not stop" not in said(tmp_path)
+    finally:
+        house.kill()
+        house.wait()
+
+
+def test_a_home_that_cannot_be_is_told_in_a_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    refused = easeml(tmp_path / "file" / "home", "up")
+    assert refused.returncode == 2
+    assert "cannot be used" in " ".join(refused.stderr.split())
+    assert "Traceback" not in refused.stderr

@@ -1,6 +1,7 @@
 """The kernel on the embedded broker, with real processes."""
 
 import asyncio
+import socket
 import sys
 import time
 from pathlib import Path
@@ -22,7 +23,7 @@ from easeml.stream.killpoints import KillPoint
 from easeml.stream.payloads import AppDeleted
 from easeml.stream.recovery import recover
 from easeml.stream.runtime import Runtime
-from easeml.stream.settings import Settings
+from easeml.stream.settings import MISCONFIGURED, Settings
 from easeml.stream.topics import ANNOTATIONS, APPS, AUDIT, DATA_VERSIONS, partition_of
 from easeml.stream.views import Broadcast
 
@@ -262,6 +263,15 @@ def test_a_missing_broker_is_told_and_the_process_ends(tmp_path):
     house.start("summer")
     assert house.processes["summer"].wait(60) == 1
     assert "easeml doctor" in house.log("summer")
+
+
+def test_a_wrong_setting_has_an_exit_code_of_its_own(house):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        house.start("summer", health_port=other.getsockname()[1])
+        assert house.processes["summer"].wait(40) == MISCONFIGURED
+    assert "EASEML_HEALTH_PORT" in house.log("summer")
 
 
 async def test_an_input_that_was_created_anew_is_refused(house):
