@@ -128,6 +128,7 @@ def parse(
         # A broken trace context must not cost the event: the W3C recommendation is to start a new trace.
         traceparent=trace if trace is not None and _TRACEPARENT.fullmatch(trace) else None,
         cause=EventId(pairs["ce_causationid"]) if pairs.get("ce_causationid") else None,
+        recorded=max(timestamp_ms, 0) / 1000,
     )
 
 

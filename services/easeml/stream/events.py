@@ -36,6 +36,9 @@ class Event(Generic[P_co]):
         W3C trace context, passed on to outputs.
     cause : EventId or None
         ``ce_causationid``: the event that a service answered with this one; None for events that users make.
+    recorded : float
+        When the broker's record of it was made, in seconds since 1970 UTC: the order that people see. ``time`` is that
+        of the cause and may lie far back.
     """
 
     id: EventId
@@ -49,6 +52,7 @@ class Event(Generic[P_co]):
     offset: int
     traceparent: str | None = None
     cause: EventId | None = None
+    recorded: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

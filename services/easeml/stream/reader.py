@@ -63,6 +63,8 @@ class TopicReader:
             logger=logging.getLogger("easeml.kafka"),
         )
         self._admin = admin.client(settings)
+        self.unreadable = 0
+        """Messages met so far that are no events; their services dead-letter them, with the cause."""
         self._partitions = self._assign(list(topics), from_beginning=from_beginning)
 
     def _assign(self, topics: list[str], *, from_beginning: bool) -> list[TopicPartition]:
@@ -115,8 +117,19 @@ class TopicReader:
         return found
 
     def events(self, timeout: float = 0.2, count: int = 500) -> list[Event[Any]]:
-        """Return decoded events; messages that do not decode are reported in the log and left out."""
-        return [event for raw in self.raw(timeout, count) if (event := decoded(raw)) is not None]
+        """Return decoded events; messages that do not decode are counted in ``unreadable`` and left out."""
+        return list(self._decoded(self.raw(timeout, count)))
+
+    def _decoded(self, found: Iterable[Raw]) -> Iterator[Event[Any]]:
+        for raw in found:
+            try:
+                event = decoded(raw)
+            except SchemaError as error:
+                self.unreadable += 1
+                log.debug("%s[%d]@%d: %s", raw.topic, raw.partition, raw.offset, error)
+                continue
+            if event is not None:
+                yield event
 
     def replay_raw(self) -> Iterator[Raw]:
         """Yield every message up to the present end of the topics, then stop.
@@ -142,10 +155,7 @@ class TopicReader:
 
     def replay(self) -> Iterator[Event[Any]]:
         """Yield every event up to the present end of the topics, then stop."""
-        for raw in self.replay_raw():
-            event = decoded(raw)
-            if event is not None:
-                yield event
+        return self._decoded(self.replay_raw())
 
     def close(self) -> None:
         """Leave the broker."""
@@ -170,14 +180,16 @@ def offsets(client: AdminClient, places: list[tuple[str, int]], spec: OffsetSpec
 
 
 def decoded(raw: Raw) -> Event[Any] | None:
-    """Return the event of a message; None for tombstones and, with a warning, for what does not decode."""
+    """Return the event of a message; None for a tombstone.
+
+    Raises
+    ------
+    SchemaError
+        When the message is no event.
+    """
     if raw.value is None:
         return None
-    try:
-        return envelope.parse(raw.topic, raw.partition, raw.offset, raw.key, raw.value, raw.headers, raw.timestamp_ms)
-    except SchemaError as error:
-        log.warning("%s[%d]@%d: %s", raw.topic, raw.partition, raw.offset, error)
-        return None
+    return envelope.parse(raw.topic, raw.partition, raw.offset, raw.key, raw.value, raw.headers, raw.timestamp_ms)
 
 
 def _raise(error: KafkaError, message: Any) -> None:
