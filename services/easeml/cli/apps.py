@@ -1,19 +1,23 @@
-"""``easeml apps``: create, list, show and delete applications."""
+"""``easeml apps``: create, list, show, update and delete applications."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
+from easeml import ci
 from easeml.cli.frames import read_frame
 from easeml.cli.session import session
+from easeml.errors import InvalidDataError, NotFoundError
+from easeml.stream import codec
 from easeml.stream.payloads import AppDefined
 
-app = typer.Typer(help="Create, list, show and delete applications.", no_args_is_help=True)
-_DEFAULTS = {f.name: f.default for f in fields(AppDefined)}
+app = typer.Typer(help="Create, list, show, update and delete applications.", no_args_is_help=True)
+STANDARD = AppDefined(app="", label="", classes=(), columns=())
+"""An app of which nothing is said."""
 
 
 @app.command("create")
@@ -21,18 +25,22 @@ def create(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the app.")],
     label: Annotated[str, typer.Option(help="Label column.")],
-    target: Annotated[float, typer.Option(help="Accuracy you hope for.", min=0, max=1)] = 0.9,
-    condition: Annotated[str, typer.Option(help="Condition a model must meet.")] = str(_DEFAULTS["condition"]),
-    reliability: Annotated[float, typer.Option(help="1 - delta of the guarantee.")] = 0.95,
-    steps: Annotated[int, typer.Option(help="Models that one test set may judge.", min=1)] = 8,
-    adaptivity: Annotated[str, typer.Option(help="full, none or first_change.")] = "full",
-    mode: Annotated[str, typer.Option(help="fp-free or fn-free.")] = "fp-free",
-    label_budget: Annotated[int, typer.Option(help="Labels that production questions may cost.", min=0)] = 200,
-    horizon: Annotated[int, typer.Option(help="Production rows the budget is spread over.", min=1)] = 1000,
+    target: Annotated[float, typer.Option(help="Accuracy you hope for.", min=0, max=1)] = STANDARD.target,
+    condition: Annotated[str, typer.Option(help="Condition a model must meet.")] = STANDARD.condition,
+    reliability: Annotated[float, typer.Option(help="1 - delta of the guarantee.")] = STANDARD.reliability,
+    steps: Annotated[int, typer.Option(help="Models that one test set may judge.", min=1)] = STANDARD.steps,
+    adaptivity: Annotated[str, typer.Option(help="full, none or first_change.")] = STANDARD.adaptivity,
+    mode: Annotated[str, typer.Option(help="fp-free or fn-free.")] = STANDARD.mode,
+    label_budget: Annotated[
+        int, typer.Option(help="Labels that production questions may cost.", min=0)
+    ] = STANDARD.label_budget,
+    horizon: Annotated[int, typer.Option(help="Production rows the budget is spread over.", min=1)] = STANDARD.horizon,
     like: Annotated[Path | None, typer.Option(help="File whose columns and classes the app takes.")] = None,
 ) -> None:
     """Create an app and show what its CI condition costs."""
     current = session(context)
+    if not label.strip():
+        raise InvalidDataError("The label column has no name.", mend="Name the column of the classes with --label.")
     options: dict[str, Any] = {
         "target": target,
         "condition": condition,
@@ -47,13 +55,19 @@ def create(
     with current.client() as client:
         created = client.create_app(name, label=label, frame=frame, **options)
         plan = client.plan(created)
-    current.line(
-        f"App [bold]{name}[/] created. Its condition [bold]{condition}[/] with reliability {reliability:g} over "
-        f"{steps} models needs [bold]{plan.labels_worst:,}[/] labelled test rows.",
-        app=name,
-        test_labels=plan.labels_worst,
-        unlabelled=plan.unlabelled,
+    text, facts = _cost(created, plan)
+    current.line(f"App [bold]{name}[/] created. {text}", app=name, **facts)
+
+
+def _cost(app: AppDefined, plan: ci.Plan) -> tuple[str, dict[str, int]]:
+    """Return what a condition costs, for people and for programs."""
+    whole = 2 * plan.unlabelled  # a split makes at most half of the rows test rows
+    text = (
+        f"Its condition [bold]{escape(app.condition)}[/] with reliability {app.reliability:g} over {app.steps} models "
+        f"needs [bold]{plan.unlabelled:,}[/] labelled test rows: a file that is split by itself needs about "
+        f"{whole:,} rows in all."
     )
+    return text, {"test_labels": plan.labels_worst, "unlabelled": plan.unlabelled, "rows_for_split": whole}
 
 
 @app.command("list")
@@ -81,10 +95,62 @@ def show(context: typer.Context, name: str) -> None:
     current = session(context)
     with current.client() as client:
         found = client.app(name)
-    values = {f.name: getattr(found, f.name) for f in fields(found)}
-    values["columns"] = ", ".join(f"{c.name} ({c.kind.value})" for c in found.columns)
-    values["classes"] = ", ".join(found.classes)
-    current.table(("field", "value"), ({"field": key, "value": value} for key, value in values.items()))
+    facts = codec.json_of(found)
+    if not current.as_json:
+        facts["columns"] = [f"{c.name} ({c.kind.value})" for c in found.columns]
+    current.record(facts)
+
+
+@app.command("update")
+def update(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The app.")],
+    target: Annotated[float | None, typer.Option(help="Accuracy you hope for.", min=0, max=1)] = None,
+    condition: Annotated[str | None, typer.Option(help="Condition a model must meet.")] = None,
+    reliability: Annotated[float | None, typer.Option(help="1 - delta of the guarantee.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Models that one test set may judge.", min=1)] = None,
+    label_budget: Annotated[int | None, typer.Option(help="Labels that production questions may cost.", min=0)] = None,
+    horizon: Annotated[int | None, typer.Option(help="Production rows the budget is spread over.", min=1)] = None,
+    add_class: Annotated[
+        list[str] | None, typer.Option(help="One more class of the label; repeat for more.", metavar="CLASS")
+    ] = None,
+    add_category: Annotated[
+        list[str] | None,
+        typer.Option(help="One more value of a categorical column; repeat for more.", metavar="COLUMN=VALUE"),
+    ] = None,
+) -> None:
+    """Change an app: only what is named. Another condition or number of steps needs a new test set."""
+    current = session(context)
+    settings: dict[str, Any] = {
+        "target": target,
+        "condition": condition,
+        "reliability": reliability,
+        "steps": steps,
+        "label_budget": label_budget,
+        "horizon": horizon,
+    }
+    options = {option: value for option, value in settings.items() if value is not None}
+    if add_class:
+        options["add_classes"] = tuple(add_class)
+    if add_category:
+        options["add_categories"] = _categories(add_category)
+    if not options:
+        raise typer.BadParameter("Name what shall change, e.g. --label-budget 500.")
+    with current.client() as client:
+        changed = client.update_app(name, **options)
+        plan = client.plan(changed)
+    text, facts = _cost(changed, plan)
+    current.line(f"App [bold]{name}[/] changed. {text}", app=name, changed=sorted(options), **facts)
+
+
+def _categories(pairs: list[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for pair in pairs:
+        column, equals, value = pair.partition("=")
+        if not (column and equals and value):
+            raise typer.BadParameter(f"{pair!r} is not COLUMN=VALUE.", param_hint="--add-category")
+        found.setdefault(column, []).append(value)
+    return found
 
 
 @app.command("delete")
@@ -92,5 +158,8 @@ def delete(context: typer.Context, name: str) -> None:
     """Delete an app: services forget it."""
     current = session(context)
     with current.client() as client:
-        client.delete_app(name)
+        try:
+            client.delete_app(name)
+        except NotFoundError as error:
+            raise NotFoundError(error.message, mend="'easeml apps list' shows the apps that can be deleted.") from error
     current.line(f"App [bold]{name}[/] deleted.", app=name, deleted=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from easeml import ci
+from easeml.cli.apps import STANDARD
 from easeml.cli.session import session
 
 app = typer.Typer(help="Plan conditions of deployment.", no_args_is_help=True)
@@ -22,7 +23,7 @@ def plan(
     context: typer.Context,
     condition: Annotated[str, typer.Argument(help="For example 'n - o > 0.02 +/- 0.01'.")],
     reliability: Annotated[float, typer.Option(help="1 - delta, over all steps.")] = 0.95,
-    steps: Annotated[int, typer.Option(help="Models that one test set may judge.", min=1)] = 8,
+    steps: Annotated[int, typer.Option(help="Models that one test set may judge.", min=1)] = STANDARD.steps,
     adaptivity: Annotated[str, typer.Option(help="full, none or first_change.")] = "full",
     mode: Annotated[str, typer.Option(help="fp-free or fn-free.")] = "fp-free",
     disagreement: Annotated[
@@ -39,12 +40,15 @@ def plan(
         mode=mode,
         disagreement=disagreement,
     )
-    rows = [{"method": "reference (Hoeffding, optimal split)", "labels": f"{found.reference:,}"}]
-    rows += [{"method": name, "labels": f"{labels:,}"} for name, labels in sorted(found.references.items())]
-    rows += [
-        {"method": f"this tool, at worst ({found.method})", "labels": f"{found.labels_worst:,}"},
-        {"method": "this tool, expected", "labels": f"{found.labels_expected:,}"},
-        {"method": "unlabelled examples", "labels": f"{found.unlabelled:,}"},
+    costs = {
+        "reference (Hoeffding, optimal split)": found.reference,
+        **dict(sorted(found.references.items())),
+        f"this tool, at worst ({found.method})": found.labels_worst,
+        "this tool, expected": found.labels_expected,
+        "unlabelled examples": found.unlabelled,
+    }
+    rows = [
+        {"method": method, "labels": labels if current.as_json else f"{labels:,}"} for method, labels in costs.items()
     ]
     title = f"{condition}, reliability {reliability:g}, {steps} steps, {adaptivity}"
     current.table(("method", "labels"), rows, title=title)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Any, cast
 
 import typer
-from rich.table import Table
+from rich.markup import escape
 
+from easeml.cli import questions
 from easeml.cli.session import Session, session
-from easeml.errors import UnavailableError
-from easeml.labels.client import LabelClient
+from easeml.errors import ConflictError, NotFoundError, UnavailableError
+from easeml.labels.client import AskedQuestion, LabelClient
+from easeml.stream import codec
 from easeml.supervisor.stack import read_run_file
+
+_PATIENCE = 5.0
+"""Seconds a label service may be away: somebody is waiting."""
 
 
 def target(current: Session) -> str:
@@ -25,6 +31,87 @@ def target(current: Session) -> str:
     return f"{current.settings.host}:{port}"
 
 
+@dataclass
+class Sitting:
+    """One person answering.
+
+    Parameters
+    ----------
+    current : Session
+        Where to print.
+    labels : LabelClient
+        Connection to the label service.
+    app, annotator : str
+        Who answers, for which app.
+    limit : int
+        Questions to answer at most; 0: all.
+    """
+
+    current: Session
+    labels: LabelClient
+    app: str
+    annotator: str
+    limit: int
+    answered: int = 0
+    skipped: int = 0
+    _done: set[str] = field(default_factory=set)
+
+    def run(self) -> bool:
+        """Go through the open questions; False when there was none."""
+        begun = False
+        while not self.limit or self.answered < self.limit:
+            offered = self.labels.questions(self.app, annotator=self.annotator)
+            question = next((q for q in offered if q.question not in self._done), None)
+            if question is None:
+                return begun
+            begun = True
+            self._done.add(question.question)  # it leaves the list only once its answer is on the stream
+            if not self._put(question):
+                return begun
+        return begun
+
+    def _put(self, question: AskedQuestion) -> bool:
+        """Ask until the reply is one of those possible; False when it is to stop."""
+        replies = questions.Replies(question.candidates)
+        self._show(question)
+        while True:
+            try:
+                typed = typer.prompt(replies.prompt, err=self.current.as_json).strip()
+            except typer.Abort:
+                typer.echo(err=self.current.as_json)
+                return False
+            chosen = replies.candidate(typed)
+            if chosen is not None or typed.casefold() == replies.skip:
+                self._send(question, chosen)
+                return True
+            if typed.casefold() == replies.stop:
+                return False
+            self._tell(f"[yellow]{escape(repr(typed))} is not one of {escape(replies.correction)}.[/]")
+
+    def _send(self, question: AskedQuestion, chosen: int | None) -> None:
+        try:
+            if chosen is None:
+                self.labels.skip(question, annotator=self.annotator)
+                self.skipped += 1
+            else:
+                self.labels.answer(question, chosen, annotator=self.annotator)
+                self.answered += 1
+        except (ConflictError, NotFoundError) as error:  # somebody else was faster, or it expired meanwhile
+            self._tell(f"[yellow]Not counted:[/] {escape(error.message)}")
+
+    def _show(self, question: AskedQuestion) -> None:
+        if self.current.as_json:
+            self.current.line("", **codec.json_of(cast("Any", question)))
+        else:
+            questions.show(self.current.console, question)
+
+    def _tell(self, text: str) -> None:
+        if self.current.as_json:
+            typer.echo(text, err=True)
+        else:
+            self.current.console.print(text)
+
+
 def label(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The app.")],
@@ -33,27 +120,49 @@ def label(
 ) -> None:
     """Answer the open questions of an app, the most informative first."""
     current = session(context)
-    answered = 0
-    with LabelClient(target(current), token=current.settings.token.get_secret_value() or None) as labels:
-        skipped: set[str] = set()
-        while not limit or answered < limit:
-            question = next((q for q in labels.questions(name) if q.question not in skipped), None)
-            if question is None:
-                break
-            grid = Table(title=f"Row {question.row_id}: {question.information_gain:.2f} bits", show_header=False)
-            for key, value in question.context.items():
-                grid.add_row(key, value)
-            current.console.print(grid)
-            for number, candidate in enumerate(question.candidates, 1):
-                belief = question.probabilities[number - 1] if question.probabilities else float("nan")
-                current.console.print(f"  [bold]{number}[/] {candidate} [dim]{belief:.2f}[/]")
-            choice = typer.prompt("Number, s to skip, q to stop", default="s").strip().lower()
-            if choice == "q":
-                break
-            if not choice.isdigit() or not 1 <= int(choice) <= len(question.candidates):
-                skipped.add(question.question)
-                continue
-            labels.answer(question.question, int(choice) - 1, app=name, annotator=annotator or getpass.getuser())
-            answered += 1
-            skipped.add(question.question)  # it is gone once its answer is on the stream
-    current.line(f"{answered} answers given.", answered=answered)
+    settings = current.settings
+    token = settings.token.get_secret_value() or None
+    tls = settings.tls_certificate or False
+    with LabelClient(target(current), token, tls=tls, patience=_PATIENCE) as labels:
+        sitting = Sitting(current, labels, name, annotator or getpass.getuser(), limit)
+        try:
+            begun = sitting.run()
+        except BaseException:
+            if sitting.answered:
+                _count(current, sitting)
+            raise
+        if begun:
+            _count(current, sitting)
+        else:
+            current.line(_why_none(current, labels, name), answered=0, skipped=0)
+
+
+def _count(current: Session, sitting: Sitting) -> None:
+    given, skipped = sitting.answered, sitting.skipped
+    text = f"{given} answer{'' if given == 1 else 's'} given"
+    current.line(f"{text}, {skipped} skipped." if skipped else f"{text}.", answered=given, skipped=skipped)
+
+
+def _why_none(current: Session, labels: LabelClient, name: str) -> str:
+    """Return why there is nothing to answer.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such app.
+    """
+    try:
+        budgets = labels.budget(name)
+    except NotFoundError:  # the label service knows only apps that somebody asked about
+        with current.client() as client:
+            client.app(name)
+        budgets = {}
+    if any(spending.withheld for spending in budgets.values()):
+        return (
+            f"The label budget of [bold]{escape(name)}[/] is spent, so its questions wait. "
+            f"'easeml apps update {escape(name)} --label-budget N' raises it."
+        )
+    return (
+        f"No open questions for [bold]{escape(name)}[/]. They come when at least two models have passed and "
+        "disagree on production rows."
+    )

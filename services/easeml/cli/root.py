@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +15,10 @@ from rich.markup import escape
 from easeml.cli import apps, ci, deadletters, demo, label, publish, status, up, watch
 from easeml.cli.session import Session
 from easeml.errors import ConfigurationError, EaseMLError
+
+_JSON = "--json"
+_UsageError: Any = typer.BadParameter.__mro__[1]
+"""Base of all usage errors; typer brings its own copy of click, or uses click itself, depending on its version."""
 
 app = typer.Typer(
     name="easeml",
@@ -34,6 +40,12 @@ app.command("doctor")(status.doctor)
 app.command("topics")(status.topics)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"easeml {version('easeml-streaming')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     context: typer.Context,
@@ -43,19 +55,42 @@ def options(
     home: Annotated[
         Path | None, typer.Option(help="Folder of the embedded broker, models and logs.", show_default=".easeml")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option(_JSON, help="Print JSON lines, for programs.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Options of every verb."""
+    del show_version  # its callback has printed it and ended the call
     context.obj = Session.of(bootstrap, home, as_json=as_json)
 
 
 def main() -> None:
-    """Run the command line; errors print what was wrong and how to mend it, and exit with 1 (settings: 2)."""
+    """Run the command line; errors print what was wrong and how to mend it, and exit with 1 (settings, usage: 2).
+
+    With ``--json`` an error is one JSON object on stderr: reason, message and mend under ``error``.
+    """
+    as_json = _JSON in sys.argv[1:]
     try:
-        app()
+        # Click prints usage errors by itself unless it is told that somebody else does.
+        code = app(standalone_mode=not as_json)
     except EaseMLError as error:
-        console = Console(stderr=True)
-        console.print(f"[bold red]Error[/] {escape(error.message)}")
-        if error.mend:
-            console.print(f"[dim]Mend [/] {escape(error.mend)}")
+        _report(error, as_json=as_json)
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+    except _UsageError as error:
+        _report(ConfigurationError(error.format_message(), reason="usage"), as_json=as_json)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report(error: EaseMLError, *, as_json: bool) -> None:
+    if as_json:
+        facts = {"reason": error.reason, "message": error.message, "mend": error.mend}
+        print(json.dumps({"error": facts}), file=sys.stderr)
+        return
+    console = Console(stderr=True)
+    console.print(f"[bold red]Error[/] {escape(error.message)}")
+    if error.mend:
+        console.print(f"[dim]Mend [/] {escape(error.mend)}")

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from easeml.client import Client
@@ -58,12 +59,24 @@ class Session:
         """Print rows as a table for people, as JSON lines for programs."""
         if self.as_json:
             for row in rows:
-                print(json.dumps(dict(row), default=str), flush=True)
+                self.line("", **row)
             return
         table = Table(*columns, title=title or None, title_justify="left", header_style="bold")
         for row in rows:
-            table.add_row(*(str(row[column]) for column in columns))
+            table.add_row(*(escape(str(row[column])) for column in columns))
         self.console.print(table)
+
+    def record(self, facts: Mapping[str, Any]) -> None:
+        """Print one thing: its fields below each other for people, one JSON object for programs."""
+        if self.as_json:
+            self.line("", **facts)
+            return
+        rows = [{"field": name, "value": _words(value)} for name, value in facts.items()]
+        self.table(("field", "value"), rows)
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(_words, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def session(context: typer.Context) -> Session:

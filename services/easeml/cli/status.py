@@ -8,14 +8,17 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import typer
+from rich.markup import escape
 
+from easeml.cli import waiting
+from easeml.cli.doors import doors
 from easeml.cli.session import Session, session
 from easeml.errors import EaseMLError
-from easeml.stream import admin
+from easeml.stream import admin, deadletters
 from easeml.stream.reader import TopicReader
 from easeml.stream.settings import Settings
 from easeml.stream.topics import BY_NAME, CATALOGUE
@@ -32,14 +35,23 @@ def status(context: typer.Context) -> None:
     admin.broker_reachable(settings)
     rows = [_service_row(current, name) for name in SERVICES]
     current.line(f"Broker {settings.bootstrap_servers}", broker=settings.bootstrap_servers)
-    current.table(("service", "state", "pid", "lag", "reasons"), rows)
+    current.table(("service", "state", "pid", "lag", "address", "reasons"), rows)
+    for one in waiting.read(settings)[0]:
+        current.line(f"[yellow]App {escape(one.app)}:[/] {escape(str(one))}", **asdict(one))
     if any(row["state"] != "SERVING" for row in rows):
         raise typer.Exit(1)
 
 
 def _service_row(current: Session, name: str) -> dict[str, object]:
     running = read_run_file(current.settings.home, name)
-    row: dict[str, object] = {"service": name, "state": "not running", "pid": "", "lag": "", "reasons": ""}
+    row: dict[str, object] = {
+        "service": name,
+        "state": "not running",
+        "pid": "",
+        "lag": "",
+        "address": "",
+        "reasons": "",
+    }
     if running is None or not alive(running["pid"]):
         return row
     health = _health(f"http://{current.settings.host}:{running['health_port']}/health")
@@ -47,6 +59,7 @@ def _service_row(current: Session, name: str) -> dict[str, object]:
         "state": health.get("status", "?"),
         "pid": running["pid"],
         "lag": health.get("lag", ""),
+        "address": ", ".join(doors(current.settings, running.get("ports", {})).values()),
         "reasons": "; ".join(health.get("reasons", [])),
     }
 
@@ -74,12 +87,12 @@ def topics(context: typer.Context) -> None:
         {
             "topic": name,
             "partitions": layout.partitions,
-            "end offsets": sum(end for (topic, _), end in ends.items() if topic == name),
+            "end_offsets": sum(end for (topic, _), end in ends.items() if topic == name),
             "policy": _policy(name),
         }
         for name, layout in sorted(present.items())
     ]
-    current.table(("topic", "partitions", "end offsets", "policy"), rows)
+    current.table(("topic", "partitions", "end_offsets", "policy"), rows)
 
 
 def _policy(name: str) -> str:
@@ -96,16 +109,22 @@ class Finding:
     subject: str
     well: bool
     text: str
+    waits: bool = False  #: nothing is broken, but somebody has to do something
+
+    @property
+    def state(self) -> str:
+        """One word for people."""
+        return "WRONG" if not self.well else "WAITS" if self.waits else "ok"
 
 
 def doctor(context: typer.Context) -> None:
     """Look for what is wrong and say how to mend it."""
     current = session(context)
     findings = list(_examine(current))
-    current.table(
-        ("", "subject", "finding"),
-        ({"": "ok" if f.well else "WRONG", "subject": f.subject, "finding": f.text} for f in findings),
-    )
+    rows = [{"state": f.state, "subject": f.subject, "finding": f.text} for f in findings]
+    if current.as_json:
+        rows = [row | {"state": row["state"].lower()} for row in rows]
+    current.table(("state", "subject", "finding"), rows)
     if not all(f.well for f in findings):
         raise typer.Exit(1)
 
@@ -138,18 +157,22 @@ def _examine(current: Session) -> Iterator[Finding]:
         if other
         else f"{settings.partitions} everywhere",
     )
-    letters = _dead_letters(settings, [n for n in present if n.endswith(".dlq")])
+    letters = sum(1 for _ in deadletters.read(settings))
     yield Finding(
         "dead letters", letters == 0, f"{letters}; 'easeml dead-letters list' shows their causes" if letters else "none"
     )
+    if not missing:
+        yield from _read(settings)
     for name in SERVICES:
         row = _service_row(current, name)
         yield Finding(name, row["state"] == "SERVING", f"{row['state']} {row['reasons']}".strip())
 
 
-def _dead_letters(settings: Settings, names: list[str]) -> int:
-    reader = TopicReader(settings, names)
-    try:
-        return sum(reader.ends().values())
-    finally:
-        reader.close()
+def _read(settings: Settings) -> Iterator[Finding]:
+    """Yield what the events themselves tell."""
+    idle, unreadable = waiting.read(settings)
+    for one in idle:
+        yield Finding(f"app {one.app}", True, str(one), waits=True)
+    if unreadable:
+        text = f"{unreadable} are no events and are passed over; 'easeml dead-letters list' shows their causes"
+        yield Finding("messages", True, text)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from easeml.cli import story
-from easeml.cli.session import session
-from easeml.stream import codec
-from easeml.stream.payloads import PredictionBatch, RelationBatch
+from easeml.cli import history, story
+from easeml.cli.session import Session, session
+from easeml.stream import codec, envelope
+from easeml.stream.events import Event
+from easeml.stream.reader import TopicReader
 
 
 def watch(
@@ -24,17 +26,29 @@ def watch(
     with current.client() as client:
         if name is not None:
             client.app(name)
+        reader = TopicReader(client.settings, history.TOLD, from_beginning=not from_now)
         try:
-            for event in client.events(name, from_beginning=not from_now, follow=not once):
-                if current.as_json:
-                    if not isinstance(event.data, RelationBatch | PredictionBatch):
-                        current.line(
-                            "", topic=event.topic, id=event.id, time=event.time, data=codec.json_of(event.data)
-                        )
-                    continue
-                text = story.line(event)
-                if text is not None:
-                    clock = datetime.fromtimestamp(event.time, UTC).astimezone().strftime("%H:%M:%S")
-                    current.line(f"[dim]{clock}[/]  [blue]{event.app}[/]  {text}")
+            for event in history.follow(reader, history=not from_now, once=once):
+                if name in {None, event.app}:
+                    _tell(current, event)
         except KeyboardInterrupt:
             return
+        finally:
+            reader.close()
+
+
+def _tell(current: Session, event: Event[Any]) -> None:
+    text = "" if current.as_json else story.line(event)
+    if text is None:
+        return
+    clock = datetime.fromtimestamp(event.recorded, UTC).astimezone().strftime("%H:%M:%S")
+    current.line(
+        f"[dim]{clock}[/]  [blue]{escape(event.app)}[/]  {text}",
+        type=envelope.type_of(event.data),
+        app=event.app,
+        topic=event.topic,
+        id=event.id,
+        time=event.time,
+        recorded=event.recorded,
+        data=codec.json_of(event.data),
+    )

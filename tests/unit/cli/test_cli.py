@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ def test_ci_plan_prints_the_published_figure_as_json():
         app, ["--json", "ci", "plan", "n > 0.8 +/- 0.05", "--reliability", "0.9999", "--steps", "32"]
     )
     rows = {row["method"]: row["labels"] for row in map(json.loads, shown.output.splitlines())}
-    assert rows["reference (Hoeffding, optimal split)"] == "6,279"
+    assert rows["reference (Hoeffding, optimal split)"] == 6279
 
 
 def test_errors_say_what_and_how_to_mend(tmp_path):
@@ -39,6 +40,32 @@ def test_errors_say_what_and_how_to_mend(tmp_path):
     assert "No Ease.ML runs in .easeml" in done.stderr
     assert "easeml up" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "code"),
+    [
+        (["apps", "list"], "unavailable", 1),
+        (["apps", "lost"], "usage", 2),
+        (["ci", "plan", "n >"], "condition", 1),
+        (["apps", "create", "a", "--label", " "], "invalid_data", 1),
+        (["apps", "update", "a"], "usage", 2),
+        (["apps", "update", "a", "--add-category", "plan"], "usage", 2),
+    ],
+)
+def test_errors_for_programs_are_one_json_object(tmp_path, arguments, reason, code):
+    done = subprocess.run([COMMAND, "--json", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert done.stdout == ""
+    error = json.loads(done.stderr)["error"]
+    assert error["reason"] == reason
+    assert error["message"]
+    assert error.keys() == {"reason", "message", "mend"}
+
+
+def test_version(tmp_path):
+    done = subprocess.run([COMMAND, "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"easeml \d+\.\d+\.\d+\S*\n", done.stdout)
 
 
 def test_bad_settings_name_the_variable(tmp_path):
