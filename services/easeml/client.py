@@ -9,28 +9,29 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
 
-from easeml import ci
-from easeml.errors import BudgetExhaustedError, InvalidDataError, NotFoundError
-from easeml.ids import AppId, EventId
-from easeml.relation import Relation
-from easeml.relation.splitting import DEFAULT_SHARES, split_pillars
+from easeml import ci, definition, publication
+from easeml.errors import InvalidDataError, NotFoundError, Poison, SchemaError
+from easeml.ids import EventId
+from easeml.publication import Draft, Publication
+from easeml.relation import Block, row_digests, validate_batch
+from easeml.stream import envelope
+from easeml.stream.bulk import BulkReader
 from easeml.stream.events import Event
+from easeml.stream.messages import Record
 from easeml.stream.payloads import (
     AlgorithmAnnounced,
     AppDefined,
     AppDeleted,
     DataVersion,
     Pillar,
+    RelationBatch,
 )
 from easeml.stream.publisher import EventPublisher
 from easeml.stream.reader import TopicReader
@@ -42,32 +43,11 @@ from easeml.stream.topics import (
     DATA_TEST_LABELS,
     DATA_VERSIONS,
     PILLAR_TOPICS,
+    partition_of,
 )
 from easeml.supervisor.stack import connected
 
 _ROWS_PER_BATCH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """What ``publish`` put on the stream.
-
-    Parameters
-    ----------
-    app : str
-        The app.
-    version : str
-        Name of the data version.
-    rows : mapping of Pillar to int
-        Rows per pillar.
-    row_ids : mapping of Pillar to tuple of str
-        Their ids, in the order of the frame.
-    """
-
-    app: str
-    version: str
-    rows: Mapping[Pillar, int]
-    row_ids: Mapping[Pillar, tuple[str, ...]]
 
 
 class Client:
@@ -119,15 +99,7 @@ class Client:
             )
         return apps[name]
 
-    def create_app(
-        self,
-        name: str,
-        *,
-        label: str,
-        frame: pd.DataFrame | None = None,
-        replace_existing: bool = False,
-        **options: Any,
-    ) -> AppDefined:
+    def create_app(self, name: str, *, label: str, frame: pd.DataFrame | None = None, **options: Any) -> AppDefined:
         """Create an app.
 
         Parameters
@@ -138,46 +110,96 @@ class Client:
             Label column.
         frame : DataFrame, optional
             Example rows that fix columns and classes; else the first publication fixes them.
-        replace_existing : bool
-            Change an app that exists.
         **options
             Fields of AppDefined, e.g. ``target``, ``condition``, ``reliability``, ``steps``, ``label_budget``.
 
         Raises
         ------
-        ConditionError
+        ConditionError, ConfigurationError
             When the condition does not parse or cannot be planned.
         InvalidDataError
-            When an option is unknown or the app exists already.
+            When an option is unknown, the app exists already or the frame has fewer than two classes.
         """
-        try:
-            app = AppDefined(AppId(name), label, (), (), **options)
-        except TypeError as error:
-            fields = ", ".join(f for f in AppDefined.__slots__ if f not in {"app", "label", "columns"})
-            raise InvalidDataError(f"Unknown option of an app ({error}).", mend=f"Known are: {fields}.") from error
-        self.plan(app)
-        if not replace_existing and name in self.apps():
-            raise InvalidDataError(f"App {name!r} exists already.", mend="Choose another name, or delete it first.")
+        app = definition.defined(name, label, options)
+        if name in self.apps():
+            raise InvalidDataError(
+                f"App {name!r} exists already.", mend="Choose another name, change it (update), or delete it first."
+            )
         if frame is not None:
-            app = self._with_schema(app, frame)
+            app = definition.with_schema(app, frame)
         self._publisher.publish(APPS, app)
         return app
 
+    def update_app(
+        self,
+        name: str,
+        *,
+        condition: str | None = None,
+        reliability: float | None = None,
+        steps: int | None = None,
+        label_budget: int | None = None,
+        horizon: int | None = None,
+        target: float | None = None,
+        add_classes: Iterable[str] = (),
+        add_categories: Mapping[str, Iterable[str]] | None = None,
+    ) -> AppDefined:
+        """Change an app that exists; None leaves a field as it is.
+
+        Parameters
+        ----------
+        name : str
+            The app.
+        condition, reliability, steps, label_budget, horizon, target
+            Fields of AppDefined.
+        add_classes : iterable of str
+            Further classes; appended, so the codes in use keep their meaning.
+        add_categories : mapping of str to iterable of str, optional
+            Further categories by column; appended likewise.
+
+        Returns
+        -------
+        AppDefined
+            The app from now on.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such app.
+        ConditionError, ConfigurationError, InvalidDataError
+            When the condition cannot be planned, or a number, class or column is not possible.
+        """
+        options = {
+            "condition": condition,
+            "reliability": reliability,
+            "steps": steps,
+            "label_budget": label_budget,
+            "horizon": horizon,
+            "target": target,
+        }
+        before = self.app(name)
+        after = definition.changed(before, options, add_classes, add_categories or {})
+        if after != before:
+            self._publisher.publish(APPS, after)
+        return after
+
     def delete_app(self, name: str) -> None:
         """Delete an app: services forget it."""
-        self.app(name)
+        known = self.apps()
+        if name not in known:
+            raise NotFoundError(
+                f"There is no app {name!r} to delete.", mend=f"Known are: {', '.join(sorted(known)) or 'none'}."
+            )
         self._publisher.publish(APPS, AppDeleted(name))
 
     @staticmethod
     def plan(app: AppDefined) -> ci.Plan:
         """Return the CI plan of an app: how many test labels its condition costs."""
-        return ci.plan(
-            ci.parse(app.condition),
-            reliability=app.reliability,
-            steps=app.steps,
-            adaptivity=app.adaptivity,
-            mode=app.mode,
-        )
+        return definition.plan_of(app)
+
+    @staticmethod
+    def rows_needed(app: AppDefined) -> int:
+        """Return how many rows must be published at once so that an automatic split can pay the CI plan."""
+        return publication.rows_needed(app)
 
     def algorithms(self) -> dict[str, AlgorithmAnnounced]:
         """Return every announced algorithm by id."""
@@ -197,12 +219,13 @@ class Client:
         frame: pd.DataFrame,
         pillar: Pillar | str | None = None,
         *,
-        shares: Mapping[Pillar, float] = DEFAULT_SHARES,
+        test_share: float | None = None,
+        shares: Mapping[Pillar, float] | None = None,
         row_ids: Iterable[str] | None = None,
         seed: int = 0,
         again: bool = False,
     ) -> Publication:
-        """Publish the rows of a data frame.
+        """Publish the rows of a data frame, all of them or, when something is wrong, none.
 
         Publishing the same frame twice changes nothing, unless ``again``: ids come from the content.
 
@@ -214,49 +237,55 @@ class Client:
             Feature columns and, except for pool and production, the label column.
         pillar : Pillar, optional
             Where the rows go; None splits them into train, validation and test.
-        shares : mapping of Pillar to float
-            Shares of that split.
+        test_share : float, optional
+            Share of the test set in that split; by default 0.25, and up to 0.5 where the CI plan needs it.
+        shares : mapping of Pillar to float, optional
+            Shares of all pillars of that split.
         row_ids : iterable of str, optional
-            Identity of each row, unique in the app; by default made from the content.
+            Identity of each row, unique in the app; by default made from the content. Errors then name rows by the
+            frame's index.
         seed : int
             Seed of that split.
         again : bool
-            Append the same rows once more.
+            Append the same rows to a pillar once more.
+
+        Returns
+        -------
+        Publication
+            Its ``new`` is False when all of it was there already.
 
         Raises
         ------
         NotFoundError
             When the app does not exist.
         InvalidDataError
-            When columns, types, values or labels do not fit the app.
+            When columns, types, values or labels do not fit the app, or another pillar has the same rows.
         BudgetExhaustedError
             When the test rows cannot pay the CI plan; says what would fit.
+
+        Notes
+        -----
+        Rows for train, validation and test are compared with those the app has in the other pillars, so these are
+        read back from its partition: the time grows with what was published to that partition before.
         """
         app = self.app(name)
-        if not app.columns:
-            app = self._with_schema(app, frame)
-            self._publisher.publish(APPS, app)
-        wanted = None if pillar is None else _pillar(pillar)
-        content = _content_hash(app, frame, wanted, again=again)
-        version = f"v-{content[:12]}"
-        ids = tuple(row_ids) if row_ids is not None else tuple(f"{version[2:]}-{i}" for i in range(len(frame)))
-        relation = _relation(app, frame, wanted, ids)
-        if wanted is not None:
-            parts = {wanted: relation}
-        else:
-            assigned = split_pillars(relation.features(), relation.labels, shares, rng=np.random.default_rng(seed))
-            parts = {part: relation.take(assigned == part) for part in shares}
-        if Pillar.TEST in parts:
-            self._check_test_size(app, len(parts[Pillar.TEST]))
-        previous = self._versions(name)
-        for part, rows in parts.items():
-            self._send(app, rows, part, version, previous.get(part), content)
-        return Publication(
-            name,
-            version,
-            {part: len(rows) for part, rows in parts.items()},
-            {part: rows.row_ids for part, rows in parts.items()},
+        draft = publication.draft(
+            app, frame, pillar, shares=shares, test_share=test_share, row_ids=row_ids, seed=seed, again=again
         )
+        history = self._versions(app)
+        there = {(version.pillar, version.version) for version in history}
+        missing = [part for part in draft.places if (part, draft.version) not in there]
+        if not missing:
+            return draft.publication(new=False)
+        if Pillar.TRAIN in missing and all(version.pillar is not Pillar.TRAIN for version in history):
+            draft.check_training()
+        draft.check_overlap(self._known(draft, history))
+        messages = {part: self._messages(draft, part) for part in missing}
+        if draft.schema_fixed:
+            self._publisher.publish(APPS, draft.app)
+        for part, batches in messages.items():
+            self._send(draft, part, batches, [version for version in history if version.pillar is part])
+        return draft.publication(new=True)
 
     def events(
         self, name: str | None = None, *topics: str, from_beginning: bool = True, follow: bool = True
@@ -304,83 +333,78 @@ class Client:
         finally:
             reader.close()
 
-    def _versions(self, name: str) -> dict[Pillar, DataVersion]:
-        return {e.data.pillar: e.data for e in self._replay(DATA_VERSIONS.name) if e.app == name}
+    def _versions(self, app: AppDefined) -> list[DataVersion]:
+        """Return what was published in this life of the app, in order."""
+        found = (event.data for event in self._replay(DATA_VERSIONS.name) if event.app == app.app)
+        return [version for version in found if publication.of_life(app, version.version)]
+
+    def _known(self, draft: Draft, history: list[DataVersion]) -> publication.Known:
+        """Return the rows on the stream that the draft must not share."""
+        earlier = {version.pillar for version in history if version.version != draft.version}
+        pillars = {
+            other
+            for part in draft.places
+            for other in publication.JUDGING
+            if part in publication.JUDGING and other in earlier and (other is not part or part is Pillar.TEST)
+        }
+        known: dict[Pillar, dict[str, dict[str, int]]] = {pillar: {} for pillar in pillars}
+        if not pillars:
+            return known
+        partition = partition_of(draft.app.app, self.settings.partitions)
+        reader = BulkReader(self.settings)
+        try:
+            reader.begin(reader.bounds((PILLAR_TOPICS[pillar].name, partition) for pillar in pillars))
+            while records := reader.chunk():
+                for batch in filter(None, (_batch(record, draft.app) for record in records)):
+                    rows = known[batch.pillar].setdefault(batch.version, {})
+                    rows.update(zip(batch.row_ids, row_digests(Block.from_batch(batch)).tolist(), strict=True))
+        finally:
+            reader.close()
+        return known
 
     @staticmethod
-    def _with_schema(app: AppDefined, frame: pd.DataFrame) -> AppDefined:
-        relation = Relation.from_frame(frame, label=app.label, classes=app.classes or None)
-        return replace(app, columns=relation.columns, classes=relation.classes)
+    def _messages(draft: Draft, pillar: Pillar) -> list[RelationBatch]:
+        return draft.part(pillar).to_batches(draft.app.app, pillar, draft.version, rows_per_batch=_ROWS_PER_BATCH)
 
-    def _check_test_size(self, app: AppDefined, rows: int) -> None:
-        needed = self.plan(app).unlabelled
-        if rows >= needed:
-            return
-        affordable = next(
-            (s for s in range(app.steps - 1, 0, -1) if self.plan(replace(app, steps=s)).unlabelled <= rows), 0
-        )
-        mend = "Publish more test rows, or create the app with a larger tolerance in its condition"
-        mend += f", or with steps={affordable}." if affordable else "."
-        raise BudgetExhaustedError(
-            f"The condition {app.condition!r} with reliability {app.reliability:g} over {app.steps} steps needs "
-            f"{needed:,} test rows; there are {rows:,}.",
-            mend=mend,
-        )
-
-    def _send(
-        self, app: AppDefined, rows: Relation, pillar: Pillar, version: str, previous: DataVersion | None, content: str
-    ) -> None:
+    def _send(self, draft: Draft, pillar: Pillar, batches: list[RelationBatch], history: list[DataVersion]) -> None:
+        app, version, content = draft.app.app, draft.version, draft.content
+        rows = len(draft.places[pillar])
         if pillar is Pillar.TEST:
-            for index, labels in enumerate(rows.test_labels(app.app, version)):
-                identity = EventId.derive("test-labels", app.app, version, index, content)
+            for index, labels in enumerate(draft.part(pillar).test_labels(app, version)):
+                identity = EventId.derive("test-labels", app, version, index, content)
                 self._publisher.send(DATA_TEST_LABELS, labels, event_id=identity)
-        for index, batch in enumerate(rows.to_batches(app.app, pillar, version, rows_per_batch=_ROWS_PER_BATCH)):
-            identity = EventId.derive("rows", app.app, version, pillar, index, content)
+        for index, batch in enumerate(batches):
+            identity = EventId.derive("rows", app, version, pillar, index, content)
             self._publisher.send(PILLAR_TOPICS[pillar], batch, event_id=identity)
         self._publisher.flush()  # a version is announced when its rows are on the broker, not before
-        if previous is not None and previous.version == version:
-            return
         announced = DataVersion(
-            app.app,
+            app,
             pillar,
             version,
-            len(rows) + (previous.rows if previous else 0),
+            rows + (history[-1].rows if history else 0),
             content,
-            f"{len(rows)} rows published",
-            (previous.version,) if previous else (),
+            f"{rows} rows published",
+            (history[-1].version,) if history else (),
         )
-        identity = EventId.derive("version", app.app, pillar, version)
-        self._publisher.publish(DATA_VERSIONS, announced, event_id=identity)
+        self._publisher.publish(DATA_VERSIONS, announced, event_id=EventId.derive("version", app, pillar, version))
 
 
-def _relation(app: AppDefined, frame: pd.DataFrame, pillar: Pillar | None, ids: tuple[str, ...]) -> Relation:
-    """Return the rows as the app wants them; unlabelled rows are refused where labels are the point."""
-    label: str | None = app.label
-    if pillar is Pillar.PRODUCTION:
-        frame, label = frame.drop(columns=app.label, errors="ignore"), None
-    elif pillar is Pillar.POOL:
-        frame = frame.assign(**{app.label: None})
-    return Relation.from_frame(
-        frame,
-        label=label,
-        classes=app.classes if label else None,
-        columns=app.columns,
-        row_ids=ids,
-        require_labels=pillar not in {Pillar.POOL, Pillar.PRODUCTION},
-    )
-
-
-def _pillar(value: Pillar | str) -> Pillar:
+def _batch(record: Record, app: AppDefined) -> RelationBatch | None:
+    """Return the rows of a message when they are of this life of the app."""
     try:
-        return Pillar(value)
-    except ValueError:
-        known = ", ".join(p.value for p in Pillar)
-        raise InvalidDataError(f"{value!r} is not a pillar.", mend=f"Choose one of {known}.") from None
-
-
-def _content_hash(app: AppDefined, frame: pd.DataFrame, pillar: Pillar | None, *, again: bool) -> str:
-    digest = hashlib.sha256(f"{app.app}\x1f{pillar}\x1f{list(frame.columns)}".encode())
-    digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
-    if again:
-        digest.update(EventId.random().encode())
-    return digest.hexdigest()
+        event = envelope.parse(
+            record.topic,
+            record.partition,
+            record.offset,
+            record.key,
+            record.value,
+            record.headers,
+            record.timestamp_ms,
+        )
+        batch = event.data
+        if not isinstance(batch, RelationBatch) or batch.app != app.app or not publication.of_life(app, batch.version):
+            return None
+        validate_batch(batch, app)
+    except (SchemaError, Poison):
+        return None  # services give it up too, and say so: it is in no pillar
+    return batch if PILLAR_TOPICS[batch.pillar].name == record.topic else None

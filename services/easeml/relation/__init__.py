@@ -15,9 +15,20 @@ world exists, and an unlabelled label is uniform over the label domain (Ease.ML,
 
 from easeml.relation.block import Block
 from easeml.relation.candidates import Candidates
+from easeml.relation.digests import row_digests
 from easeml.relation.frames import features
 from easeml.relation.relation import Entropy, Relation
 from easeml.relation.validation import check_pillar, validate_batch
 from easeml.relation.view import RelationView
 
-__all__ = ["Block", "Candidates", "Entropy", "Relation", "RelationView", "check_pillar", "features", "validate_batch"]
+__all__ = [
+    "Block",
+    "Candidates",
+    "Entropy",
+    "Relation",
+    "RelationView",
+    "check_pillar",
+    "features",
+    "row_digests",
+    "validate_batch",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -71,12 +72,146 @@ def test_first_publication_fixes_columns_and_classes(client, app):
 
 def test_the_same_frame_twice_is_one_version(client, app):
     one = client.publish(app, frame())
+    before = len(published(client, app))
     two = client.publish(app, frame())
-    assert one == two
+    assert (one.new, two.new) == (True, False)
+    assert (one.schema_fixed, two.schema_fixed) == (True, False)
+    assert replace(one, new=False, schema_fixed=False) == two
+    client.publish(app, frame(60, seed=1), "train")
+    assert not client.publish(app, frame()).new, "nor when another version came between"
     versions = [e for e in published(client, app) if isinstance(e, DataVersion)]
-    assert {v.pillar: v.rows for v in versions} == dict(one.rows)
-    ids = [event.id for event in client.events(app, follow=False)]
-    assert len(set(ids)) < len(ids), "a repeated publication repeats its event ids"
+    assert len(versions) == 4
+    assert len(published(client, app)) == before + 2
+
+
+def test_a_publication_that_broke_off_is_completed(client, app, monkeypatch):
+    send = client._send
+
+    def broken(draft, pillar, *rest):
+        if pillar is Pillar.TEST:
+            raise UnavailableError("The broker is gone.")
+        send(draft, pillar, *rest)
+
+    monkeypatch.setattr(client, "_send", broken)
+    with pytest.raises(UnavailableError):
+        client.publish(app, frame())
+    monkeypatch.undo()
+    done = client.publish(app, frame())
+    assert done.new
+    versions = [e for e in published(client, app) if isinstance(e, DataVersion)]
+    assert {v.pillar: v.rows for v in versions} == dict(done.rows)
+    assert len(versions) == 3
+
+
+def test_a_new_life_of_an_app_takes_the_same_file_anew(client, app):
+    one = client.publish(app, frame())
+    client.delete_app(app)
+    client.create_app(app, label="kind", condition=CONDITION, steps=2)
+    two = client.publish(app, frame())
+    assert two.new
+    assert one.version != two.version
+    versions = [e for e in client.events(app, follow=False) if isinstance(e.data, DataVersion)]
+    assert len({e.id for e in versions}) == 6
+    assert {e.data.pillar: e.data.rows for e in versions[3:]} == dict(two.rows), "rows of the old life do not count"
+    assert all(not e.data.parents for e in versions)
+
+
+def test_an_update_is_no_new_life(client, app):
+    client.publish(app, frame())
+    changed = client.update_app(app, condition="n > 0.4 +/- 0.2", steps=3, add_classes=["up"])
+    assert (changed.condition, changed.steps, changed.classes) == ("n > 0.4 +/- 0.2", 3, ("left", "right", "up"))
+    assert client.app(app) == changed
+    assert not client.publish(app, frame()).new
+    before = len(published(client, app))
+    assert client.update_app(app, steps=3) == changed
+    assert len(published(client, app)) == before, "no change, no event"
+    with pytest.raises(ConditionError):
+        client.update_app(app, condition="n ~ 3")
+    with pytest.raises(NotFoundError):
+        client.update_app("nowhere", steps=3)
+
+
+def test_further_categories_are_appended(client, app):
+    client.publish(app, frame())
+    green = frame(40, seed=1).assign(color="green")
+    with pytest.raises(InvalidDataError, match="'green' is not one of blue, red"):
+        client.publish(app, green, "train")
+    client.update_app(app, add_categories={"color": ["green", "red"]})
+    assert client.publish(app, green, "train").new
+    assert client.app(app).columns[2].categories == ("blue", "red", "green")
+
+
+def test_unknown_categories_in_production_are_missing(client, app):
+    client.publish(app, frame())
+    done = client.publish(app, frame(3, seed=1).assign(color=["red", "green", None]), "production")
+    assert done.unseen == ((1, "color", "green"),)
+    (batch,) = (b for b in published(client, app) if isinstance(b, RelationBatch) and b.pillar is Pillar.PRODUCTION)
+    assert batch.codes.tolist() == [1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"pillar": "test"}, r"\d+ of 400 test rows are already in (train|validation); the first is row"),
+        ({"pillar": "validation"}, "validation rows are already in t"),
+        ({"pillar": "train"}, "train rows are already in "),
+        ({"seed": 5}, "rows are already in"),
+        ({"again": True}, "would move from training to test"),
+        ({"test_share": 0.4}, "rows are already in"),
+    ],
+)
+def test_rows_do_not_move_between_training_and_test(client, app, options, text):
+    client.publish(app, frame())
+    before = len(published(client, app))
+    with pytest.raises(InvalidDataError, match=text):
+        client.publish(app, frame(), **options)
+    assert len(published(client, app)) == before
+
+
+def test_a_test_set_is_not_used_twice(client, app):
+    client.publish(app, frame(), "test")
+    client.publish(app, frame(200, seed=1), "test")
+    with pytest.raises(InvalidDataError, match="A test set judges once"):
+        client.publish(app, frame(), "test", again=True)
+
+
+def test_row_ids_stay_in_their_pillar(client, app):
+    ids = [f"customer-{i}" for i in range(400)]
+    client.publish(app, frame(), "test", row_ids=ids)
+    with pytest.raises(InvalidDataError, match="Row 'customer-0' is already in test"):
+        client.publish(app, frame(50, seed=1), "train", row_ids=ids[:50])
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda f: f.assign(kind="left"), "one class only .'left'"),
+        (
+            lambda f: f.assign(x=["oops" if i == 7 else str(i) for i in range(len(f))]),
+            r"row 7 .of the frame. is 'oops'",
+        ),
+        (lambda f: f.assign(kind=f["x"]), "version 1 is for classification"),
+        (lambda f: f.head(20), "test rows; there are 1. of 20 rows in all"),
+        (lambda f: f.assign(kind=f["kind"].where(f.index != 3)), r"row 3 .of the frame.: missing"),
+        (lambda _: [1, 2], "not a data frame"),
+        (lambda f: f.head(0), "no rows"),
+        (lambda f: f.drop(columns="kind"), "Publish labelled rows first"),
+    ],
+)
+def test_a_refused_first_publication_fixes_no_schema(client, app, change, text):
+    with pytest.raises((InvalidDataError, BudgetExhaustedError), match=text):
+        client.publish(app, change(frame()))
+    assert client.app(app).columns == ()
+    assert client.publish(app, frame()).schema_fixed
+
+
+def test_first_training_rows_need_two_classes(client, app):
+    client.publish(app, frame(), "test")
+    left = frame(60, seed=1).assign(kind="left")
+    with pytest.raises(InvalidDataError, match="All training rows are of class 'left'"):
+        client.publish(app, left, "train")
+    client.publish(app, frame(60, seed=2), "train")
+    assert client.publish(app, left, "train").new, "more of one class is fine"
 
 
 def test_again_appends(client, app):
@@ -129,12 +264,18 @@ def test_bad_definitions_are_refused(client, app):
         client.create_app("other", label="kind", colour="red")
     with pytest.raises(InvalidDataError, match="is not an app name"):
         client.create_app("Not A Name", label="kind")
+    with pytest.raises(InvalidDataError, match="label column has no name"):
+        client.create_app("other", label="")
+    with pytest.raises(InvalidDataError, match="target=2 is not possible"):
+        client.create_app("other", label="kind", target=2)
 
 
 def test_deleted_apps_are_gone(client, app):
     client.delete_app(app)
     with pytest.raises(NotFoundError):
         client.app(app)
+    with pytest.raises(NotFoundError, match=r"to delete\. Known are"):
+        client.delete_app(app)
 
 
 def test_topics_are_created_once_and_checked(cluster):
@@ -171,11 +312,14 @@ def test_dead_letters_are_found_and_redriven(cluster):
     letter = next(d for d in deadletters.read(cluster, topic) if dict(d.raw.headers)["ce_id"].decode() == marker)
     assert (letter.reason, letter.message, letter.service, letter.offset) == ("schema", "not Avro", "ci", 7)
     assert deadletters.find(cluster, letter.letter) == letter
-    deadletters.redrive(cluster, [letter])
+    twin = replace(letter, id="twin", service="modelpicker")
+    assert deadletters.redrive(cluster, [letter, twin]) == 1
+    assert letter.letter not in {found.letter for found in deadletters.read(cluster, topic)}
+    assert deadletters.find(cluster, letter.letter).state == deadletters.REDRIVEN
     again = [r for r in _raw(cluster, topic) if dict(r.headers).get("ce_id") == marker.encode()]
-    assert [(r.partition, r.key, r.value, dict(r.headers)["easeml.redrive"]) for r in again] == [
-        (1, b"key", b"broken", b"1")
-    ]
+    assert [(r.partition, r.key, r.value) for r in again] == [(1, b"key", b"broken")]
+    headers = dict(again[0].headers)
+    assert (headers["easeml.redrive"], headers["easeml.redrive-for"]) == (b"1", b"ci,modelpicker")
     with pytest.raises(NotFoundError):
         deadletters.find(cluster, f"{topic}.dlq:0:999")
 

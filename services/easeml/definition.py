@@ -1,0 +1,126 @@
+"""What an app is, decided without a broker: its definition checked, changed and completed by a first frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from easeml import ci
+from easeml.errors import InvalidDataError
+from easeml.ids import AppId, EventId
+from easeml.relation import Relation
+from easeml.stream.payloads import AppDefined, Column, ColumnKind
+
+_OWN = {"app", "label", "classes", "columns", "life"}
+
+
+def defined(name: str, label: str, options: Mapping[str, Any]) -> AppDefined:
+    """Return a new app without columns and classes.
+
+    Raises
+    ------
+    ConditionError, ConfigurationError
+        When the condition does not parse or cannot be planned.
+    InvalidDataError
+        When the name, the label or an option is wrong.
+    """
+    known = [field for field in AppDefined.__slots__ if field not in _OWN]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InvalidDataError(f"Unknown option of an app: {unknown[0]!r}.", mend=f"Known are: {', '.join(known)}.")
+    if not label.strip():
+        raise InvalidDataError("The label column has no name.", mend="Name the column that holds the label.")
+    # A deleted app of the same name may have had the same rows: its versions must not be taken for this app's.
+    return checked(AppDefined(AppId(name), label, (), (), life=EventId.random()[:6], **options))
+
+
+def checked(app: AppDefined) -> AppDefined:
+    """Return the app when its numbers and its condition are possible; errors as in ``defined``."""
+    for field, value, fits, wanted in (
+        ("target", app.target, 0 <= app.target <= 1, "an accuracy from 0 to 1"),
+        ("label_budget", app.label_budget, app.label_budget >= 0, "0 or more labels"),
+        ("horizon", app.horizon, app.horizon >= 1, "at least one row"),
+    ):
+        if not fits:
+            raise InvalidDataError(f"{field}={value!r} is not possible.", mend=f"Give {wanted}.")
+    plan_of(app)
+    return app
+
+
+def plan_of(app: AppDefined) -> ci.Plan:
+    """Return the CI plan of an app."""
+    return ci.plan(
+        ci.parse(app.condition),
+        reliability=app.reliability,
+        steps=app.steps,
+        adaptivity=app.adaptivity,
+        mode=app.mode,
+    )
+
+
+def with_schema(app: AppDefined, frame: pd.DataFrame) -> AppDefined:
+    """Return the app with the columns and classes of a frame.
+
+    Raises
+    ------
+    InvalidDataError
+        When the frame has no label column, fewer than two classes, or columns without a common type.
+    """
+    relation = Relation.from_frame(frame, label=app.label, classes=app.classes or None)
+    if len(relation.classes) < 2:
+        raise InvalidDataError(
+            f"Label {app.label!r} has {_classes(relation.classes)}; there is nothing to learn.",
+            mend="Publish rows of at least two classes.",
+        )
+    return replace(app, columns=relation.columns, classes=relation.classes)
+
+
+def _classes(classes: tuple[str, ...]) -> str:
+    return f"one class only ({classes[0]!r})" if classes else "no value"
+
+
+def changed(
+    app: AppDefined,
+    options: Mapping[str, Any],
+    add_classes: Iterable[str],
+    add_categories: Mapping[str, Iterable[str]],
+) -> AppDefined:
+    """Return the app with other options (None: as before) and further classes and categories.
+
+    New names are appended, so the codes that were published keep their meaning.
+
+    Raises
+    ------
+    ConditionError, ConfigurationError, InvalidDataError
+        As ``defined``; also when categories are added to a column that has none.
+    """
+    wanted = {name: tuple(map(str, values)) for name, values in add_categories.items()}
+    further = tuple(map(str, add_classes))
+    categorical = [column.name for column in app.columns if column.kind is ColumnKind.CATEGORICAL]
+    for name in wanted:
+        if name not in categorical:
+            raise InvalidDataError(
+                f"Column {name!r} of app {app.app!r} has no categories.",
+                mend=f"Categorical columns are: {', '.join(categorical) or 'none yet'}.",
+            )
+    if not all((*further, *(value for values in wanted.values() for value in values))):
+        raise InvalidDataError("An empty name is no class and no category.", mend="Leave it out.")
+    if further and not app.columns:
+        raise InvalidDataError(
+            f"App {app.app!r} has no classes yet.", mend="Publish labelled rows first; they bring the classes."
+        )
+    return checked(
+        replace(
+            app,
+            classes=tuple(dict.fromkeys((*app.classes, *further))),
+            columns=tuple(_extended(column, wanted.get(column.name, ())) for column in app.columns),
+            **{name: value for name, value in options.items() if value is not None},
+        )
+    )
+
+
+def _extended(column: Column, values: tuple[str, ...]) -> Column:
+    return replace(column, categories=tuple(dict.fromkeys((*column.categories, *values)))) if values else column
