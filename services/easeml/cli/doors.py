@@ -9,7 +9,7 @@ from easeml.stream.settings import Settings
 
 def address(settings: Settings, port: int) -> str:
     """Return host and port as a caller on this machine writes them."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - where to call, not to bind
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - to call
     return f"{host}:{port}"
 
 

@@ -19,7 +19,7 @@ _READERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def read_frame(path: Path) -> pd.DataFrame:
-    """Return the table in a file.
+    """Return the table in a file; its index says where each row stands in the file, for errors.
 
     Raises
     ------
@@ -45,4 +45,16 @@ def read_frame(path: Path) -> pd.DataFrame:
         ) from error
     if frame.empty:
         raise InvalidDataError(f"{path} has no rows.", mend="Check the file.")
+    frame.index = _places(path, len(frame))
     return frame
+
+
+def _places(path: Path, rows: int) -> pd.Index[Any]:
+    """Return what people call each row: its line where every row has one of its own, else its number from 1."""
+    header = {".csv": 1, ".tsv": 1, ".jsonl": 0}.get(path.suffix.lower())
+    if header is not None:
+        content = path.read_bytes()
+        lines = content.count(b"\n") + (not content.endswith(b"\n"))
+        if lines == rows + header:  # no blank lines, no cells of several lines
+            return pd.RangeIndex(1 + header, 1 + header + rows, name="line")
+    return pd.RangeIndex(1, 1 + rows, name="row")

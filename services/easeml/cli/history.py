@@ -21,9 +21,10 @@ TOLD = tuple(
 def ordered(events: Iterable[Event[Any]]) -> list[Event[Any]]:
     """Return events of many topics in the order in which they were recorded.
 
-    ``time`` would not do: an answer to an event has the time of its cause.
+    ``time`` would not do, for an answer to an event has the time of its cause; it orders what was recorded in the same
+    millisecond.
     """
-    return sorted(events, key=lambda event: event.recorded)
+    return sorted(events, key=lambda event: (event.recorded, event.time))
 
 
 def present(events: Iterable[Event[Any]]) -> list[Event[Any]]:

@@ -100,7 +100,17 @@ def test_files_of_every_kind(tmp_path, name):
         ".parquet": lambda: frame.to_parquet(path),
     }
     writers[path.suffix]()
-    assert read_frame(path).to_dict("list") == frame.to_dict("list")
+    read = read_frame(path)
+    assert read.to_dict("list") == frame.to_dict("list")
+    place = {".csv": ("line", 2), ".tsv": ("line", 2), ".jsonl": ("line", 1)}.get(path.suffix, ("row", 1))
+    assert (read.index.name, read.index[0]) == place
+
+
+def test_rows_are_counted_where_lines_do_not_tell(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('x,y\n1,"two\nlines"\n\n2,b\n')
+    read = read_frame(path)
+    assert (read.index.name, list(read.index)) == ("row", [1, 2])
 
 
 @pytest.mark.parametrize(
