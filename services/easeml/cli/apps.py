@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from easeml import ci
 from easeml.cli.frames import read_frame
 from easeml.cli.session import session
+from easeml.client import Client
 from easeml.errors import InvalidDataError, NotFoundError
 from easeml.stream import codec
 from easeml.stream.payloads import AppDefined
@@ -54,18 +54,17 @@ def create(
     frame = read_frame(like) if like else None
     with current.client() as client:
         created = client.create_app(name, label=label, frame=frame, **options)
-        plan = client.plan(created)
-    text, facts = _cost(created, plan)
+        text, facts = _cost(client, created)
     current.line(f"App [bold]{name}[/] created. {text}", app=name, **facts)
 
 
-def _cost(app: AppDefined, plan: ci.Plan) -> tuple[str, dict[str, int]]:
+def _cost(client: Client, app: AppDefined) -> tuple[str, dict[str, int]]:
     """Return what a condition costs, for people and for programs."""
-    whole = 2 * plan.unlabelled  # a split makes at most half of the rows test rows
+    plan, whole = client.plan(app), client.rows_needed(app)
     text = (
         f"Its condition [bold]{escape(app.condition)}[/] with reliability {app.reliability:g} over {app.steps} models "
-        f"needs [bold]{plan.unlabelled:,}[/] labelled test rows: a file that is split by itself needs about "
-        f"{whole:,} rows in all."
+        f"needs [bold]{plan.unlabelled:,}[/] labelled test rows; a file that Ease.ML splits by itself needs "
+        f"[bold]{whole:,}[/] rows in all."
     )
     return text, {"test_labels": plan.labels_worst, "unlabelled": plan.unlabelled, "rows_for_split": whole}
 
@@ -138,8 +137,7 @@ def update(
         raise typer.BadParameter("Name what shall change, e.g. --label-budget 500.")
     with current.client() as client:
         changed = client.update_app(name, **options)
-        plan = client.plan(changed)
-    text, facts = _cost(changed, plan)
+        text, facts = _cost(client, changed)
     current.line(f"App [bold]{name}[/] changed. {text}", app=name, changed=sorted(options), **facts)
 
 

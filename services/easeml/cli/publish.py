@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import pandas as pd
 import typer
+from rich.markup import escape
 
 from easeml.cli.frames import read_frame
 from easeml.cli.session import session
+from easeml.publication import Publication
+from easeml.stream.payloads import AppDefined, Column
 
 
 def publish(
@@ -19,6 +23,10 @@ def publish(
         str | None, typer.Option(help="train, pool, validation, test or production; by default the rows are split.")
     ] = None,
     id_column: Annotated[str | None, typer.Option(help="Column with the identity of each row.")] = None,
+    test_share: Annotated[
+        float | None,
+        typer.Option(help="Share of the split's test rows; by default as many as the condition needs.", min=0, max=1),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     again: Annotated[bool, typer.Option(help="Append the same rows once more.")] = False,
 ) -> None:
@@ -33,11 +41,56 @@ def publish(
             )
         row_ids = frame.pop(id_column).astype(str).tolist()
     with current.client() as client:
-        done = client.publish(name, frame, pillar, row_ids=row_ids, seed=seed, again=again)
+        done = client.publish(name, frame, pillar, row_ids=row_ids, seed=seed, again=again, test_share=test_share)
+        app = client.app(name) if done.schema_fixed else None
+    facts: dict[str, Any] = {
+        "app": name,
+        "version": done.version,
+        "new": done.new,
+        "rows": {part.value: rows for part, rows in done.rows.items()},
+        "unseen": [
+            {"row": str(frame.index[place]), "column": column, "value": value} for place, column, value in done.unseen
+        ],
+    }
+    if app is not None:
+        facts |= {"columns": {c.name: c.kind.value for c in app.columns}, "classes": app.classes}
+    text = _words(done) + _unseen(done, frame) + (_schema(app) if app is not None else "")
+    current.line(text, **facts)
+
+
+def _words(done: Publication) -> str:
+    name, version = escape(done.app), f"version [bold]{done.version}[/]"
     parts = ", ".join(f"{rows:,} {part.value}" for part, rows in done.rows.items())
-    current.line(
-        f"Published version [bold]{done.version}[/] of [bold]{name}[/]: {parts}.",
-        app=name,
-        version=done.version,
-        rows={part.value: rows for part, rows in done.rows.items()},
+    if done.new:
+        return f"Published {version} of [bold]{name}[/]: {parts}."
+    return f"Already there, nothing new: {version} of [bold]{name}[/] holds these rows ({parts})."
+
+
+def _unseen(done: Publication, frame: pd.DataFrame) -> str:
+    """Return what was taken for missing because the app does not know it."""
+    if not done.unseen:
+        return ""
+    place, column, value = done.unseen[0]
+    count = f"{len(done.unseen):,} value{' is' if len(done.unseen) == 1 else 's are'}"
+    where = f"{frame.index.name or 'row'} {frame.index[place]}, column {column}: {value!r}"
+    return (
+        f"\n[yellow]{count} unknown to the app and taken for missing[/], first {escape(where)}. "
+        f"'easeml apps update {escape(done.app)} --add-category COLUMN=VALUE' makes the app know one."
     )
+
+
+def _schema(app: AppDefined) -> str:
+    """Return what the first publication has fixed, for people to check."""
+    kinds: dict[str, list[Column]] = {}
+    for column in app.columns:
+        kinds.setdefault(column.kind.value, []).append(column)
+    lines = [f"Columns of [bold]{escape(app.app)}[/] are fixed from now on:"]
+    lines += [f"  {kind:<12}{escape(_names(columns))}" for kind, columns in kinds.items()]
+    lines.append(f"  {'label':<12}{escape(app.label)}: {escape(', '.join(app.classes))}")
+    return "\n" + "\n".join(lines)
+
+
+def _names(columns: list[Column], shown: int = 12) -> str:
+    names = [c.name + (f" ({len(c.categories)} values)" if c.categories else "") for c in columns[:shown]]
+    more = len(columns) - shown
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

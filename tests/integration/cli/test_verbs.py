@@ -1,0 +1,177 @@
+"""Verbs against a real broker: what people and programs read."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+
+import numpy as np
+import pandas as pd
+import pytest
+from confluent_kafka import Producer
+from typer.testing import CliRunner
+
+from easeml.cli.root import app as command
+from easeml.client import Client
+from easeml.errors import InvalidDataError, NotFoundError
+from easeml.stream.payloads import DataVersion, ModelPublished, Pillar, TestSetNeeded, Verdict
+from easeml.stream.publisher import EventPublisher
+from easeml.stream.topics import APPS, DATA_VERSIONS, MODELS, TESTSETS, VERDICTS, partition_of
+
+
+@pytest.fixture
+def easeml(cluster):
+    """Run a verb; ``json=True`` returns what it printed as objects."""
+
+    def run(*arguments, as_json=False):
+        options = ["--bootstrap", cluster.bootstrap_servers, "--home", str(cluster.home)]
+        shown = CliRunner().invoke(command, [*options, *(["--json"] if as_json else []), *arguments])
+        if shown.exception is not None and not isinstance(shown.exception, SystemExit):
+            raise shown.exception
+        return [json.loads(line) for line in shown.stdout.splitlines()] if as_json else shown.output
+
+    return run
+
+
+@pytest.fixture
+def name():
+    return f"app-{uuid.uuid4().hex[:8]}"
+
+
+def frame(rows: int = 400) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=rows).round(6)
+    return pd.DataFrame(
+        {"x": x, "plan": np.where(rng.random(rows) > 0.5, "pro", "basic"), "kind": np.where(x > 0, "a", "b")}
+    )
+
+
+def model(app: str, name: str) -> ModelPublished:
+    return ModelPublished(app, name, "logistic", "", "", 0, "external", (), (), "v", "external")
+
+
+def needed(app: str) -> TestSetNeeded:
+    return TestSetNeeded(app, 2, 500, "Test set 1 is used up (steps_exhausted); publish fresh labelled test rows.")
+
+
+@pytest.fixture
+def lived(cluster, name):
+    """An app that was deleted, came back, and whose models wait."""
+    with Client(cluster.bootstrap_servers, home=cluster.home) as client:
+        client.create_app(name, label="kind")
+    with EventPublisher(cluster, "test") as publisher:
+        publisher.publish(MODELS, model(name, "former"))
+    with Client(cluster.bootstrap_servers, home=cluster.home) as client:
+        client.delete_app(name)
+        client.create_app(name, label="kind", steps=2)
+    with EventPublisher(cluster, "test") as publisher:
+        publisher.publish(DATA_VERSIONS, DataVersion(name, Pillar.TEST, "v", 9, "", "", ()))
+        publisher.publish(MODELS, model(name, "m1"))
+        publisher.publish(VERDICTS, Verdict(name, "m1", True, True))
+        publisher.publish(TESTSETS, needed(name))
+        publisher.publish(MODELS, model(name, "m2"))
+    return name
+
+
+def test_watch_tells_one_life_in_the_order_it_was_lived(easeml, lived):
+    lines = [line.split(lived, 1)[1].strip() for line in easeml("watch", lived, "--once").splitlines()]
+    assert [line.split("  ")[0] for line in lines] == [
+        "app defined", "data published", "model", "passed", "test set needed", "model",
+    ]  # fmt: skip
+    told = easeml("watch", lived, "--once", as_json=True)
+    assert [one["type"].rpartition(".")[2] for one in told] == [
+        "AppDefined", "DataVersion", "ModelPublished", "Verdict", "TestSetNeeded", "ModelPublished",
+    ]  # fmt: skip
+    assert [one["recorded"] for one in told] == sorted(one["recorded"] for one in told)
+
+
+def test_models_that_wait_are_named(easeml, lived):
+    text = "1 model waits for a new test set of 500 rows"
+    found = {row["subject"]: row for row in easeml("doctor", as_json=True)}
+    assert found[f"app {lived}"]["state"] == "waits"
+    assert found[f"app {lived}"]["finding"].startswith(text)
+    assert {"state", "subject", "finding"} == found["python"].keys()
+    waiting = next(row for row in easeml("status", as_json=True) if row.get("app") == lived)
+    assert (waiting["models"], waiting["rows"]) == (1, 500)
+    assert text in easeml("status")
+
+
+def test_garbage_does_not_disturb_what_is_read(easeml, cluster, lived, caplog):
+    producer = Producer({"bootstrap.servers": cluster.bootstrap_servers})
+    for topic in (APPS.name, MODELS.name):
+        producer.produce(topic, b"garbage", lived.encode(), partition_of(lived, 4))
+    producer.flush()
+    with caplog.at_level(logging.INFO):
+        assert easeml("apps", "show", lived, as_json=True)[0]["app"] == lived
+        easeml("watch", lived, "--once")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    messages = next(row for row in easeml("doctor", as_json=True) if row["subject"] == "messages")
+    assert "no events" in messages["finding"]
+
+
+def test_objects_for_programs(easeml, lived):
+    (shown,) = easeml("apps", "show", lived, as_json=True)
+    assert (shown["label"], shown["steps"], shown["columns"]) == ("kind", 2, [])
+    assert all(isinstance(row["end_offsets"], int) for row in easeml("topics", as_json=True))
+
+
+def test_a_delete_that_misses_does_not_advise_to_create(easeml):
+    with pytest.raises(NotFoundError) as caught:
+        easeml("apps", "delete", "nosuch")
+    assert "Create" not in caught.value.mend
+
+
+def test_publishing_tells_what_was_fixed_and_what_is_new(easeml, name, tmp_path):
+    file = tmp_path / "rows.csv"
+    frame().to_csv(file, index=False)
+    created = easeml("apps", "create", name, "--label", "kind", "--condition", "n > 0.5 +/- 0.2", "--steps", "2")
+    assert "rows in all" in created
+    first = easeml("publish", name, str(file))
+    assert "Published version" in first
+    assert "numeric     x" in first
+    assert "categorical plan (2 values)" in first
+    assert "label       kind: a, b" in first
+    second = easeml("publish", name, str(file))
+    assert "Already there, nothing new" in second
+    assert "numeric" not in second
+    (again,) = easeml("publish", name, str(file), as_json=True)
+    assert again["new"] is False
+
+
+def test_errors_and_warnings_name_the_line(easeml, name, tmp_path):
+    file, odd = tmp_path / "rows.csv", tmp_path / "production.csv"
+    frame().to_csv(file, index=False)
+    easeml("apps", "create", name, "--label", "kind", "--condition", "n > 0.5 +/- 0.2", "--steps", "2")
+    broken = frame().astype({"x": object})
+    broken.loc[100, "x"] = "oops"
+    broken.to_csv(odd, index=False)
+    with pytest.raises(InvalidDataError, match=r"(line|row) '?102"):
+        easeml("publish", name, str(odd))
+    easeml("publish", name, str(file))
+    unseen = frame(20)
+    unseen.loc[3, "plan"] = "gold"
+    unseen.drop(columns="kind").to_csv(odd, index=False)
+    said = " ".join(easeml("publish", name, str(odd), "--pillar", "production").split())
+    assert "1 value is unknown to the app and taken for missing, first line 5, column plan: 'gold'" in said
+    easeml("apps", "update", name, "--add-category", "plan=gold", "--add-class", "c")
+    (shown,) = easeml("apps", "show", name, as_json=True)
+    assert shown["classes"] == ["a", "b", "c"]
+    assert next(c for c in shown["columns"] if c["name"] == "plan")["categories"] == ["basic", "pro", "gold"]
+
+
+def test_the_share_of_test_rows_is_chosen(easeml, name, tmp_path):
+    file = tmp_path / "rows.csv"
+    frame().to_csv(file, index=False)
+    easeml("apps", "create", name, "--label", "kind", "--condition", "n > 0.5 +/- 0.2", "--steps", "2")
+    (done,) = easeml("publish", name, str(file), "--test-share", "0.4", as_json=True)
+    assert done["rows"]["test"] == pytest.approx(160, abs=4)
+    assert done["columns"] == {"x": "numeric", "plan": "categorical"}
+
+
+def test_an_app_is_changed_where_it_is_told_to_be(easeml, name):
+    easeml("apps", "create", name, "--label", "kind")
+    changed = easeml("apps", "update", name, "--steps", "3", "--label-budget", "500")
+    assert f"App {name} changed." in changed
+    (shown,) = easeml("apps", "show", name, as_json=True)
+    assert (shown["steps"], shown["label_budget"], shown["label"]) == (3, 500, "kind")
