@@ -1,18 +1,29 @@
-"""Dead letters for people: list them, look at one, send them on their way again."""
+"""Dead letters for people: list them, look at one, send them on their way again, or put them away.
+
+A letter is open until a *mark* names its id: a message without a value in the same partition of the dead-letter
+topic. The same message given up twice by one service, as after a crash, is one letter.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Producer
 
-from easeml.errors import NotFoundError, UnavailableError
+from easeml.errors import ConflictError, NotFoundError, UnavailableError
 from easeml.stream.admin import existing
-from easeml.stream.poison import PREFIX, REDRIVE
+from easeml.stream.bulk import BulkReader
+from easeml.stream.messages import Message
+from easeml.stream.poison import EVERY_SERVICE, PREFIX, REDRIVE, REDRIVE_FOR
 from easeml.stream.reader import Raw, TopicReader
 from easeml.stream.settings import Settings
+
+OPEN, REDRIVEN, DISCARDED = "open", "redriven", "discarded"
+MARK = f"{PREFIX}mark"
+MARKED = f"{PREFIX}marked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +35,7 @@ class DeadLetter:
     letter : str
         Name for people: ``<dead-letter topic>:<partition>:<offset>``.
     topic, partition, offset : str, int, int
-        Where the original message was.
+        Where the original message was; offset -1 when it is not known.
     service : str
         Service that gave it up.
     reason, message : str
@@ -33,6 +44,10 @@ class DeadLetter:
         When, in seconds since 1970 UTC.
     raw : Raw
         The original bytes and headers.
+    id : str
+        The same for the same message given up by the same service.
+    state : str
+        ``open``, ``redriven`` or ``discarded``.
     """
 
     letter: str
@@ -44,25 +59,55 @@ class DeadLetter:
     message: str
     time: float
     raw: Raw
+    id: str
+    state: str = OPEN
+
+    @property
+    def original(self) -> tuple[str, int, int]:
+        """Where the message was; the letter's own place when that is not known."""
+        here = (self.raw.topic, self.raw.partition, self.raw.offset)
+        return (self.topic, self.partition, self.offset) if self.offset >= 0 else here
 
 
-def _parse(raw: Raw) -> DeadLetter:
-    headers = {name: value.decode(errors="replace") for name, value in raw.headers}
+def _texts(raw: Raw) -> dict[str, str]:
+    return {name: (value or b"").decode(errors="replace") for name, value in raw.headers}
+
+
+def _parse(raw: Raw, headers: Mapping[str, str], state: str) -> DeadLetter:
+    letter = f"{raw.topic}:{raw.partition}:{raw.offset}"
     return DeadLetter(
-        f"{raw.topic}:{raw.partition}:{raw.offset}",
+        letter,
         headers.get(f"{PREFIX}topic", raw.topic.removesuffix(".dlq")),
-        int(headers.get(f"{PREFIX}partition", raw.partition)),
-        int(headers.get(f"{PREFIX}offset", -1)),
+        int(_number(headers, "partition", raw.partition)),
+        int(_number(headers, "offset", -1)),
         headers.get(f"{PREFIX}service", "?"),
         headers.get(f"{PREFIX}reason", "?"),
         headers.get(f"{PREFIX}message", ""),
-        float(headers.get(f"{PREFIX}time", raw.timestamp_ms / 1000)),
+        _number(headers, "time", raw.timestamp_ms / 1000),
         raw,
+        headers.get(f"{PREFIX}id", letter),
+        state,
     )
 
 
-def read(settings: Settings, topic: str | None = None) -> Iterator[DeadLetter]:
-    """Yield every dead letter of the cluster, or of one topic.
+def _number(headers: Mapping[str, str], name: str, otherwise: float) -> float:
+    try:
+        return float(headers.get(PREFIX + name, otherwise))
+    except ValueError:  # anybody may write to the topic
+        return otherwise
+
+
+def read(settings: Settings, topic: str | None = None, *, closed: bool = False) -> Iterator[DeadLetter]:
+    """Yield the open dead letters of the cluster, or of one topic.
+
+    Parameters
+    ----------
+    settings : Settings
+        Cluster.
+    topic : str, optional
+        A topic or its dead-letter topic.
+    closed : bool
+        Yield those that were redriven or discarded too.
 
     Raises
     ------
@@ -75,16 +120,29 @@ def read(settings: Settings, topic: str | None = None) -> Iterator[DeadLetter]:
         if wanted not in names:
             raise NotFoundError(f"There is no dead-letter topic {wanted}.", mend="'easeml topics' lists the topics.")
         names = [wanted]
+    found: dict[str, tuple[Raw, dict[str, str]]] = {}
+    marks: dict[str, str] = {}
     reader = TopicReader(settings, names)
     try:
         for raw in reader.replay_raw():
-            yield _parse(raw)
+            headers = _texts(raw)
+            if MARK in headers:
+                identity = headers.get(MARKED, "")
+                marks[identity] = headers[MARK]
+                if not closed:
+                    found.pop(identity, None)
+                continue
+            identity = headers.get(f"{PREFIX}id", f"{raw.topic}:{raw.partition}:{raw.offset}")
+            if closed or identity not in marks:
+                found.setdefault(identity, (raw, headers))
     finally:
         reader.close()
+    for identity, (raw, headers) in found.items():
+        yield _parse(raw, headers, marks.get(identity, OPEN))
 
 
 def find(settings: Settings, letter: str) -> DeadLetter:
-    """Return the dead letter of this name.
+    """Return the dead letter of this name, open or not.
 
     Raises
     ------
@@ -92,41 +150,115 @@ def find(settings: Settings, letter: str) -> DeadLetter:
         When there is none.
     """
     topic = letter.split(":", 1)[0]
-    for found in read(settings, topic):
+    for found in read(settings, topic, closed=True):
         if found.letter == letter:
             return found
     raise NotFoundError(f"There is no dead letter {letter!r}.", mend="'easeml dead-letters list' shows their names.")
 
 
-def redrive(settings: Settings, letters: list[DeadLetter]) -> None:
-    """Publish the original messages again, each marked so that its service processes it afresh.
+def redrive(settings: Settings, letters: Sequence[DeadLetter]) -> int:
+    """Publish the original messages again, for the services that gave them up, and mark the letters.
+
+    A message that several services gave up is sent once, for all of those whose letters are given.
+
+    Returns
+    -------
+    int
+        Number of messages sent.
 
     Raises
     ------
+    ConflictError
+        When a letter is not open any more.
+    NotFoundError
+        When a message that was too large to be kept in its letter has expired.
     UnavailableError
         When the broker does not take them.
     """
+    _refuse_closed(letters)
+    groups: dict[tuple[str, int, int], list[DeadLetter]] = {}
+    for letter in letters:
+        groups.setdefault(letter.original, []).append(letter)
+    _send(settings, [_again(settings, group) for group in groups.values()])
+    _send(settings, [_mark(letter, REDRIVEN) for letter in letters])
+    return len(groups)
+
+
+def discard(settings: Settings, letters: Sequence[DeadLetter]) -> None:
+    """Mark letters as put away: their messages are given up for good.
+
+    Raises
+    ------
+    ConflictError
+        When a letter is not open any more.
+    UnavailableError
+        When the broker does not take the marks.
+    """
+    _refuse_closed(letters)
+    _send(settings, [_mark(letter, DISCARDED) for letter in letters])
+
+
+def _refuse_closed(letters: Sequence[DeadLetter]) -> None:
+    for letter in letters:
+        if letter.state != OPEN:
+            raise ConflictError(
+                f"Dead letter {letter.letter} was {letter.state} already.",
+                mend="When its message fails again, a new letter tells so: 'easeml dead-letters list' shows it.",
+            )
+
+
+def _again(settings: Settings, group: Sequence[DeadLetter]) -> Message:
+    first = group[0]
+    times = 1 + max(sum(name == REDRIVE for name, _ in letter.raw.headers) for letter in group)
+    kept = [(n, v or b"") for n, v in first.raw.headers if not n.startswith(PREFIX) and n not in (REDRIVE, REDRIVE_FOR)]
+    again = [(REDRIVE, str(n + 1).encode()) for n in range(times)]
+    services = {letter.service for letter in group}
+    if EVERY_SERVICE not in services:
+        again.append((REDRIVE_FOR, ",".join(sorted(services)).encode()))
+    return Message(first.topic, first.partition, first.raw.key, _value(settings, first), (*kept, *again))
+
+
+def _value(settings: Settings, letter: DeadLetter) -> bytes | None:
+    if f"{PREFIX}size" not in _texts(letter.raw):
+        return letter.raw.value
+    reader = BulkReader(settings)  # the letter holds an excerpt only
+    try:
+        reader.begin({(letter.topic, letter.partition): (letter.offset, letter.offset + 1)})
+        found = reader.chunk()
+    finally:
+        reader.close()
+    if not found or found[0].offset != letter.offset:
+        raise NotFoundError(
+            f"The message of dead letter {letter.letter} has expired; it was too large to be kept with it.",
+            mend="Publish its content again in smaller parts, then 'easeml dead-letters discard' the letter.",
+        )
+    return found[0].value
+
+
+def _mark(letter: DeadLetter, state: str) -> Message:
+    headers = ((MARK, state.encode()), (MARKED, letter.id.encode()), (f"{PREFIX}time", repr(time.time()).encode()))
+    return Message(letter.raw.topic, letter.raw.partition, letter.id.encode(), None, headers)
+
+
+def _send(settings: Settings, messages: Sequence[Message]) -> None:
     producer = Producer(
-        settings.kafka() | {"acks": "all", "enable.idempotence": True}, logger=logging.getLogger("easeml.kafka")
+        settings.kafka() | {"acks": "all", "enable.idempotence": True, "message.max.bytes": 64_000_000},
+        logger=logging.getLogger("easeml.kafka"),
     )
     failed: list[str] = []
-    for letter in letters:
-        headers: list[tuple[str, str | bytes | None]] = [
-            (name, value) for name, value in letter.raw.headers if not name.startswith(PREFIX)
-        ]
-        times = sum(name == REDRIVE for name, _ in headers)
-        headers.append((REDRIVE, str(times + 1).encode()))
+    for message in messages:
         producer.produce(
-            letter.topic,
-            letter.raw.value,
-            letter.raw.key,
-            letter.partition,
-            headers=headers,
+            message.topic,
+            message.value,
+            message.key,
+            message.partition,
+            headers=list(message.headers),
             on_delivery=lambda error, _: failed.append(error.str()) if error else None,
         )
+        producer.poll(0)
     left = producer.flush(30)
     if failed or left:
         raise UnavailableError(
-            f"{len(failed) + left} of {len(letters)} dead letters could not be sent: {(failed or ['timeout'])[0]}.",
-            mend="Check the broker with 'easeml doctor' and redrive again.",
+            f"{len(failed) + left} of {len(messages)} messages could not be sent: {(failed or ['timeout'])[0]}.",
+            mend="Check the broker with 'easeml doctor' and try again.",
         )

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from easeml.errors import SchemaError
 from easeml.ids import EventId
 from easeml.stream import codec, envelope
 from easeml.stream.changelog import Snapshot, changelog_topic
@@ -22,7 +23,7 @@ from easeml.stream.lanes import Lanes
 from easeml.stream.messages import Message, Record
 from easeml.stream.partition import Effects, HandlerCrashError, PartitionProcessor
 from easeml.stream.payloads import Payload, Tick
-from easeml.stream.poison import PREFIX
+from easeml.stream.poison import EVERY_SERVICE, PREFIX, Burial, dead_letter
 from easeml.stream.service import Service
 from easeml.stream.settings import Settings
 from easeml.stream.topics import BY_NAME, TICKS, Topic, partition_of
@@ -100,6 +101,7 @@ class MemoryCluster:
         self._hurry = False
         self._instances: dict[str, _Instance] = {}
         self.broadcast.on_deleted.append(self._drop)
+        self.broadcast.on_refused.append(self._refuse)
         for service in services:
             instance = _Instance(service, kills=[(crash_at, 2)] if crash_at else [])
             self._instances[service.name] = instance
@@ -327,6 +329,9 @@ class MemoryCluster:
             instance.lanes[number] = lanes
             for topic, lane in lanes.lanes.items():
                 instance.fetched[topic, number] = lane.expected
+
+    def _refuse(self, record: Record, error: SchemaError) -> None:
+        self._append(dead_letter(record, error, Burial(EVERY_SERVICE, self.now)))
 
     def _drop(self, app: str) -> None:
         for instance in self._instances.values():

@@ -29,7 +29,7 @@ from easeml.stream.changelog import Attempt, Snapshot, Writer
 from easeml.stream.events import Event, Output
 from easeml.stream.messages import Message, Record
 from easeml.stream.payloads import Payload, Tick
-from easeml.stream.poison import Burial, dead_letter, redrives
+from easeml.stream.poison import Burial, dead_letter, is_for, redrives
 from easeml.stream.routing import Route, Routes
 from easeml.stream.service import Context, Job, Service
 from easeml.stream.settings import Settings
@@ -188,7 +188,7 @@ class PartitionProcessor:
                     reason="handler_crash",
                 )
             if item.event is None:
-                if record.value is None:
+                if record.value is None or not is_for(record, self.service.name):
                     return self._done(item, "ignored")
                 item.event = self._parse(record)
             if record.topic == TICKS.name:
@@ -415,7 +415,7 @@ class PartitionProcessor:
 
     def refold(self, record: Record) -> Exception | None:
         """Fold a message at or below the position again; return why it was left out when it failed."""
-        if record.value is None:
+        if record.value is None or not is_for(record, self.service.name):
             return None
         try:
             event = self._parse(record)

@@ -10,6 +10,11 @@ from easeml.stream.messages import Message, Record
 
 PREFIX = "easeml.dlq."
 REDRIVE = "easeml.redrive"
+"""Header of a message that was sent on its way again: one for each time."""
+REDRIVE_FOR = "easeml.redrive-for"
+"""Header that names the services, separated by commas, that a redriven message is for; without it, it is for all."""
+EVERY_SERVICE = "every service"
+"""Stands for the name of a service where all of them refuse a message: apps and algorithms are read by everyone."""
 EXCERPT = 1000
 """Bytes kept of a message that is too large to be carried along."""
 
@@ -72,3 +77,11 @@ def dead_letter(record: Record, error: EaseMLError, burial: Burial, *, by_refere
 def redrives(record: Record) -> int:
     """Return how often the message was sent on its way again by hand."""
     return sum(name == REDRIVE for name, _ in record.headers)
+
+
+def is_for(record: Record, service: str) -> bool:
+    """Return whether a service shall look at a message: a redriven one is for those alone that gave it up."""
+    for name, value in record.headers:
+        if name == REDRIVE_FOR:
+            return service in value.decode(errors="replace").split(",")
+    return True

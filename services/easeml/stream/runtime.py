@@ -31,6 +31,7 @@ from easeml.stream.metrics import Metrics
 from easeml.stream.outbox import Outbox
 from easeml.stream.partition import home_of
 from easeml.stream.recovery import recover
+from easeml.stream.refusals import Refusals
 from easeml.stream.routing import Routes
 from easeml.stream.service import Service
 from easeml.stream.settings import Settings
@@ -91,9 +92,8 @@ class Runtime:
         self._stopping = threading.Event()
         self._tail = Tail(settings, self.broadcast, self.fail)
         self.broadcast.on_deleted.append(self._forget)
-        self.broadcast.on_refused.append(
-            lambda r, error: log.warning("%s[%d]@%d is ignored: %s", r.topic, r.partition, r.offset, error)
-        )
+        self._refusals = Refusals(settings, self.outbox)
+        self.broadcast.on_refused.append(self._refusals.note)
         self._faust = FaustApp(
             f"easeml-{service.name}",
             self._feed,
@@ -132,6 +132,7 @@ class Runtime:
         await asyncio.to_thread(self._inbox.close)
         await self._faust.stop()
         await asyncio.to_thread(self._tail.close)
+        await self._refusals.stop()
         await asyncio.to_thread(self.outbox.close)
 
     def fail(self, error: BaseException) -> None:

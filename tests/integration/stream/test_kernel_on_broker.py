@@ -4,6 +4,7 @@ import asyncio
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -14,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "stream"))
 from kernel_house import House
 from kernel_services import Merger, Summer, app, note, version
 
-from easeml.errors import ConfigurationError
+from easeml.errors import ConfigurationError, ConflictError
 from easeml.stream import runtime as runtime_module
 from easeml.stream.changelog import Writer
-from easeml.stream.deadletters import read, redrive
+from easeml.stream.deadletters import DISCARDED, REDRIVEN, discard, read, redrive
 from easeml.stream.health import HealthServer
 from easeml.stream.killpoints import KillPoint
 from easeml.stream.payloads import AppDeleted
@@ -120,6 +121,73 @@ def test_the_fuse_turns_health_and_a_redrive_brings_the_message_back(tmp_path):
         redrive(house.settings, letters)
         house.start("summer")
         house.wait(lambda: totals(house, "late") == [3] and totals(house) == [5], name="summer")
+
+
+def test_a_redriven_message_goes_once_and_to_those_that_gave_it_up(house):
+    def opened():
+        return sorted(letter.service for letter in read(house.settings, ANNOTATIONS.name))
+
+    def states():
+        return sorted(letter.state for letter in read(house.settings, closed=True))
+
+    for name in ("summer", "merger"):
+        house.start(name)
+    house.producer.produce(ANNOTATIONS.name, b"no avro", b"k", 0)
+    house.flush()
+    house.wait(lambda: opened() == ["merger", "summer"], name="summer")
+    letters = list(read(house.settings))
+    assert redrive(house.settings, letters) == 1
+    house.wait(lambda: opened() == ["merger", "summer"], name="summer")
+    assert states() == ["open", "open", REDRIVEN, REDRIVEN]
+    assert len(house.raw(ANNOTATIONS.name)) == 2
+    closed = next(letter for letter in read(house.settings, closed=True) if letter.state == REDRIVEN)
+    with pytest.raises(ConflictError, match="redriven already"):
+        redrive(house.settings, [closed])
+    by_service = {letter.service: letter for letter in read(house.settings)}
+    redrive(house.settings, [by_service["merger"]])
+    house.wait(lambda: len(states()) == 5, name="merger")
+    house.wait(lambda: all(house.health(name)[1]["lag"] == 0 for name in ("summer", "merger")), name="summer")
+    assert opened() == ["merger", "summer"]
+    discard(house.settings, list(read(house.settings)))
+    assert opened() == []
+    assert states() == [DISCARDED, DISCARDED, REDRIVEN, REDRIVEN, REDRIVEN]
+
+
+def test_a_message_too_large_for_its_letter_is_redriven_whole(tmp_path):
+    with House(tmp_path, ["summer"], partitions=1, max_message_bytes=10_000) as house:
+        house.publish(APPS, app())
+        house.publish(ANNOTATIONS, replace(note(3), annotator="x" * 20_000))
+        house.flush()
+        house.start("summer")
+        house.wait(lambda: list(read(house.settings)), name="summer")
+        house.stop("summer")
+        assert redrive(house.settings, list(read(house.settings))) == 1
+        house.start("summer", max_message_bytes=1_000_000)
+        house.wait(lambda: totals(house) == [3], name="summer")
+        assert list(read(house.settings)) == []
+
+
+def test_a_message_that_is_no_app_is_one_dead_letter_for_ever(house):
+    def written():
+        return sum("easeml.dlq.reason" in dict(raw.headers) for raw in house.raw(APPS.dead_letters))
+
+    for name in ("summer", "merger"):
+        house.start(name)
+        house.wait_ready(name)
+    house.producer.produce(APPS.name, b"no avro", b"k", 1)
+    house.flush()
+    house.wait(lambda: list(read(house.settings)), name="summer")
+    for name in ("summer", "merger"):
+        house.stop(name)
+    (letter,) = read(house.settings)
+    assert (letter.service, letter.reason, letter.original) == ("every service", "schema", (APPS.name, 1, 0))
+    discard(house.settings, [letter])
+    before = written()
+    house.start("summer")
+    house.wait_ready("summer")
+    house.stop("summer")
+    assert written() == before
+    assert list(read(house.settings)) == []
 
 
 def test_two_instances_share_the_partitions_and_one_takes_over(house):

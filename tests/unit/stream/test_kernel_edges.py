@@ -21,7 +21,7 @@ from easeml.stream.main import run
 from easeml.stream.messages import Record
 from easeml.stream.metrics import Metrics
 from easeml.stream.partition import PartitionProcessor
-from easeml.stream.settings import Settings
+from easeml.stream.settings import MISCONFIGURED, Settings
 from easeml.stream.topics import ANNOTATIONS, APPS, partition_of
 from easeml.stream.views import Broadcast
 
@@ -158,6 +158,6 @@ def test_a_service_without_a_broker_says_how_to_get_one(tmp_path):
     )
     env = os.environ | {"EASEML_BOOTSTRAP_SERVERS": "", "EASEML_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env, check=False, timeout=60)
-    assert done.returncode == 1
+    assert done.returncode == MISCONFIGURED
     assert b"easeml up" in done.stderr
     assert callable(run)

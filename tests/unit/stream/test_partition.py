@@ -11,8 +11,8 @@ from easeml.ids import EventId
 from easeml.stream import codec, envelope
 from easeml.stream.changelog import Snapshot, Stored, Window, Writer
 from easeml.stream.memory import POINTS, MemoryCluster
-from easeml.stream.payloads import AppDeleted, AuditRecord, StateRecord, Tick
-from easeml.stream.poison import REDRIVE
+from easeml.stream.payloads import Annotation, AppDeleted, AuditRecord, StateRecord, Tick
+from easeml.stream.poison import REDRIVE, REDRIVE_FOR
 from easeml.stream.routing import Routes
 from easeml.stream.service import Job, On, Packed, Service
 from easeml.stream.settings import Settings
@@ -434,3 +434,42 @@ def test_traceparent_travels_with_the_outputs():
 def test_service_is_abstract():
     with pytest.raises(TypeError):
         Service()
+
+
+class Viewer(Summer):
+    """Sums, and keeps a view of what it saw."""
+
+    name = "viewer"
+
+    def __init__(self):
+        self.seen = []
+
+    def table(self):
+        return (On(ANNOTATIONS, Annotation, fold=lambda event: self.seen.append(event.data.value), handle=self.add),)
+
+    def forget(self, app):
+        self.seen.clear()
+
+
+def test_a_redriven_message_is_for_those_that_gave_it_up():
+    viewer = Viewer()
+    cluster = cluster_of(Summer(), viewer)
+    for services, value in ((b"summer", 1), (b"ci,viewer", 2), (b"ci", 4)):
+        headers = envelope.headers(EventId(f"n-{value}"), "easeml/user", note(value), cluster.now)
+        again = [*headers, (REDRIVE, b"1"), (REDRIVE_FOR, services)]
+        cluster.publish_bytes(ANNOTATIONS, codec.encode(note(value)), b"churn", again, home())
+        cluster.publish_bytes(ANNOTATIONS, b"no avro", b"churn", [(REDRIVE_FOR, services)], home())
+    cluster.run()
+    assert (cluster.state("summer", "churn")["total"], cluster.state("viewer", "churn")["total"]) == (1, 2)
+    assert reasons(cluster) == ["schema"] * 2
+    cluster.restart("viewer")
+    assert viewer.seen == [2]
+
+
+def test_a_message_that_is_no_app_is_dead_lettered():
+    cluster = cluster_of(Summer())
+    cluster.publish_bytes(APPS, b"no avro", b"churn")
+    cluster.publish(ANNOTATIONS, note(4))
+    cluster.run()
+    assert reasons(cluster, APPS) == ["schema"]
+    assert cluster.state("summer", "churn")["total"] == 4
