@@ -6,6 +6,7 @@
       -> {"model": "...", "classes": ["no", "yes"], "labels": ["no"], "probabilities": [[0.9, 0.1]], "row_ids": ["r1"]}
     GET  /v1/apps/churn/pick      -> {"model": "...", "period": 3, "drift": false, ...}
 
+A category that the app does not know is taken as missing, and ``warnings`` say so: a new city stops no predictions.
 With ``record`` the rows are on the production topic before the answer is given; the same request again records
 nothing new. Every refusal is ``{"error": {"reason", "message", "mend"}}``.
 """
@@ -162,13 +163,14 @@ class PredictServer:
         if asked.record:
             await self._record(app, asked.relation)
         scored = scores.good[model.model]
-        return web.json_response({
+        answer = {
             "model": model.model,
             "classes": state.classes,
             "labels": [state.classes[code] for code in scored.labels],
             "probabilities": [[round(p, 6) for p in row] for row in scored.probabilities.tolist()],
             "row_ids": asked.relation.row_ids,
-        })  # fmt: skip
+        }
+        return web.json_response(answer | ({"warnings": asked.warnings} if asked.warnings else {}))
 
     async def _record(self, app: str, relation: Relation) -> None:
         assert self._publisher is not None
@@ -235,10 +237,14 @@ class _Request:
                     )
         frame = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in names})
         try:
-            self.relation = Relation.from_frame(frame, columns=state.columns, row_ids=tuple(ids))
+            self.relation = Relation.from_frame(frame, columns=state.columns, row_ids=tuple(ids), unseen="missing")
         except (OverflowError, TypeError, ValueError) as error:
             raise InvalidDataError(f"A value does not fit its column: {error}.", mend="Send finite numbers.") from error
         self.record = record
+        self.warnings = [
+            f"Row {shown[place]}, column {column!r}: {value!r} is unknown and taken as missing."
+            for place, column, value in self.relation.unseen
+        ]
 
 
 def _picked(app: str, state: ServingState) -> dict[str, Any]:

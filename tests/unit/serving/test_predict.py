@@ -68,6 +68,18 @@ async def client(harbour):
     await server.stop()
 
 
+async def test_a_category_nobody_has_seen_is_missing_and_said_so(client):
+    strange = [ROW, ROW | {"colour": "violet"}]
+    status, answer = await client.post({"rows": strange, "record": True})
+    assert status == 200
+    _, plain = await client.post({"rows": [ROW, ROW | {"colour": None}]})
+    assert answer["probabilities"] == plain["probabilities"]
+    assert answer["warnings"] == ["Row 1, column 'colour': 'violet' is unknown and taken as missing."]
+    assert "warnings" not in plain
+    (recorded,) = client.recorder.events
+    assert recorded[1].codes.tolist()[1] == -1
+
+
 async def test_the_pick_predicts(client):
     frame = rows(6, 8, "q")[["x", "colour"]]
     body = {"rows": frame.astype(object).where(frame.notna(), None).to_dict("records"), "row_ids": list(frame.index)}
@@ -135,7 +147,6 @@ async def test_a_broker_that_is_away_is_said(client):
         ({"rows": [ROW | {"x": "tall"}]}, "invalid_data", "'tall'"),
         ({"rows": [ROW | {"x": [1]}]}, "invalid_data", "not a single value"),
         ({"rows": [ROW | {"colour": {"a": 1}}]}, "invalid_data", "not a single value"),
-        ({"rows": [ROW | {"colour": "violet"}]}, "invalid_data", "'violet'"),
         (json.dumps({"rows": [ROW | {"x": 5}]}).replace("5", "Infinity").encode(), "invalid_data", "inf"),
         (json.dumps({"rows": [ROW | {"x": 5}]}).replace("5", "1" + "0" * 400).encode(), "invalid_data", ""),
     ],
