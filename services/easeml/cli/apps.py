@@ -138,7 +138,10 @@ def update(
     with current.client() as client:
         changed = client.update_app(name, **options)
         text, facts = _cost(client, changed)
-    current.line(f"App [bold]{name}[/] changed. {text}", app=name, changed=sorted(options), **facts)
+    said = f"App [bold]{name}[/] changed: {', '.join(sorted(options))}."
+    if options.keys() & {"condition", "reliability", "steps"}:
+        said += f" {text} A test set that has judged models is used up by this; publish fresh test rows."
+    current.line(said, app=name, changed=sorted(options), **facts)
 
 
 def _categories(pairs: list[str]) -> dict[str, list[str]]:

@@ -76,6 +76,8 @@ class Session:
 
 
 def _words(value: Any) -> str:
+    if value is None:
+        return "-"
     return ", ".join(map(_words, value)) if isinstance(value, list | tuple) else str(value)
 
 

@@ -172,6 +172,8 @@ def test_the_share_of_test_rows_is_chosen(easeml, name, tmp_path):
 def test_an_app_is_changed_where_it_is_told_to_be(easeml, name):
     easeml("apps", "create", name, "--label", "kind")
     changed = easeml("apps", "update", name, "--steps", "3", "--label-budget", "500")
-    assert f"App {name} changed." in changed
+    assert f"App {name} changed: label_budget, steps." in changed
+    assert "publish fresh test rows" in " ".join(changed.split())
+    assert "test rows" not in easeml("apps", "update", name, "--target", "0.95")
     (shown,) = easeml("apps", "show", name, as_json=True)
     assert (shown["steps"], shown["label_budget"], shown["label"]) == (3, 500, "kind")
