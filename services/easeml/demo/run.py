@@ -34,7 +34,7 @@ from easeml.stream.settings import Settings
 from easeml.supervisor import Stack, wait_ready
 from easeml.supervisor.stack import connected
 
-CONDITION = "n > 0.78 +/- 0.1"
+CONDITION = "n > 0.75 +/- 0.1"
 RELIABILITY = 0.95
 LABEL_BUDGET = 120
 _CHUNK = 10
