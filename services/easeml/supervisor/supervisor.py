@@ -268,7 +268,8 @@ class Supervisor:
         child.backoff = min(_BACKOFF_LIMIT, max(0.2, 2 * child.backoff))
         child.restarts += 1
         log = self._log_of(child)
-        words = "" if os.WIFSIGNALED(status) else last_words(log, child.log_begins)
+        failed = os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0
+        words = last_words(log, child.log_begins) if failed else ""
         if words and not child.was_ready and os.WEXITSTATUS(status) == MISCONFIGURED:
             raise ConfigurationError(f"{child.name} cannot start: {words}", mend=f"Its log is {log}.")
         said = f" (log {log}): {words}" if words else ""
