@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from easeml.client import Client
 
 __all__ = ["Client"]
+
+# A library speaks when it is asked to: without this, the Kafka client's retries would fill a user's terminal.
+logging.getLogger("easeml").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from easeml.artifacts import ArtifactStore, load
 from easeml.client import Client
@@ -111,9 +112,10 @@ def bare_seconds(client: Client, models: dict[str, ModelPublished], rows: int) -
     loaded = [load(store.get(m.uri, m.sha256)) for m in models.values()]
     frames: list[pd.DataFrame] = [Relation.from_batches([b]).features() for b in batches(client, rows, "bare")]
     started = time.perf_counter()
-    for frame in frames:
-        for model in loaded:
-            model.predict_proba(frame)
+    with threadpool_limits(1):
+        for frame in frames:
+            for model in loaded:
+                model.predict_proba(frame)
     return time.perf_counter() - started
 
 

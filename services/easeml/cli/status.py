@@ -32,7 +32,7 @@ def status(context: typer.Context) -> None:
     """Show every service: whether it is ready, healthy, and how far behind."""
     current = session(context)
     settings = connected(current.settings)
-    admin.broker_reachable(settings)
+    admin.metadata(settings)
     rows = [_service_row(current, name) for name in SERVICES]
     current.line(f"Broker {settings.bootstrap_servers}", broker=settings.bootstrap_servers)
     current.table(("service", "state", "pid", "lag", "address", "reasons"), rows)
@@ -174,5 +174,5 @@ def _read(settings: Settings) -> Iterator[Finding]:
     for one in idle:
         yield Finding(f"app {one.app}", True, str(one), waits=True)
     if unreadable:
-        text = f"{unreadable} are no events and are passed over; 'easeml dead-letters list' shows their causes"
+        text = f"{unreadable} on the topics cannot be read; 'easeml dead-letters list --all' shows their causes"
         yield Finding("messages", True, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -28,16 +29,16 @@ def client(settings: Settings) -> AdminClient:
     )
 
 
-def broker_reachable(settings: Settings, timeout: float = 5.0) -> int:
-    """Return the number of brokers that answer.
+def metadata(settings: Settings, timeout: float = 5.0) -> Any:
+    """Return what the cluster says of itself (``ClusterMetadata``): brokers and topics.
 
     Raises
     ------
     UnavailableError
-        When none does.
+        When no broker answers.
     """
     try:
-        return len(client(settings).list_topics(timeout=timeout).brokers)
+        return client(settings).list_topics(timeout=timeout)
     except KafkaException as error:
         raise UnavailableError(
             f"No Kafka broker answers at {settings.bootstrap_servers!r} ({error.args[0].str()}).",
@@ -55,8 +56,7 @@ class TopicLayout:
 
 def existing(settings: Settings) -> dict[str, TopicLayout]:
     """Return the Ease.ML topics of the cluster by name."""
-    broker_reachable(settings)
-    topics = client(settings).list_topics(timeout=_TIMEOUT).topics
+    topics = metadata(settings).topics
     return {name: TopicLayout(name, len(t.partitions)) for name, t in topics.items() if name.startswith("easeml.")}
 
 

@@ -62,18 +62,14 @@ class TopicReader:
             },
             logger=logging.getLogger("easeml.kafka"),
         )
+        self._settings = settings
         self._admin = admin.client(settings)
         self.unreadable = 0
         """Messages met so far that are no events; their services dead-letter them, with the cause."""
         self._partitions = self._assign(list(topics), from_beginning=from_beginning)
 
     def _assign(self, topics: list[str], *, from_beginning: bool) -> list[TopicPartition]:
-        try:
-            known = self._consumer.list_topics(timeout=_TIMEOUT).topics
-        except KafkaException as error:
-            raise UnavailableError(
-                f"The broker does not answer ({error}).", mend="Start one with 'easeml up' or check --bootstrap."
-            ) from error
+        known = admin.metadata(self._settings).topics
         for name in topics:
             if name not in known or known[name].error is not None:
                 raise NotFoundError(f"Topic {name} does not exist on this broker.", mend="'easeml topics' lists them.")
