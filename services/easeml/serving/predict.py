@@ -138,7 +138,7 @@ class PredictServer:
     def _authenticate(self, request: web.Request) -> None:
         token = self._settings.token.get_secret_value()
         given = request.headers.get("authorization", "")
-        if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        if token and not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), f"Bearer {token}".encode()):
             raise _UnauthenticatedError(
                 "The bearer token is missing or wrong.", mend="Send 'Authorization: Bearer ...'."
             )

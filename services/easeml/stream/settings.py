@@ -14,6 +14,9 @@ MISCONFIGURED = 2
 """Exit code of a process whose settings a person must mend: starting it again would fail again."""
 
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
 class Settings(BaseSettings):
     """Settings, read from ``EASEML_*`` environment variables."""
 
@@ -55,11 +58,17 @@ class Settings(BaseSettings):
             When a value does not fit; names the variable.
         """
         try:
-            return cls(**overrides)
+            settings = cls(**overrides)
         except ValidationError as error:
             first = error.errors()[0]
             name = "EASEML_" + "_".join(map(str, first["loc"])).upper()
             raise ConfigurationError(f"{name}: {first['msg']}.", mend=f"It was {first['input']!r}.") from error
+        if settings.host not in _LOOPBACK and not settings.token.get_secret_value():
+            raise ConfigurationError(
+                f"EASEML_HOST={settings.host} opens the label and predict services to the network without a token.",
+                mend="Set EASEML_TOKEN, or listen on 127.0.0.1.",
+            )
+        return settings
 
     def kafka(self) -> dict[str, Any]:
         """Return the connection part of a confluent-kafka configuration."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from easeml.errors import ConfigurationError, ConflictError, EaseMLError, UnavailableError
 from easeml.stream.settings import MISCONFIGURED, Settings
-from easeml.supervisor import roster
+from easeml.supervisor import roster, seed
 from easeml.supervisor.lastwords import last_words, size
 from easeml.supervisor.orphans import die_with_parent
 from easeml.supervisor.stack import STACK_FILE, read_run_file, run_folder, write_run_file
@@ -176,6 +176,7 @@ class Supervisor:
 
         os.environ["EASEML_BOOTSTRAP_SERVERS"] = settings.bootstrap_servers
         os.environ["EASEML_HOME"] = str(settings.home)
+        seed.provide(settings.home)
         for service in self._services:
             self._fork(Child(service, roster.entry(service)))
         self._fork(Child("clock", lambda: clock.run(settings)))

@@ -127,3 +127,16 @@ def test_bad_files(tmp_path, name, content, text):
         (tmp_path / name).write_text(content)
     with pytest.raises(InvalidDataError, match=text):
         read_frame(tmp_path / name)
+
+
+def test_an_open_door_without_a_token_is_refused(tmp_path):
+    done = subprocess.run(
+        [COMMAND, "apps", "list"],
+        cwd=tmp_path,
+        env={"EASEML_HOST": "0.0.0.0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "EASEML_TOKEN" in done.stderr

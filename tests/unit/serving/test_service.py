@@ -93,12 +93,14 @@ def test_the_same_model_again_says_nothing_new(harbour):
     assert len(harbour.predictions()) == 1
 
 
-def test_a_model_under_an_old_name_replaces_it(harbour):
+def test_another_file_under_a_published_name_is_refused(harbour):
     harbour.test_rows(3)
     harbour.publish_model()
+    before = harbour.cluster.state("serving", "churn").models["m1"].sha256
     harbour.publish_model(classifier=harbour.classifier("lda"))
-    assert len(harbour.predictions()) == 2
-    assert len(harbour.cluster.state("serving", "churn").models) == 1
+    assert harbour.letters() == ["conflict"]
+    assert harbour.cluster.state("serving", "churn").models["m1"].sha256 == before
+    assert len(harbour.predictions()) == 1
 
 
 def test_retired_and_external_models_are_not_asked(harbour):
