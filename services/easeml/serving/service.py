@@ -1,7 +1,8 @@
 """Serving on the stream: every live model scores every test and production row.
 
 Event in: ModelPublished (load, score the backlog), RelationBatch of test and production (score with all models),
-ModelRetired, ModelPicked. Event out: PredictionBatch (at most 1,000 rows), ModelRetired.
+ModelRetired, ModelPicked, Verdict (a model that was judged and did not pass is scored no more). Event out:
+PredictionBatch (at most 1,000 rows), ModelRetired.
 A model's file is believed only after size, digest, types and signature were checked; otherwise its ModelPublished is
 dead-lettered. A model that fails on a batch is left out of it, after three in a row it is retired; a batch on which
 every model fails is dead-lettered itself. External models (empty URI) publish their own predictions.
@@ -27,9 +28,10 @@ from easeml.stream.payloads import (
     Pillar,
     PredictionBatch,
     RelationBatch,
+    Verdict,
 )
 from easeml.stream.service import Context, On, Packed, Service
-from easeml.stream.topics import DATA_PRODUCTION, DATA_TEST, MODELS, PICKS, PREDICTIONS, Topic
+from easeml.stream.topics import DATA_PRODUCTION, DATA_TEST, MODELS, PICKS, PREDICTIONS, VERDICTS, Topic
 
 LOOKBACK = 200
 """Production rows that a model is shown when it joins."""
@@ -67,6 +69,7 @@ class ServingService(Service[ServingState]):
             On(MODELS, ModelPublished, handle=self._published),
             On(MODELS, ModelRetired, handle=self._retired),
             On(PICKS, ModelPicked, handle=self._picked),
+            On(VERDICTS, Verdict, handle=self._judged),
         )
 
     def produces(self) -> tuple[Topic, ...]:
@@ -179,6 +182,12 @@ class ServingService(Service[ServingState]):
     def _picked(self, state: ServingState, event: Event[ModelPicked], ctx: Context) -> Iterable[Output]:
         state.see(ctx.app)
         state.pick = picked(event.data)
+        return []
+
+    def _judged(self, state: ServingState, event: Event[Verdict], ctx: Context) -> Iterable[Output]:
+        state.see(ctx.app)
+        if event.data.guaranteed and not event.data.signal:
+            self._drop(state, event.data.model)  # it may never be picked: no more rows are worth its time
         return []
 
     @staticmethod

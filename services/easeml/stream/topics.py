@@ -114,7 +114,7 @@ PREDICTIONS = Topic(
     ("ci", "modelpicker"),
     key=lambda b: f"{b.app}/{b.model}",
 )
-VERDICTS = Topic("verdicts", (p.Verdict,), ("ci",), ("modelpicker",), key=lambda v: f"{v.app}/{v.model}")
+VERDICTS = Topic("verdicts", (p.Verdict,), ("ci",), ("modelpicker", "serving"), key=lambda v: f"{v.app}/{v.model}")
 VERDICTS_DETAIL = Topic(
     "verdicts.detail",
     (p.VerdictDetail,),

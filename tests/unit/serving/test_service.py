@@ -17,8 +17,9 @@ from easeml.stream.payloads import (
     ModelRetired,
     Pillar,
     TrialFinished,
+    Verdict,
 )
-from easeml.stream.topics import APPS, DATA_PRODUCTION, DATA_TEST, MODELS, PICKS, TRIALS
+from easeml.stream.topics import APPS, DATA_PRODUCTION, DATA_TEST, MODELS, PICKS, TRIALS, VERDICTS
 
 from .conftest import Harbour
 
@@ -91,6 +92,18 @@ def test_the_same_model_again_says_nothing_new(harbour):
     harbour.publish_model()
     harbour.publish_model()
     assert len(harbour.predictions()) == 1
+
+
+def test_a_model_that_did_not_pass_is_scored_no_more(harbour):
+    for name in ("passed", "failed", "baseline"):
+        harbour.publish_model(name)
+    harbour.cluster.publish(VERDICTS, Verdict("churn", "passed", True, True))
+    harbour.cluster.publish(VERDICTS, Verdict("churn", "failed", False, True))
+    harbour.cluster.publish(VERDICTS, Verdict("churn", "baseline", False, False))
+    harbour.cluster.run()
+    harbour.test_rows(3)
+    harbour.cluster.run()
+    assert {batch.model for batch in harbour.predictions()} == {"passed", "baseline"}
 
 
 def test_another_file_under_a_published_name_is_refused(harbour):
