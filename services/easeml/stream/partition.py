@@ -362,7 +362,9 @@ class PartitionProcessor:
         self._effects.counts[f"dead:{error.reason}"] += 1
 
     def _done(self, item: Item, count: str) -> Outcome:
-        self.consecutive = 0
+        # Ticks come every second and repetitions prove nothing: neither tells that the stream is sound again.
+        if count == "events" and item.record.topic != TICKS.name:
+            self.consecutive = 0
         self._effects.counts[count] += 1
         self._leave(item)
         return Outcome.DONE

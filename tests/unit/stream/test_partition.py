@@ -218,6 +218,22 @@ def test_a_good_event_resets_the_fuse():
     assert cluster.fused("summer") == []
 
 
+def test_the_clock_between_garbage_does_not_reset_the_fuse():
+    cluster = cluster_of(Merger(), fuse=3)
+    for _ in range(3):
+        cluster.publish_bytes(ANNOTATIONS, b"junk", partition=home())
+        cluster.tick()
+    assert cluster.fused("merger") == [home()]
+
+
+def test_a_repeated_event_between_garbage_does_not_reset_the_fuse():
+    cluster = cluster_of(Summer(), fuse=3)
+    for value in (1, -13, 1, -13, 1, -13):
+        cluster.publish(ANNOTATIONS, note(value), id="one" if value == 1 else None)
+    cluster.run()
+    assert cluster.fused("summer") == [home()]
+
+
 def test_a_redriven_message_counts_although_its_id_was_seen():
     cluster = cluster_of(Summer())
     cluster.publish(ANNOTATIONS, note(5), id="one")
