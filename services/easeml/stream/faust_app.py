@@ -31,6 +31,9 @@ class _WithoutTransport(BootStrategy):
 class _App(faust.App):
     BootStrategy = _WithoutTransport
 
+    def _create_directories(self) -> None:
+        """Leave the disk alone: there are no tables to keep, and the current directory is not ours."""
+
 
 class FaustApp:
     """A faust app that hands fetched records to a feed and calls timers.
