@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -198,14 +198,35 @@ class Relation:
             )
         )
 
-    def test_labels(self, app: str, version: str, rows_per_batch: int = 10_000) -> list[TestLabels]:
-        """Return the labels of a test set as messages; rows without a label are left out."""
+    def test_labels(
+        self, app: str, version: str, rows_per_batch: int = 10_000, max_bytes: int = 900_000
+    ) -> list[TestLabels]:
+        """Return the labels of a test set as messages; rows without a label are left out.
+
+        Raises
+        ------
+        InvalidDataError
+            When the label of a row, with the classes, is larger than ``max_bytes``.
+        """
         known = np.flatnonzero(self.labels >= 0)
-        return [
-            TestLabels(app, version, tuple(self.row_ids[row] for row in part), self.classes, self.labels[part])
-            for part in np.split(known, range(rows_per_batch, len(known), rows_per_batch))
-            if len(part)
-        ]
+        parts = np.split(known, range(rows_per_batch, len(known), rows_per_batch))
+        return [labels for part in parts if len(part) for labels in self._label_messages(app, version, part, max_bytes)]
+
+    def _label_messages(self, app: str, version: str, rows: NDArray[np.int64], max_bytes: int) -> Iterator[TestLabels]:
+        """Yield the labels of rows, halved until every message fits."""
+        labels = TestLabels(app, version, tuple(self.row_ids[row] for row in rows), self.classes, self.labels[rows])
+        size = len(codec.encode(labels))
+        if size <= max_bytes:
+            yield labels
+        elif len(rows) == 1:
+            raise InvalidDataError(
+                f"The label of row {self.row_ids[rows[0]]!r} takes {size} bytes with the classes; "
+                f"a message may hold {max_bytes}.",
+                mend="Use shorter row ids and class names, or raise EASEML_MAX_MESSAGE_BYTES.",
+            )
+        else:
+            for half in np.array_split(rows, 2):
+                yield from self._label_messages(app, version, half, max_bytes)
 
     def content_hash(self) -> str:
         """Return the SHA-256 over the rows, labels and candidates, whatever the app, pillar and version."""

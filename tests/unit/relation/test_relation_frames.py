@@ -11,6 +11,7 @@ import pytest
 
 from easeml.errors import InvalidDataError, NotFoundError
 from easeml.relation import Relation, RelationView, features
+from easeml.stream import codec
 from easeml.stream.payloads import Column, ColumnKind, Pillar
 
 FRAME = pd.DataFrame(
@@ -285,6 +286,17 @@ def test_labels_stay_behind_on_test_and_production():
     assert (labels.row_ids, labels.labels.tolist(), labels.classes) == (("a", "b", "d"), [0, 1, 0], ("no", "yes"))
     assert [len(part.row_ids) for part in made.test_labels("churn", "v1", rows_per_batch=2)] == [2, 1]
     assert made.without_labels().labels.tolist() == [-1] * 4
+
+
+def test_label_messages_keep_to_the_size_limit():
+    ids = [f"{'i' * 190}{row}" for row in range(100)]
+    made = Relation.from_frame(pd.DataFrame({"x": range(100), "y": ["no", "yes"] * 50}), label="y", row_ids=ids)
+    parts = made.test_labels("churn", "v1", max_bytes=5_000)
+    assert max(len(codec.encode(part)) for part in parts) <= 5_000
+    assert [row for part in parts for row in part.row_ids] == ids
+    assert np.concatenate([part.labels for part in parts]).tolist() == made.labels.tolist()
+    with pytest.raises(InvalidDataError, match="The label of row 'iii"):
+        made.test_labels("churn", "v1", max_bytes=200)
 
 
 def test_batches_keep_to_the_size_limit():
