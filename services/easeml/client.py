@@ -17,11 +17,11 @@ from typing import Any, Self
 import pandas as pd
 
 from easeml import ci, definition, publication
-from easeml.errors import InvalidDataError, NotFoundError, Poison, SchemaError
+from easeml.errors import InvalidDataError, NotFoundError, PermissionDeniedError, Poison, SchemaError
 from easeml.ids import EventId
 from easeml.publication import Draft, Publication
 from easeml.relation import Block, row_digests, validate_batch
-from easeml.stream import envelope
+from easeml.stream import admin, envelope
 from easeml.stream.bulk import BulkReader
 from easeml.stream.events import Event
 from easeml.stream.messages import Record
@@ -32,6 +32,7 @@ from easeml.stream.payloads import (
     DataVersion,
     Pillar,
     RelationBatch,
+    TestLabels,
 )
 from easeml.stream.publisher import EventPublisher
 from easeml.stream.reader import TopicReader
@@ -43,11 +44,16 @@ from easeml.stream.topics import (
     DATA_TEST_LABELS,
     DATA_VERSIONS,
     PILLAR_TOPICS,
+    Topic,
     partition_of,
 )
 from easeml.supervisor.stack import connected
 
 _ROWS_PER_BATCH = 500
+_FILLED = 0.9
+"""Share of the largest message that rows may fill."""
+
+_Letter = tuple[Topic, RelationBatch | TestLabels, EventId]
 
 
 class Client:
@@ -63,14 +69,19 @@ class Client:
     Raises
     ------
     UnavailableError
-        When no house runs there.
+        When no house runs there, or no broker answers.
+    ConfigurationError
+        When the cluster has another number of partitions than the settings; names the right one.
     """
 
     def __init__(self, bootstrap_servers: str = "", *, home: str | Path | None = None) -> None:
         overrides: dict[str, Any] = {"bootstrap_servers": bootstrap_servers} if bootstrap_servers else {}
         if home is not None:
             overrides["home"] = Path(home)
-        self.settings = connected(Settings.load(**overrides))
+        settings = Settings.load(**overrides)
+        self.settings = connected(settings)
+        if settings.bootstrap_servers:  # a house tells its partitions itself
+            admin.check_partitions(settings, APPS.name, admin.existing(settings).get(APPS.name))
         self._publisher = EventPublisher(self.settings, "client")
 
     def apps(self) -> dict[str, AppDefined]:
@@ -283,12 +294,17 @@ class Client:
         messages = {part: self._messages(draft, part) for part in missing}
         if draft.schema_fixed:
             self._publisher.publish(APPS, draft.app)
-        for part, batches in messages.items():
-            self._send(draft, part, batches, [version for version in history if version.pillar is part])
+        for part, letters in messages.items():
+            self._send(draft, part, letters, [version for version in history if version.pillar is part])
         return draft.publication(new=True)
 
     def events(
-        self, name: str | None = None, *topics: str, from_beginning: bool = True, follow: bool = True
+        self,
+        name: str | None = None,
+        *topics: str,
+        from_beginning: bool = True,
+        follow: bool = True,
+        restricted: bool = False,
     ) -> Iterator[Event[Any]]:
         """Iterate over events as they come.
 
@@ -302,8 +318,32 @@ class Client:
             Begin with the oldest event.
         follow : bool
             Wait for new events for ever, or stop at the present end.
+        restricted : bool
+            Allow topics that only the owner of the test set may read.
+
+        Raises
+        ------
+        PermissionDeniedError
+            When a topic, or the topic whose dead letters it holds, is restricted and ``restricted`` is False.
+
+        Notes
+        -----
+        Whoever sees test labels or verdict details can fit models to the test set. The embedded broker has no access
+        rules, so this refusal is all that guards them there; on a real cluster its ACLs protect these topics.
         """
+        guarded = {label for t in BY_NAME.values() if t.restricted for label in (t.name, t.dead_letters)}
+        for topic in topics:
+            if topic in guarded and not restricted:
+                raise PermissionDeniedError(
+                    f"Topic {topic} is restricted to the owner of the test set.",
+                    mend="Pass restricted=True if that is you.",
+                )
         chosen = topics or tuple(t.name for t in BY_NAME.values() if not t.restricted and t.noun != "ticks")
+        return self._events(name, chosen, from_beginning=from_beginning, follow=follow)
+
+    def _events(
+        self, name: str | None, chosen: tuple[str, ...], *, from_beginning: bool, follow: bool
+    ) -> Iterator[Event[Any]]:
         reader = TopicReader(self.settings, chosen, from_beginning=from_beginning)
         try:
             if not follow:
@@ -362,20 +402,28 @@ class Client:
             reader.close()
         return known
 
-    @staticmethod
-    def _messages(draft: Draft, pillar: Pillar) -> list[RelationBatch]:
-        return draft.part(pillar).to_batches(draft.app.app, pillar, draft.version, rows_per_batch=_ROWS_PER_BATCH)
+    def _messages(self, draft: Draft, pillar: Pillar) -> list[_Letter]:
+        """Return what a pillar's rows are on the stream; whatever is too large for it is refused here."""
+        app, version, content = draft.app.app, draft.version, draft.content
+        part, room = draft.part(pillar), int(self.settings.max_message_bytes * _FILLED)
+        labels = part.test_labels(app, version, max_bytes=room) if pillar is Pillar.TEST else []
+        batches = part.to_batches(app, pillar, version, rows_per_batch=_ROWS_PER_BATCH, max_bytes=room)
+        return [
+            *(
+                (DATA_TEST_LABELS, message, EventId.derive("test-labels", app, version, index, content))
+                for index, message in enumerate(labels)
+            ),
+            *(
+                (PILLAR_TOPICS[pillar], batch, EventId.derive("rows", app, version, pillar, index, content))
+                for index, batch in enumerate(batches)
+            ),
+        ]
 
-    def _send(self, draft: Draft, pillar: Pillar, batches: list[RelationBatch], history: list[DataVersion]) -> None:
+    def _send(self, draft: Draft, pillar: Pillar, letters: list[_Letter], history: list[DataVersion]) -> None:
         app, version, content = draft.app.app, draft.version, draft.content
         rows = len(draft.places[pillar])
-        if pillar is Pillar.TEST:
-            for index, labels in enumerate(draft.part(pillar).test_labels(app, version)):
-                identity = EventId.derive("test-labels", app, version, index, content)
-                self._publisher.send(DATA_TEST_LABELS, labels, event_id=identity)
-        for index, batch in enumerate(batches):
-            identity = EventId.derive("rows", app, version, pillar, index, content)
-            self._publisher.send(PILLAR_TOPICS[pillar], batch, event_id=identity)
+        for topic, message, identity in letters:
+            self._publisher.send(topic, message, event_id=identity)
         self._publisher.flush()  # a version is announced when its rows are on the broker, not before
         announced = DataVersion(
             app,

@@ -17,6 +17,12 @@ from easeml.stream.settings import Settings
 from easeml.stream.topics import CATALOGUE, FOREVER, Topic
 
 _TIMEOUT = 15.0
+_KAFKA_LIMIT = 1_048_588
+"""Kafka's default of ``max.message.bytes``: a topic never takes less, since producers fill whole batches."""
+_HEADROOM = 64 * 2**10
+"""For headers, the key and the frame of a batch around the largest message."""
+_DEAD_LETTER_HEADROOM = 256 * 2**10
+"""A dead letter is the largest message with all its headers and the story of its refusal."""
 _LARGE = {"max.message.bytes": str(64 * 2**20)}
 """A changelog record is the whole state of an app; no person and no other service writes there."""
 _COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
@@ -46,6 +52,15 @@ def metadata(settings: Settings, timeout: float = 5.0) -> Any:
         ) from error
 
 
+def wire_bytes(settings: Settings) -> int:
+    """Return the largest batch (bytes) that topics take and producers send for ``settings.max_message_bytes``."""
+    return max(_KAFKA_LIMIT, settings.max_message_bytes + _HEADROOM)
+
+
+def _dead_letter_bytes(settings: Settings) -> int:
+    return max(_KAFKA_LIMIT, settings.max_message_bytes + _DEAD_LETTER_HEADROOM)
+
+
 @dataclass(frozen=True, slots=True)
 class TopicLayout:
     """Topic as the broker has it."""
@@ -58,6 +73,21 @@ def existing(settings: Settings) -> dict[str, TopicLayout]:
     """Return the Ease.ML topics of the cluster by name."""
     topics = metadata(settings).topics
     return {name: TopicLayout(name, len(t.partitions)) for name, t in topics.items() if name.startswith("easeml.")}
+
+
+def check_partitions(settings: Settings, name: str, layout: TopicLayout | None) -> None:
+    """Refuse settings that would send an app's events to another partition than the topic's.
+
+    Raises
+    ------
+    ConfigurationError
+        When the topic exists with another number of partitions.
+    """
+    if layout is not None and layout.partitions != settings.partitions:
+        raise ConfigurationError(
+            f"Topic {name} has {layout.partitions} partitions, the settings say {settings.partitions}.",
+            mend=f"Set EASEML_PARTITIONS={layout.partitions}; the number cannot change once data is there.",
+        )
 
 
 def create_topics(settings: Settings, services: Iterable[str], topics: Iterable[Topic] = CATALOGUE) -> list[str]:
@@ -75,16 +105,16 @@ def create_topics(settings: Settings, services: Iterable[str], topics: Iterable[
         policy = (
             _COMPACTED if topic.compacted else {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
         )
-        wanted[topic.name] = policy
-        wanted[topic.dead_letters] = {"cleanup.policy": "delete", "retention.ms": str(FOREVER)}
+        wanted[topic.name] = policy | {"max.message.bytes": str(wire_bytes(settings))}
+        wanted[topic.dead_letters] = {
+            "cleanup.policy": "delete",
+            "retention.ms": str(FOREVER),
+            "max.message.bytes": str(_dead_letter_bytes(settings)),
+        }
     wanted |= {changelog_topic(service): _COMPACTED | _LARGE for service in services}
     present = existing(settings)
-    for name in wanted.keys() & present.keys():
-        if present[name].partitions != settings.partitions:
-            raise ConfigurationError(
-                f"Topic {name} has {present[name].partitions} partitions, the settings say {settings.partitions}.",
-                mend=f"Set EASEML_PARTITIONS={present[name].partitions}; the number cannot change once data is there.",
-            )
+    for name in wanted:
+        check_partitions(settings, name, present.get(name))
     missing = [name for name in wanted if name not in present]
     if missing:
         _create(settings, {name: wanted[name] for name in missing})

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from easeml.errors import InvalidDataError, PermissionDeniedError, UnavailableError
 from easeml.ids import EventId
 from easeml.stream import codec, envelope
+from easeml.stream.admin import wire_bytes
 from easeml.stream.payloads import Payload
 from easeml.stream.settings import Settings
 from easeml.stream.topics import Topic, partition_of
@@ -44,7 +45,7 @@ class EventPublisher:
                 "enable.idempotence": True,
                 "linger.ms": 2,
                 "message.timeout.ms": int(timeout * 1000),
-                "message.max.bytes": 10_000_000,
+                "message.max.bytes": wire_bytes(settings),
                 "compression.type": "none",
             },
             logger=logging.getLogger("easeml.kafka"),

@@ -29,12 +29,16 @@ class Stack:
         The supervisor.
     services : tuple of str
         Services it runs.
+    partitions, max_message_bytes : int
+        Its settings of these names, which clients must share.
     """
 
     home: Path
     bootstrap_servers: str
     pid: int
     services: tuple[str, ...]
+    partitions: int
+    max_message_bytes: int
 
     def service(self, name: str) -> dict[str, Any] | None:
         """Return what a service wrote about itself (pid, ports, ready), or None before it did."""
@@ -80,11 +84,20 @@ def discover(home: Path) -> Stack | None:
     content = read_run_file(home, "stack")
     if content is None or not alive(content["pid"]):
         return None
-    return Stack(home, content["bootstrap_servers"], content["pid"], tuple(content["services"]))
+    return Stack(
+        home,
+        content["bootstrap_servers"],
+        content["pid"],
+        tuple(content["services"]),
+        content["partitions"],
+        content["max_message_bytes"],
+    )
 
 
 def connected(settings: Settings) -> Settings:
     """Return settings with the cluster filled in: the configured one, else that of the house running in ``home``.
+
+    The house also decides on partitions and message sizes: a client that differs would miss the partition of its app.
 
     Raises
     ------
@@ -99,7 +112,9 @@ def connected(settings: Settings) -> Settings:
             f"No Ease.ML runs in {settings.home}.",
             mend="Start it with 'easeml up', or name a Kafka cluster with --bootstrap or EASEML_BOOTSTRAP_SERVERS.",
         )
-    return settings.model_copy(update={"bootstrap_servers": stack.bootstrap_servers})
+    return settings.model_copy(
+        update={name: getattr(stack, name) for name in ("bootstrap_servers", "partitions", "max_message_bytes")}
+    )
 
 
 def wait_ready(home: Path, timeout: float = 60.0, *, while_alive: int | None = None) -> Stack:

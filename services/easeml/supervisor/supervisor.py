@@ -102,7 +102,13 @@ class Supervisor:
             write_run_file(
                 settings.home,
                 STACK_FILE.removesuffix(".json"),
-                {"pid": os.getpid(), "bootstrap_servers": settings.bootstrap_servers, "services": list(self._services)},
+                {
+                    "pid": os.getpid(),
+                    "bootstrap_servers": settings.bootstrap_servers,
+                    "services": list(self._services),
+                    "partitions": settings.partitions,
+                    "max_message_bytes": settings.max_message_bytes,
+                },
             )
             self._start_services(settings)
             self._watch()

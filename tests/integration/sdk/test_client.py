@@ -48,7 +48,7 @@ def frame(rows=400, seed=0):
 
 
 def published(client, name, *topics):
-    return [event.data for event in client.events(name, *topics, follow=False)]
+    return [event.data for event in client.events(name, *topics, follow=False, restricted=True)]
 
 
 def test_rows_reach_their_pillars_and_test_labels_stay_apart(client, app):
