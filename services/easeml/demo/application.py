@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import math
+import ssl
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +87,7 @@ class Application:
     def _post(self, body: str) -> tuple[int, dict[str, Any]]:
         running = self._stack.service("serving") or {}
         port = running.get("ports", {}).get("predict", self._settings.serving_port)
-        connection = http.client.HTTPConnection(self._settings.host, port, timeout=10)
+        connection = self._connection(port)
         headers = {"content-type": "application/json"}
         token = self._settings.token.get_secret_value()
         if token:
@@ -97,6 +98,15 @@ class Application:
             return response.status, json.loads(response.read() or b"{}")
         finally:
             connection.close()
+
+    def _connection(self, port: int) -> http.client.HTTPConnection:
+        host, certificate = self._settings.host, self._settings.tls_certificate
+        if not certificate:
+            return http.client.HTTPConnection(host, port, timeout=10)
+        context = ssl.create_default_context(cafile=certificate)
+        # The house's own certificate is the one to trust, whoever issued it.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return http.client.HTTPSConnection(host, port, timeout=10, context=context)
 
 
 def _plain(value: float) -> float | None:

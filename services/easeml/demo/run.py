@@ -89,6 +89,7 @@ class Demo:
                 self._app,
                 dict(zip(row_ids, self._data.truth, strict=True)),
                 token=settings.token.get_secret_value() or None,
+                tls=settings.tls_certificate or False,
             )
             with oracle:
                 served = self._serve(stack, settings, row_ids)
