@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05
 END_SECONDS = 0.5
+PROBE_SECONDS = 1.0
+ANSWER_SECONDS = 0.2
+_LOST = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT)
 _REFUSED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 
 
@@ -74,6 +77,7 @@ class Inbox:
         self._places: list[Place] = []
         self._ends: dict[Place, int] = {}
         self._look_at = 0.0
+        self._probe_at = 0.0
         self._due: dict[Place, int] = {}
         self._lock = threading.Lock()
         self._consumer = consumer_of(
@@ -90,6 +94,7 @@ class Inbox:
                 "queued.max.messages.kbytes": 32_768,
                 "fetch.error.backoff.ms": 50,
                 "topic.metadata.refresh.interval.ms": 10_000,
+                "error_cb": self._heard,
             },
         )
         self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
@@ -113,7 +118,6 @@ class Inbox:
     def _sound(self, message: Any) -> bool:
         error = message.error()
         if error is None:
-            self.reachable = True
             return True
         if error.code() in _REFUSED:
             raise PermissionDeniedError(f"{error.str()} ({message.topic()}).", mend="Grant this account read access.")
@@ -122,9 +126,25 @@ class Inbox:
                 f"Reading {message.topic() or 'the inputs'} failed: {error.str()}.",
                 mend="Are the topics created ('easeml topics'), and does no other process use this instance name?",
             )
-        self.reachable = error.code() not in {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}
+        if error.code() in _LOST:
+            self.reachable = False
         log.warning("reading %s: %s", message.topic(), error.str())
         return False
+
+    def _heard(self, error: KafkaError) -> None:
+        """Take note of a lost cluster; ``poll`` calls this, and never returns such errors itself."""
+        # A single lost connection is ordinary, and the client opens it again.
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self.reachable = False
+
+    def _probe(self) -> None:
+        # Messages prove nothing: those that were fetched before the outage still arrive.
+        try:
+            self._consumer.list_topics(self._topics[0], timeout=ANSWER_SECONDS)
+        except KafkaException as error:
+            log.debug("the broker does not answer: %s", error.args[0].str())
+        else:
+            self.reachable = True
 
     def _assigned(self, consumer: Any, partitions: list[Any]) -> None:
         offsets = self._assign(sorted({p.partition for p in partitions}))
@@ -151,6 +171,9 @@ class Inbox:
             for place in self._places:
                 _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
                 self._ends[place] = int(high)
+        if not self.reachable and now >= self._probe_at:
+            self._probe_at = now + PROBE_SECONDS
+            self._probe()
 
     def _commit(self, *, wait: bool) -> None:
         with self._lock:

@@ -248,6 +248,19 @@ def test_a_broker_that_restarts_costs_nothing(tmp_path):
         assert house.stop("summer") == 0
 
 
+def test_health_follows_the_broker(tmp_path):
+    with House(tmp_path, ["summer"], memory=False) as house:
+        house.start("summer")
+        house.wait_ready("summer")
+        house.wait(lambda: house.health("summer")[0] == 200, name="summer")
+        house.broker.kill()
+        house.wait(lambda: "the broker does not answer" in house.health("summer")[1]["reasons"], name="summer")
+        assert house.health("summer")[0] == 503
+        house.broker.start()
+        house.wait(lambda: house.health("summer")[0] == 200, name="summer")
+        assert house.stop("summer") == 0
+
+
 async def test_a_hole_in_what_was_fetched_is_fetched_again(house):
     house.publish(APPS, app())
     for n in range(10):
