@@ -190,6 +190,9 @@ class Runtime:
 
     async def _retire(self) -> None:
         """Stop all partitions after their batches, commit, and forget what belongs to them."""
+        for check in self._checks.values():
+            check.cancel()
+        self._checks.clear()
         for host in self._hosts.values():
             await host.stop()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -247,9 +250,12 @@ class Runtime:
             finally:
                 reader.close()
 
-        first = await asyncio.to_thread(look)
         host = self._hosts.get(place[1])
         if host is None:
+            return
+        first = await asyncio.to_thread(look)
+        # What was found is about this offset of this host: a lane that went on, or its successor's, needs another look.
+        if self._hosts.get(place[1]) is not host or host.lanes.lanes[place[0]].expected != offset:
             return
         if first > offset:
             log.warning("%s[%d]: offsets %d to %d do not exist", *place, offset, first - 1)
@@ -257,7 +263,8 @@ class Runtime:
         self._inbox.seek(place, max(first, offset))
 
     def _checked(self, place: Place, task: asyncio.Task[None]) -> None:
-        self._checks.pop(place, None)
+        if self._checks.get(place) is task:
+            del self._checks[place]
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self.fail(error)
