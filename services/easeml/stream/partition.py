@@ -356,9 +356,8 @@ class PartitionProcessor:
     def _letter(self, item: Item, error: EaseMLError, app: str) -> None:
         record = item.record
         now = item.event.time if item.event else record.timestamp_ms / 1000
-        large = len(record.value or b"") > self._settings.max_message_bytes
         burial = Burial(self.service.name, now, app)
-        self._effects.messages.append(dead_letter(record, error, burial, by_reference=large))
+        self._effects.messages.append(dead_letter(record, error, burial, limit=self._settings.max_message_bytes))
         self._effects.counts[f"dead:{error.reason}"] += 1
 
     def _done(self, item: Item, count: str) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from easeml.errors import EaseMLError
@@ -16,7 +17,14 @@ REDRIVE_FOR = "easeml.redrive-for"
 EVERY_SERVICE = "every service"
 """Stands for the name of a service where all of them refuse a message: apps and algorithms are read by everyone."""
 EXCERPT = 1000
-"""Bytes kept of a message that is too large to be carried along."""
+"""Bytes kept of a message, or a key, that is too large to be carried along."""
+TEXT = 2000
+"""Characters kept of an error's text."""
+HEADER_BYTES = 16 * 1024
+"""Size of a message's headers above which only the envelope and our own are carried along."""
+LETTER_BYTES = 1_000_000
+"""Default size of the largest letter: below the 1,048,588 bytes that brokers take unless told otherwise."""
+_OVERHEAD = 10  # bytes that the broker's format adds to a header at most, and a hundred to a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,9 @@ class Burial:
     app: str = ""
 
 
-def dead_letter(record: Record, error: EaseMLError, burial: Burial, *, by_reference: bool = False) -> Message:
+def dead_letter(
+    record: Record, error: EaseMLError, burial: Burial, *, by_reference: bool = False, limit: int = LETTER_BYTES
+) -> Message:
     """Return the dead letter of a message; the same message gives the same ``easeml.dlq.id``.
 
     Parameters
@@ -51,12 +61,14 @@ def dead_letter(record: Record, error: EaseMLError, burial: Burial, *, by_refere
         By whom and when.
     by_reference : bool
         Carry the first bytes only; the whole message stays where topic, partition and offset say.
+    limit : int
+        Bytes of the largest letter: one that would be larger is written by reference.
     """
     identity = EventId.derive("dlq", burial.service, record.topic, record.partition, record.offset, burial.app)
     context = {
         "id": identity,
         "reason": error.reason,
-        "message": str(error),
+        "message": str(error)[:TEXT],
         "service": burial.service,
         "topic": record.topic,
         "partition": str(record.partition),
@@ -65,13 +77,33 @@ def dead_letter(record: Record, error: EaseMLError, burial: Burial, *, by_refere
     }
     if burial.app:
         context["app"] = burial.app
-    value = record.value or b""
-    if by_reference:
-        context["size"] = str(len(value))
+    value, key = record.value or b"", record.key
+    if key is not None and len(key) > HEADER_BYTES:
+        key = key[:EXCERPT]
+    headers = _kept(record.headers) + tuple((PREFIX + name, text.encode()) for name, text in context.items())
+    # A letter that the broker refuses would stop the service at the same message for ever.
+    if by_reference or len(value) + len(key or b"") + _size(headers) + 10 * _OVERHEAD > limit:
+        headers += ((f"{PREFIX}size", str(len(value)).encode()),)
         value = value[:EXCERPT]
-    added = tuple((PREFIX + name, text.encode()) for name, text in context.items())
-    kept = tuple(pair for pair in record.headers if not pair[0].startswith(PREFIX))
-    return Message(f"{record.topic}.dlq", record.partition, record.key, value, kept + added)
+    return Message(f"{record.topic}.dlq", record.partition, key, value, headers)
+
+
+def _size(headers: Iterable[tuple[str, bytes]]) -> int:
+    return sum(len(name.encode()) + len(value or b"") + _OVERHEAD for name, value in headers)
+
+
+def _kept(headers: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
+    """Return the headers that a letter carries along."""
+    kept = tuple(pair for pair in headers if not pair[0].startswith(PREFIX))
+    if _size(kept) <= HEADER_BYTES:
+        return kept
+    ours, left = [], HEADER_BYTES
+    for pair in kept:
+        size = _size([pair])
+        if pair[0].startswith(("ce_", "easeml.")) and size <= left:
+            ours.append(pair)
+            left -= size
+    return tuple(ours)
 
 
 def redrives(record: Record) -> int:
