@@ -6,7 +6,9 @@ printed beside (not for an external one).
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import socket
 import statistics
 import sys
 import tempfile
@@ -146,7 +148,7 @@ class Bench:
         begin = time.perf_counter()
         consumer.subscribe([topic])
         while not consumer.assignment():
-            consumer.poll(0.01)
+            consumer.poll(0.001)
         return consumer, time.perf_counter() - begin
 
     def join(self) -> Row:
@@ -168,6 +170,34 @@ class Bench:
             times.append(took)
         consumer.close()
         return "static member comes back", f"{statistics.median(times):.2f} s", ""
+
+
+def ping_pong() -> Row:
+    """Measure the physical limit: 100 bytes to another process and back over a bare socket.
+
+    A message on its way from a producer to a consumer wakes five threads or processes, this wakes two.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        child = multiprocessing.get_context("fork").Process(target=_echo, args=(listener,), daemon=True)
+        child.start()
+        times = []
+        with socket.create_connection(listener.getsockname()) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for _ in range(3000):
+                begin = time.perf_counter()
+                connection.sendall(b"x" * 100)
+                connection.recv(4096)
+                times.append((time.perf_counter() - begin) * 1000)
+        child.join()
+    cuts = statistics.quantiles(times, n=100)
+    return "bare socket there and back, p50/p99", f"{cuts[49]:.2f} / {cuts[98]:.2f} ms", ""
+
+
+def _echo(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    while data := connection.recv(4096):
+        connection.sendall(data)
 
 
 def start_time() -> Row:
@@ -208,6 +238,7 @@ def measure(bench: Bench) -> list[Row]:
         bench.produce_large(),
         bench.consume_large(),
         bench.round_trip(),
+        ping_pong(),
         bench.join(),
         bench.static_restart(),
     ]

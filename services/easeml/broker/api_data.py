@@ -9,6 +9,7 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from easeml.broker import wire
+from easeml.broker.answers import Answer
 from easeml.broker.connection import NO_ANSWER, Connection
 from easeml.broker.context import Context, ContextHandler
 from easeml.broker.log import Appended, PartitionLog
@@ -36,6 +37,7 @@ def produce(context: Context, connection: Connection, body: Any, version: int) -
             failed = failed or appended.error is not NONE
             partitions.append(_produced(types, part.index, appended, log))
         responses.append(types.TopicProduceResponse(name=topic.name, partition_responses=tuple(partitions)))
+    context.serve_woken()  # before the producer's own answer: readers wait for the messages themselves
     if body.acks == 0:
         # There is no response to carry an error: like Kafka, hang up so that the client notices.
         if failed:
@@ -147,7 +149,7 @@ class _Fetch:
         self._body = body
         self._types = wire.response_types(wire.FETCH, version)
         self._logs: set[PartitionLog] = set()
-        self._future: asyncio.Future[Any] | None = None
+        self._answer = Answer(self._stop)
         self._timer: asyncio.TimerHandle | None = None
         self._missing = 0
 
@@ -204,27 +206,22 @@ class _Fetch:
             records=records,
         )
 
-    def wait(self) -> asyncio.Future[Any]:
-        """Return a future of the response: enough bytes came, or the client's patience ended."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        self._future = future
-        self._timer = loop.call_later(self._body.max_wait.total_seconds(), self._finish)
+    def wait(self) -> Answer:
+        """Return the answer to come: enough bytes came, or the client's patience ended."""
+        patience = self._body.max_wait.total_seconds()
+        self._timer = asyncio.get_running_loop().call_later(patience, self._finish)
         for log in self._logs:
             log.watchers.add(self._on_append)
-        future.add_done_callback(lambda _done: self._stop())
-        return future
+        return self._answer
 
     def _on_append(self, size: int) -> None:
         was_missing = self._missing
         self._missing -= size
         if was_missing > 0 and (self._missing <= 0 or size == 0):
-            # After the present request, which may append more that this answer can carry.
-            asyncio.get_running_loop().call_soon(self._finish)
+            self._context.wake(self._finish)
 
     def _finish(self) -> None:
-        if self._future is not None and not self._future.done():
-            self._future.set_result(self.read()[0])
+        self._answer.give(lambda: self.read()[0])
 
     def _stop(self) -> None:
         if self._timer is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from kio.schema.errors import ErrorCode
 
 from easeml.broker import wire
+from easeml.broker.answers import Answer
 from easeml.broker.connection import Connection
 from easeml.broker.context import Context, ContextHandler
 from easeml.broker.members import Joined, JoinRequest, State, Synced
@@ -32,32 +32,30 @@ def join_group(context: Context, connection: Connection, body: Any, version: int
         protocols=tuple((each.name, each.metadata) for each in body.protocols),
         must_know_id=version >= _ID_REQUIRED_SINCE,
     )
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    answer = Answer()
 
     def reply(joined: Joined) -> None:
-        if not future.done():
-            future.set_result(_joined(types, joined))
+        answer.give(lambda: _joined(types, joined))
 
     context.groups.join(body.group_id, request, reply)
     context.arm_group_timer()
-    return future
+    return answer
 
 
 def sync_group(context: Context, _connection: Connection, body: Any, version: int) -> Any:
     """Hand a member its assignment; answered when the leader has sent them."""
     types = wire.response_types(wire.SYNC_GROUP, version)
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    answer = Answer()
 
     def reply(synced: Synced) -> None:
-        if not future.done():
-            future.set_result(
-                build(
-                    types.SyncGroupResponse,
-                    throttle_time=NO_TIME,
-                    error_code=synced.error,
-                    assignment=synced.assignment,
-                )
+        answer.give(
+            lambda: build(
+                types.SyncGroupResponse,
+                throttle_time=NO_TIME,
+                error_code=synced.error,
+                assignment=synced.assignment,
             )
+        )
 
     assignments = {each.member_id: each.assignment for each in body.assignments}
     instance = getattr(body, "group_instance_id", None)
@@ -70,7 +68,7 @@ def sync_group(context: Context, _connection: Connection, body: Any, version: in
         reply=reply,
     )
     context.arm_group_timer()
-    return future
+    return answer
 
 
 def heartbeat(context: Context, _connection: Connection, body: Any, version: int) -> Any:

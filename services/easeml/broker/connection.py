@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from easeml.broker import wire
+from easeml.broker.answers import Answer, Make
 from easeml.broker.wire import Request
 
 _LOG = logging.getLogger(__name__)
@@ -34,8 +35,8 @@ class Connection(asyncio.BufferedProtocol):
     Parameters
     ----------
     handlers : dict
-        API key to handler ``(connection, request body, version)``, which returns the response, a future of
-        it, or :data:`NO_ANSWER`.
+        API key to handler ``(connection, request body, version)``, which returns the response, an
+        :class:`Answer` to come, or :data:`NO_ANSWER`.
     on_open, on_close : callable
         Told when the connection comes and goes.
     max_request_bytes : int
@@ -62,7 +63,7 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
         self._frames: deque[memoryview] = deque()
         self._queued_bytes = 0
-        self._pending: asyncio.Future[Any] | None = None
+        self._pending: Answer | None = None
         self._is_blocked = False
         self._is_reading = True
         self.client_id = ""
@@ -87,7 +88,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = None
         self._frames.clear()
         if self._pending is not None:
-            self._pending.cancel()
+            self._pending.drop()
         self._on_close(self)
 
     def get_buffer(self, _sizehint: int) -> memoryview:
@@ -191,25 +192,22 @@ class Connection(asyncio.BufferedProtocol):
         if self._needs_login and self.user is None and request.api_key not in login:
             raise wire.UnservedRequestError("The client has not authenticated.")
         answer = self._handlers[request.api_key](self, request.body, request.version)
-        if isinstance(answer, asyncio.Future) and not answer.done():
+        if isinstance(answer, Answer):
             self._pending = answer
-            answer.add_done_callback(lambda done: self._finish(request, done))
-        elif isinstance(answer, asyncio.Future):
-            self._write(request, answer.result())
+            answer.deliver_to(lambda make: self._finish(request, make))
         elif answer is not NO_ANSWER:
             self._write(request, answer)
 
-    def _finish(self, request: Request, done: asyncio.Future[Any]) -> None:
+    def _finish(self, request: Request, make: Make) -> None:
         self._pending = None
-        if done.cancelled() or self._transport is None:
-            return
-        error = done.exception()
-        if error is not None:
-            _LOG.error("closed %s (%s): a request failed", self.peer_host, self.client_id, exc_info=error)
+        try:
+            self._write(request, make())
+        except Exception:  # whoever gave the answer, mostly another client's request, must not suffer for it
+            _LOG.exception("closed %s (%s): a request failed", self.peer_host, self.client_id)
             self.abort()
-            return
-        self._write(request, done.result())
-        self._serve()
+        if self._frames:
+            # Not at once: the answer may come from the middle of another request, which a new one must not see.
+            asyncio.get_running_loop().call_soon(self._serve)
 
     def _write(self, request: Request, response: Any) -> None:
         if self._transport is None or self._transport.is_closing():  # the client has gone: nobody would read it

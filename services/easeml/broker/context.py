@@ -55,6 +55,19 @@ class Context:
         self.host, self.port = config.host, config.port
         self._producer_ids = iter(range(0))
         self._timer: asyncio.TimerHandle | None = None
+        self._woken: list[Callable[[], None]] = []
+
+    def wake(self, finish: Callable[[], None]) -> None:
+        """Call ``finish`` after the present request, which may append more that the same answer can carry."""
+        if not self._woken:
+            asyncio.get_running_loop().call_soon(self.serve_woken)
+        self._woken.append(finish)
+
+    def serve_woken(self) -> None:
+        """Answer those who were woken."""
+        woken, self._woken = self._woken, []
+        for finish in woken:
+            finish()
 
     def next_producer_id(self) -> int:
         """Return a producer id that no producer of this data folder ever had.
