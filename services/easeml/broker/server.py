@@ -21,6 +21,7 @@ from easeml.broker.connection import Connection, Handler
 from easeml.broker.context import Context, now_ms
 from easeml.broker.segment import Store
 from easeml.errors import ConfigurationError, ConflictError
+from easeml.ports import free_port
 
 _LOG = logging.getLogger(__name__)
 _HANG_UP_SECONDS = 1.0
@@ -89,7 +90,8 @@ class Broker:
                 )
 
             try:
-                self._server = await loop.create_server(connect, config.host, config.port, ssl=tls, backlog=512)
+                port = config.port or free_port(config.host)
+                self._server = await loop.create_server(connect, config.host, port, ssl=tls, backlog=512)
             except OSError as error:
                 raise ConfigurationError(
                     f"The broker cannot listen on {config.host}:{config.port}: {error}.",

@@ -70,7 +70,7 @@ class Application:
         while time.monotonic() < deadline:
             try:
                 status, content = self._post(body)
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:
                 problem = str(error)
             else:
                 if status == http.HTTPStatus.OK:

@@ -20,6 +20,7 @@ from easeml.labels.access import Access, ErrorInterceptor, TokenInterceptor
 from easeml.labels.service import LabelsService
 from easeml.labels.servicer import LabelServicer
 from easeml.labels.v1 import labels_pb2, labels_pb2_grpc
+from easeml.ports import free_port
 from easeml.stream.payloads import Annotation, Payload
 from easeml.stream.settings import Settings
 from easeml.stream.topics import ANNOTATIONS, Topic
@@ -133,7 +134,7 @@ class LabelServer:
 
     def _listen(self, server: Any) -> int:
         settings = self._settings
-        address = f"{settings.host}:{settings.labels_port}"
+        address = f"{settings.host}:{settings.labels_port or free_port(settings.host)}"
         try:
             if settings.tls_certificate:
                 return int(server.add_secure_port(address, self._credentials()))

@@ -28,6 +28,7 @@ from aiohttp import web
 
 from easeml.errors import ConfigurationError, EaseMLError, InvalidDataError, NotFoundError
 from easeml.ids import EventId
+from easeml.ports import free_port
 from easeml.relation import Relation
 from easeml.serving.live import Model
 from easeml.serving.service import ServingService
@@ -99,7 +100,8 @@ class PredictServer:
         application.router.add_get("/v1/apps/{app}/pick", self._pick)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
-        host, port = self._settings.host, self._settings.serving_port
+        host = self._settings.host
+        port = self._settings.serving_port or free_port(host)
         site = web.TCPSite(self._runner, host, port, ssl_context=_tls(self._settings))
         try:
             await site.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from easeml.errors import ConfigurationError
+from easeml.ports import free_port
 from easeml.stream.runtime import Runtime
 
 
@@ -38,7 +39,8 @@ class HealthServer:
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, settings.host, settings.health_port).start()
+            port = settings.health_port or free_port(settings.host)
+            await web.TCPSite(self._runner, settings.host, port).start()
         except OSError as error:
             await self.stop()
             raise ConfigurationError(

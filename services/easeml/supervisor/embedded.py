@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
+from dataclasses import replace
 
 from easeml.broker.config import BrokerConfig
 from easeml.broker.server import serve
+from easeml.ports import is_free
 from easeml.stream import logs
 from easeml.stream.settings import Settings
 from easeml.supervisor.stack import write_run_file
@@ -26,15 +27,7 @@ def run(settings: Settings) -> None:
         remembered.write_text(bootstrap_servers.rpartition(":")[2])
         write_run_file(home, "broker", {"pid": os.getpid(), "bootstrap_servers": bootstrap_servers, "ready": True})
 
-    config = BrokerConfig(port=port if _free(port) else 0, data_dir=folder / "data")
+    config = BrokerConfig(data_dir=folder / "data")
+    if port and is_free(config.host, port):
+        config = replace(config, port=port)
     asyncio.run(serve(config, ready=ready))
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

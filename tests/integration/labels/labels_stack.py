@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from easeml.broker.process import BrokerProcess
+from easeml.ports import free_port
 from easeml.stream import envelope
 from easeml.stream.admin import create_topics
 from easeml.stream.publisher import EventPublisher
@@ -25,18 +25,12 @@ PARTITIONS = 2
 PATIENCE = 90.0
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class LabelStack:
     """Context manager: the broker runs from entry to exit, the service from ``start`` on."""
 
     def __init__(self, home: Path, *, token: str = "") -> None:
         self.home = home
-        self.port = free_port()
+        self.port = free_port("127.0.0.1")
         self.token = token
         self.broker = BrokerProcess(home / "broker")
         self.process: subprocess.Popen | None = None

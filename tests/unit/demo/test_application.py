@@ -1,8 +1,9 @@
-"""The demo's application speaks to a house with TLS."""
+"""The demo's application speaks to a house with TLS and asks again when the answer is none."""
 
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -48,4 +49,25 @@ def test_rows_are_predicted_with_and_without_tls(tmp_path, tls):
     finally:
         server.shutdown()
         server.server_close()
+        thread.join()
+
+
+def test_an_answer_that_is_no_http_is_asked_for_again(tmp_path):
+    answers = [b"POST / HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n" + b'{"model": "m", "labels": ["sky"]}']
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            for answer in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.recv(65536)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        write_run_file(tmp_path, "serving", {"ports": {"predict": listener.getsockname()[1]}})
+        application = Application(Stack(tmp_path, "", 0, ("serving",), 4, 1_000_000), Settings(home=tmp_path), "app")
+        assert application.predict(pd.DataFrame({"x": [1.0]}), ("r",)) == Served("m", ("sky",))
         thread.join()
