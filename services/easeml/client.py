@@ -440,15 +440,7 @@ class Client:
 def _batch(record: Record, app: AppDefined) -> RelationBatch | None:
     """Return the rows of a message when they are of this life of the app."""
     try:
-        event = envelope.parse(
-            record.topic,
-            record.partition,
-            record.offset,
-            record.key,
-            record.value,
-            record.headers,
-            record.timestamp_ms,
-        )
+        event = envelope.parse(record)
         batch = event.data
         if not isinstance(batch, RelationBatch) or batch.app != app.app or not publication.of_life(app, batch.version):
             return None

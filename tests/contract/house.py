@@ -254,9 +254,7 @@ def header(headers: Headers, name: str) -> bytes | None:
 
 def event(record: Record) -> Event[Any]:
     """Decode a record."""
-    return envelope.parse(
-        record.topic, record.partition, record.offset, record.key, record.value, record.headers, record.timestamp_ms
-    )
+    return envelope.parse(record)
 
 
 # -- one service alone -----------------------------------------------------------------------------------------------

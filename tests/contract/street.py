@@ -23,9 +23,10 @@ from easeml.broker.process import BrokerProcess
 from easeml.ids import EventId
 from easeml.stream.admin import create_topics
 from easeml.stream.events import Event
+from easeml.stream.messages import Record
 from easeml.stream.payloads import Tick
 from easeml.stream.publisher import EventPublisher
-from easeml.stream.reader import Raw, TopicReader
+from easeml.stream.reader import TopicReader
 from easeml.stream.settings import Settings
 from easeml.stream.topics import TICKS
 from easeml.supervisor import roster
@@ -160,7 +161,7 @@ class Street:
     def events(self, topic: str) -> list[Event[Any]]:
         return self._read(topic, TopicReader.replay)
 
-    def raw(self, topic: str) -> list[Raw]:
+    def raw(self, topic: str) -> list[Record]:
         return self._read(topic, TopicReader.replay_raw)
 
     def _read(self, topic: str, how: Callable[[TopicReader], Iterable[Any]]) -> list[Any]:

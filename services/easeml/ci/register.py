@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from easeml.errors import Poison
+from easeml.relation.predictions import check_width
 from easeml.stream.payloads import PredictionBatch, TestLabels
 
 Ints = npt.NDArray[np.int32]
@@ -70,12 +71,7 @@ class Register:
         Poison
             When the batch does not fit together.
         """
-        if len(batch.labels) != len(batch.row_ids):
-            raise Poison(
-                f"{len(batch.labels)} predictions for {len(batch.row_ids)} rows.",
-                mend="Give one per row, -1 for none.",
-                reason="width",
-            )
+        check_width(batch)
         places = np.array([self._place(row) for row in batch.row_ids], dtype=np.int64)
         known = self._predictions.get(batch.model, np.full(0, ABSENT, dtype=np.int32))
         if len(known) < len(self._places):

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from easeml.ci.gate import Gate
 from easeml.ci.register import Register
 from easeml.errors import Poison
+from easeml.relation.predictions import check_classes
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
     ModelPublished,
@@ -100,16 +101,9 @@ class CIService(Service[Gate]):
         return self._proceed(state, ctx)
 
     def _predicted(self, state: Gate, event: Event[PredictionBatch], ctx: Context) -> Iterable[Output]:
-        batch = event.data
-        if batch.pillar is not Pillar.TEST:
+        if event.data.pillar is not Pillar.TEST:
             return ()
-        highest = int(batch.labels.max(initial=-1))
-        if highest >= len(ctx.app.classes):
-            raise Poison(
-                f"Model {batch.model!r} predicts class {highest}; {ctx.app.app!r} has {len(ctx.app.classes)}.",
-                mend="Predictions are codes into the app's classes, -1 for none.",
-                reason="unknown_class",
-            )
+        check_classes(event.data, ctx.app)
         return self._proceed(state, ctx)
 
     def _published(self, state: Gate, event: Event[ModelPublished], ctx: Context) -> Iterable[Output]:

@@ -14,7 +14,7 @@ from easeml.cli.session import Session, session
 from easeml.errors import ConflictError, NotFoundError, UnavailableError
 from easeml.labels.client import AskedQuestion, LabelClient
 from easeml.stream import codec
-from easeml.supervisor.stack import read_run_file
+from easeml.stream.runfiles import read_run_file
 
 _PATIENCE = 5.0
 """Seconds a label service may be away: somebody is waiting."""

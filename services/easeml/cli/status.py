@@ -20,10 +20,11 @@ from easeml.cli.session import Session, session
 from easeml.errors import EaseMLError
 from easeml.stream import admin, deadletters
 from easeml.stream.reader import TopicReader
+from easeml.stream.runfiles import read_run_file
 from easeml.stream.settings import Settings
 from easeml.stream.topics import BY_NAME, CATALOGUE
 from easeml.supervisor.roster import SERVICES
-from easeml.supervisor.stack import alive, connected, discover, read_run_file
+from easeml.supervisor.stack import alive, connected, discover
 
 _DISK_FLOOR = 2**30
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from easeml.errors import Poison
 from easeml.modelpicker.voting import MISSING, Votes
+from easeml.relation.predictions import check_width
 from easeml.stream.payloads import PredictionBatch
 
 CAPACITY = 4000
@@ -39,14 +39,9 @@ class Joining:
         Raises
         ------
         Poison
-            When the batch does not fit together.
+            When there is not one prediction per row.
         """
-        if len(batch.labels) != len(batch.row_ids):
-            raise Poison(
-                f"{len(batch.labels)} predictions for {len(batch.row_ids)} rows.",
-                mend="Give one per row, -1 for none.",
-                reason="width",
-            )
+        check_width(batch)
         for row_id, label in zip(batch.row_ids, batch.labels.tolist(), strict=True):
             row = self._rows.get(row_id)
             if row is None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from easeml.errors import Poison
 from easeml.modelpicker.desk import ASKER, Desk
 from easeml.modelpicker.joining import Joining
+from easeml.relation.predictions import check_classes
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
     Answer,
@@ -66,16 +66,9 @@ class ModelPickerService(Service[Desk]):
             self._joining(event.data.app).add(event.data)
 
     def _predicted(self, state: Desk, event: Event[PredictionBatch], ctx: Context) -> Iterable[Output]:
-        batch = event.data
-        if batch.pillar is not Pillar.PRODUCTION:
+        if event.data.pillar is not Pillar.PRODUCTION:
             return ()
-        highest = int(batch.labels.max(initial=-1))
-        if highest >= len(ctx.app.classes):
-            raise Poison(
-                f"Model {batch.model!r} predicts class {highest}; {ctx.app.app!r} has {len(ctx.app.classes)}.",
-                mend="Predictions are codes into the app's classes, -1 for none.",
-                reason="unknown_class",
-            )
+        check_classes(event.data, ctx.app)
         return self._proceed(state, ctx)
 
     def _judged(self, state: Desk, event: Event[Verdict], ctx: Context) -> Iterable[Output]:

@@ -16,9 +16,9 @@ from confluent_kafka import Producer
 from easeml.errors import ConflictError, NotFoundError, UnavailableError
 from easeml.stream.admin import existing
 from easeml.stream.bulk import BulkReader
-from easeml.stream.messages import Message
+from easeml.stream.messages import Message, Record
 from easeml.stream.poison import EVERY_SERVICE, PREFIX, REDRIVE, REDRIVE_FOR
-from easeml.stream.reader import Raw, TopicReader
+from easeml.stream.reader import TopicReader
 from easeml.stream.settings import Settings
 
 OPEN, REDRIVEN, DISCARDED = "open", "redriven", "discarded"
@@ -42,7 +42,7 @@ class DeadLetter:
         Machine-readable cause and the text: what, where, how to mend it.
     time : float
         When, in seconds since 1970 UTC.
-    raw : Raw
+    raw : Record
         The original bytes and headers.
     id : str
         The same for the same message given up by the same service.
@@ -58,7 +58,7 @@ class DeadLetter:
     reason: str
     message: str
     time: float
-    raw: Raw
+    raw: Record
     id: str
     state: str = OPEN
 
@@ -69,11 +69,11 @@ class DeadLetter:
         return (self.topic, self.partition, self.offset) if self.offset >= 0 else here
 
 
-def _texts(raw: Raw) -> dict[str, str]:
+def _texts(raw: Record) -> dict[str, str]:
     return {name: (value or b"").decode(errors="replace") for name, value in raw.headers}
 
 
-def _parse(raw: Raw, headers: Mapping[str, str], state: str) -> DeadLetter:
+def _parse(raw: Record, headers: Mapping[str, str], state: str) -> DeadLetter:
     letter = f"{raw.topic}:{raw.partition}:{raw.offset}"
     return DeadLetter(
         letter,
@@ -83,7 +83,7 @@ def _parse(raw: Raw, headers: Mapping[str, str], state: str) -> DeadLetter:
         headers.get(f"{PREFIX}service", "?"),
         headers.get(f"{PREFIX}reason", "?"),
         headers.get(f"{PREFIX}message", ""),
-        _number(headers, "time", raw.timestamp_ms / 1000),
+        _number(headers, "time", raw.seconds),
         raw,
         headers.get(f"{PREFIX}id", letter),
         state,
@@ -120,7 +120,7 @@ def read(settings: Settings, topic: str | None = None, *, closed: bool = False) 
         if wanted not in names:
             raise NotFoundError(f"There is no dead-letter topic {wanted}.", mend="'easeml topics' lists the topics.")
         names = [wanted]
-    found: dict[str, tuple[Raw, dict[str, str]]] = {}
+    found: dict[str, tuple[Record, dict[str, str]]] = {}
     marks: dict[str, str] = {}
     reader = TopicReader(settings, names)
     try:

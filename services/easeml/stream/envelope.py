@@ -15,6 +15,7 @@ from easeml.errors import InvalidDataError, SchemaError
 from easeml.ids import AppId, EventId
 from easeml.stream.codec import decode
 from easeml.stream.events import Event
+from easeml.stream.messages import Record
 from easeml.stream.payloads import Payload
 from easeml.stream.schemas import newest
 
@@ -85,50 +86,42 @@ def headers(
     return [(name, value.encode()) for name, value in pairs.items()]
 
 
-def parse(
-    topic: str,
-    partition: int,
-    offset: int,
-    key: bytes | None,
-    value: bytes | None,
-    headers: Iterable[tuple[str, bytes | None]] | None,
-    timestamp_ms: int,
-) -> Event[Any]:
-    """Return the event of a Kafka record.
+def parse(record: Record) -> Event[Any]:
+    """Return the event of a message.
 
     Raises
     ------
     SchemaError
         When the value, the headers, the key or the app's name is malformed.
     """
-    if value is None:
+    if record.value is None:
         raise SchemaError("A message without a value.", mend="Tombstones belong on compacted topics alone.")
-    pairs = _texts(headers or ())
+    pairs = _texts(record.headers)
     content_type = pairs.get("content-type", CONTENT_TYPE).partition(";")[0].strip().lower()
     if content_type not in CONTENT_TYPES:
         raise SchemaError(f"Content type {content_type!r} is not Avro.", mend=f"Send {CONTENT_TYPE}.")
-    data = decode(bytes(value))
+    data = decode(record.value)
     try:
         app = AppId(partition_key(data)) if hasattr(data, "app") else partition_key(data)
-        text_key = app if key is None else key.decode()
+        text_key = app if record.key is None else record.key.decode()
     except (InvalidDataError, UnicodeDecodeError) as error:
         raise SchemaError(f"{type(data).__name__}: {error}") from error
-    identity, source, time = _attributes(pairs, data, EventId.derive(topic, partition, offset), timestamp_ms)
+    identity, source, time = _attributes(pairs, data, record)
     trace = pairs.get("traceparent")
     return Event(
         id=identity,
-        source=source or topic,
+        source=source or record.topic,
         time=time,
         app=str(app),
         key=str(text_key),
         data=data,
-        topic=topic,
-        partition=partition,
-        offset=offset,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
         # A broken trace context must not cost the event: the W3C recommendation is to start a new trace.
         traceparent=trace if trace is not None and _TRACEPARENT.fullmatch(trace) else None,
         cause=EventId(pairs["ce_causationid"]) if pairs.get("ce_causationid") else None,
-        recorded=max(timestamp_ms, 0) / 1000,
+        recorded=record.seconds,
     )
 
 
@@ -144,11 +137,10 @@ def _texts(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
     return texts
 
 
-def _attributes(pairs: dict[str, str], data: Payload, place: EventId, timestamp_ms: int) -> tuple[EventId, str, float]:
+def _attributes(pairs: dict[str, str], data: Payload, record: Record) -> tuple[EventId, str, float]:
     """Return id, source and time."""
-    stamp = max(timestamp_ms, 0) / 1000
     if not any(name.startswith("ce_") for name in pairs):
-        return place, "", stamp
+        return EventId.derive(record.topic, record.partition, record.offset), "", record.seconds
     if pairs.get("ce_specversion") != SPEC_VERSION:
         raise SchemaError(f"Header ce_specversion: {pairs.get('ce_specversion')!r}.", mend=f"Send {SPEC_VERSION}.")
     for name in ("ce_id", "ce_source", "ce_type"):
@@ -158,7 +150,8 @@ def _attributes(pairs: dict[str, str], data: Payload, place: EventId, timestamp_
             )
     if pairs["ce_type"] != type_of(data):
         raise SchemaError(f"Header ce_type: {pairs['ce_type']!r}, but the message holds a {type_of(data)}.")
-    return EventId(pairs["ce_id"]), pairs["ce_source"], _time(pairs["ce_time"]) if "ce_time" in pairs else stamp
+    time = _time(pairs["ce_time"]) if "ce_time" in pairs else record.seconds
+    return EventId(pairs["ce_id"]), pairs["ce_source"], time
 
 
 def _time(text: str) -> float:

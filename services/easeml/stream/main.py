@@ -8,14 +8,12 @@ one service run on a machine (the default is the host's name). ``EASEML_KILL_POI
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from easeml.errors import ConfigurationError, EaseMLError
@@ -25,6 +23,7 @@ from easeml.stream.jobs import Workers
 from easeml.stream.outbox import Outbox
 from easeml.stream.partition import HandlerCrashError
 from easeml.stream.routing import Routes
+from easeml.stream.runfiles import write_run_file
 from easeml.stream.runtime import Runtime
 from easeml.stream.service import Service
 from easeml.stream.settings import MISCONFIGURED, Settings
@@ -111,10 +110,9 @@ async def _main(
     runtime = Runtime(service, settings, instance=instance, workers=workers, kill_point=kill_point)
     health = HealthServer(runtime)
     begun: list[AsyncServer] = []
-    file = _RunFile(settings.home, service.name)
     try:
         await health.start()
-        file.write(health_port=health.port, ports={}, ready=False)
+        write_run_file(settings.home, service.name, health_port=health.port, ports={}, ready=False)
         await runtime.start()
         await _first(runtime, stop, runtime.ready.wait())
         for server in extra:
@@ -122,7 +120,7 @@ async def _main(
             begun.append(server)
         ports = {name: port for server in extra for name, port in server.ports.items()}
         if not stop.is_set():
-            file.write(health_port=health.port, ports=ports, ready=True)
+            write_run_file(settings.home, service.name, health_port=health.port, ports=ports, ready=True)
             log.info("ready: health on port %d%s", health.port, f", {ports}" if ports else "")
         await _first(runtime, stop, asyncio.Event().wait())
     finally:
@@ -151,17 +149,3 @@ async def _close(runtime: Runtime, health: HealthServer, servers: Sequence[Async
         await server.stop()
     await runtime.stop()
     await health.stop()
-
-
-class _RunFile:
-    """``<home>/run/<service>.json``: where the process is and whether it is ready."""
-
-    def __init__(self, home: Path, service: str) -> None:
-        self._path = home / "run" / f"{service}.json"
-
-    def write(self, **content: Any) -> None:
-        """Replace the file atomically."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps({"pid": os.getpid(), **content}))
-        temporary.replace(self._path)

@@ -157,11 +157,7 @@ class MemoryCluster:
 
     def events(self, topic: Topic | str) -> list[Event[Any]]:
         """Return the events of a topic in the order of publication."""
-        return [
-            envelope.parse(r.topic, r.partition, r.offset, r.key, r.value, r.headers, r.timestamp_ms)
-            for r in self.records(topic)
-            if r.value is not None
-        ]
+        return [envelope.parse(record) for record in self.records(topic) if record.value is not None]
 
     def dead_letters(self, topic: Topic | str) -> list[DeadLetter]:
         """Return the dead letters of a topic."""
@@ -331,7 +327,7 @@ class MemoryCluster:
                 instance.fetched[topic, number] = lane.expected
 
     def _refuse(self, record: Record, error: SchemaError) -> None:
-        self._append(dead_letter(record, error, Burial(EVERY_SERVICE, self.now)))
+        self._append(dead_letter(record, error, Burial(EVERY_SERVICE, self.now), self.settings.max_message_bytes))
 
     def _drop(self, app: str) -> None:
         for instance in self._instances.values():

@@ -31,6 +31,11 @@ class Record:
     headers: Headers = ()
     timestamp_ms: int = 0
 
+    @property
+    def seconds(self) -> float:
+        """Broker timestamp in seconds since 1970 UTC; 0 where the broker has none."""
+        return max(self.timestamp_ms, 0) / 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

@@ -208,15 +208,7 @@ class PartitionProcessor:
                 mend="Publish fewer rows per message, or raise EASEML_MAX_MESSAGE_BYTES.",
                 reason="too_large",
             )
-        event = envelope.parse(
-            record.topic,
-            record.partition,
-            record.offset,
-            record.key,
-            record.value,
-            record.headers,
-            record.timestamp_ms,
-        )
+        event = envelope.parse(record)
         check_payload(record.topic, event.data)
         times = redrives(record)
         if times:
@@ -355,9 +347,9 @@ class PartitionProcessor:
 
     def _letter(self, item: Item, error: EaseMLError, app: str) -> None:
         record = item.record
-        now = item.event.time if item.event else record.timestamp_ms / 1000
+        now = item.event.time if item.event else record.seconds
         burial = Burial(self.service.name, now, app)
-        self._effects.messages.append(dead_letter(record, error, burial, limit=self._settings.max_message_bytes))
+        self._effects.messages.append(dead_letter(record, error, burial, self._settings.max_message_bytes))
         self._effects.counts[f"dead:{error.reason}"] += 1
 
     def _done(self, item: Item, count: str) -> Outcome:

@@ -22,8 +22,6 @@ TEXT = 2000
 """Characters kept of an error's text."""
 HEADER_BYTES = 16 * 1024
 """Size of a message's headers above which only the envelope and our own are carried along."""
-LETTER_BYTES = 1_000_000
-"""Default size of the largest letter: below the 1,048,588 bytes that brokers take unless told otherwise."""
 _OVERHEAD = 10  # bytes that the broker's format adds to a header at most, and a hundred to a message
 
 
@@ -46,9 +44,7 @@ class Burial:
     app: str = ""
 
 
-def dead_letter(
-    record: Record, error: EaseMLError, burial: Burial, *, by_reference: bool = False, limit: int = LETTER_BYTES
-) -> Message:
+def dead_letter(record: Record, error: EaseMLError, burial: Burial, limit: int) -> Message:
     """Return the dead letter of a message; the same message gives the same ``easeml.dlq.id``.
 
     Parameters
@@ -59,10 +55,9 @@ def dead_letter(
         Why: its ``reason`` and text are carried along.
     burial : Burial
         By whom and when.
-    by_reference : bool
-        Carry the first bytes only; the whole message stays where topic, partition and offset say.
     limit : int
-        Bytes of the largest letter: one that would be larger is written by reference.
+        Bytes of the largest letter. One that would be larger carries the first bytes only: the whole message stays
+        where topic, partition and offset say.
     """
     identity = EventId.derive("dlq", burial.service, record.topic, record.partition, record.offset, burial.app)
     context = {
@@ -82,7 +77,7 @@ def dead_letter(
         key = key[:EXCERPT]
     headers = _kept(record.headers) + tuple((PREFIX + name, text.encode()) for name, text in context.items())
     # A letter that the broker refuses would stop the service at the same message for ever.
-    if by_reference or len(value) + len(key or b"") + _size(headers) + 10 * _OVERHEAD > limit:
+    if len(value) + len(key or b"") + _size(headers) + 10 * _OVERHEAD > limit:
         headers += ((f"{PREFIX}size", str(len(value)).encode()),)
         value = value[:EXCERPT]
     return Message(f"{record.topic}.dlq", record.partition, key, value, headers)

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from easeml.errors import NotFoundError, PermissionDeniedError, SchemaError, UnavailableError
 from easeml.stream import admin, envelope
+from easeml.stream.bulk import consumer_of, received, record_of
 from easeml.stream.events import Event
+from easeml.stream.messages import Record
 from easeml.stream.settings import Settings
 
 log = logging.getLogger(__name__)
 _TIMEOUT = 10.0
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """One undecoded message."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
 
 
 class TopicReader:
@@ -50,18 +37,7 @@ class TopicReader:
     """
 
     def __init__(self, settings: Settings, topics: Iterable[str], *, from_beginning: bool = True) -> None:
-        self._consumer = Consumer(
-            settings.kafka()
-            | {
-                "group.id": f"easeml-reader-{uuid.uuid4()}",  # required by librdkafka; nothing is committed
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 100,
-                "fetch.message.max.bytes": 10_000_000,
-                "enable.partition.eof": False,
-            },
-            logger=logging.getLogger("easeml.kafka"),
-        )
+        self._consumer = consumer_of(settings, **{"auto.offset.reset": "earliest"})
         self._settings = settings
         self._admin = admin.client(settings)
         self.unreadable = 0
@@ -83,7 +59,7 @@ class TopicReader:
         """Return the end offset of each partition now."""
         return offsets(self._admin, [(p.topic, p.partition) for p in self._partitions], _LATEST)
 
-    def raw(self, timeout: float = 0.2, count: int = 500) -> list[Raw]:
+    def raw(self, timeout: float = 0.2, count: int = 500) -> list[Record]:
         """Return up to ``count`` messages, waiting at most ``timeout`` seconds for the first.
 
         Raises
@@ -92,42 +68,29 @@ class TopicReader:
             When this account may not read the topic.
         """
         found = []
-        message: Any  # the client's stubs make every part of a received message optional
-        first = self._consumer.poll(timeout)  # consume() alone would wait the whole timeout for a full batch
-        rest = self._consumer.consume(count - 1, 0.0) if first is not None and count > 1 else []
-        for message in (m for m in (first, *rest) if m is not None):
-            if message.error() is not None:
+        for message in received(self._consumer, timeout, count):
+            if message.error() is None:
+                found.append(record_of(message))
+            else:
                 _raise(message.error(), message)
-                continue
-            found.append(
-                Raw(
-                    message.topic(),
-                    message.partition(),
-                    message.offset(),
-                    message.timestamp()[1],
-                    message.key(),
-                    message.value(),
-                    list(message.headers() or []),
-                )
-            )
         return found
 
     def events(self, timeout: float = 0.2, count: int = 500) -> list[Event[Any]]:
         """Return decoded events; messages that do not decode are counted in ``unreadable`` and left out."""
         return list(self._decoded(self.raw(timeout, count)))
 
-    def _decoded(self, found: Iterable[Raw]) -> Iterator[Event[Any]]:
-        for raw in found:
+    def _decoded(self, found: Iterable[Record]) -> Iterator[Event[Any]]:
+        for record in found:
             try:
-                event = decoded(raw)
+                event = decoded(record)
             except SchemaError as error:
                 self.unreadable += 1
-                log.debug("%s[%d]@%d: %s", raw.topic, raw.partition, raw.offset, error)
+                log.debug("%s[%d]@%d: %s", record.topic, record.partition, record.offset, error)
                 continue
             if event is not None:
                 yield event
 
-    def replay_raw(self) -> Iterator[Raw]:
+    def replay_raw(self) -> Iterator[Record]:
         """Yield every message up to the present end of the topics, then stop.
 
         Raises
@@ -175,7 +138,7 @@ def offsets(client: AdminClient, places: list[tuple[str, int]], spec: OffsetSpec
         raise UnavailableError(f"The broker does not tell its offsets ({error}).", mend="Try again.") from error
 
 
-def decoded(raw: Raw) -> Event[Any] | None:
+def decoded(record: Record) -> Event[Any] | None:
     """Return the event of a message; None for a tombstone.
 
     Raises
@@ -183,9 +146,7 @@ def decoded(raw: Raw) -> Event[Any] | None:
     SchemaError
         When the message is no event.
     """
-    if raw.value is None:
-        return None
-    return envelope.parse(raw.topic, raw.partition, raw.offset, raw.key, raw.value, raw.headers, raw.timestamp_ms)
+    return None if record.value is None else envelope.parse(record)
 
 
 def _raise(error: KafkaError, message: Any) -> None:

@@ -41,9 +41,8 @@ class Refusals:
     def note(self, record: Record, error: SchemaError) -> None:
         """Take note of a refused message; its letter is written soon."""
         log.warning("%s[%d]@%d is given up: %s", record.topic, record.partition, record.offset, error)
-        large = len(record.value or b"") > self._settings.max_message_bytes
-        burial = Burial(EVERY_SERVICE, record.timestamp_ms / 1000)
-        self._due.append(dead_letter(record, error, burial, by_reference=large))
+        burial = Burial(EVERY_SERVICE, record.seconds)
+        self._due.append(dead_letter(record, error, burial, self._settings.max_message_bytes))
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._write())
 

@@ -43,15 +43,7 @@ class Broadcast:
         if record.value is None:
             return
         try:
-            event = envelope.parse(
-                record.topic,
-                record.partition,
-                record.offset,
-                record.key,
-                record.value,
-                list(record.headers),
-                record.timestamp_ms,
-            )
+            event = envelope.parse(record)
         except SchemaError as error:
             for report in self.on_refused:
                 report(record, error)

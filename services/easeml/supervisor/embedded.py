@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import replace
 
 from easeml.broker.config import BrokerConfig
 from easeml.broker.server import serve
 from easeml.ports import is_free
 from easeml.stream import logs
+from easeml.stream.runfiles import write_run_file
 from easeml.stream.settings import Settings
-from easeml.supervisor.stack import write_run_file
 
 
 def run(settings: Settings) -> None:
@@ -25,7 +24,7 @@ def run(settings: Settings) -> None:
 
     def ready(bootstrap_servers: str) -> None:
         remembered.write_text(bootstrap_servers.rpartition(":")[2])
-        write_run_file(home, "broker", {"pid": os.getpid(), "bootstrap_servers": bootstrap_servers, "ready": True})
+        write_run_file(home, "broker", bootstrap_servers=bootstrap_servers, ready=True)
 
     config = BrokerConfig(data_dir=folder / "data")
     if port and is_free(config.host, port):

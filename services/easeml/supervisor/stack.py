@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -10,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from easeml.errors import UnavailableError
+from easeml.stream.runfiles import read_run_file
 from easeml.stream.settings import Settings
 
-STACK_FILE = "stack.json"
+STACK = "stack"
+"""Name of the supervisor's own run file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +46,6 @@ class Stack:
         return read_run_file(self.home, name)
 
 
-def run_folder(home: Path) -> Path:
-    """Return the folder of the run files."""
-    return home / "run"
-
-
-def write_run_file(home: Path, name: str, content: dict[str, Any]) -> None:
-    """Write a run file atomically."""
-    folder = run_folder(home)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{name}.{os.getpid()}"
-    temporary.write_text(json.dumps(content))
-    temporary.replace(folder / f"{name}.json")
-
-
-def read_run_file(home: Path, name: str) -> dict[str, Any] | None:
-    """Return the content of a run file, or None when it is not there."""
-    try:
-        content: dict[str, Any] = json.loads((run_folder(home) / f"{name}.json").read_text())
-    except FileNotFoundError:
-        return None
-    return content
-
-
 def alive(pid: int) -> bool:
     """Return whether a process runs."""
     try:
@@ -81,7 +59,7 @@ def alive(pid: int) -> bool:
 
 def discover(home: Path) -> Stack | None:
     """Return the house that runs in ``home``, or None."""
-    content = read_run_file(home, "stack")
+    content = read_run_file(home, STACK)
     if content is None or not alive(content["pid"]):
         return None
     return Stack(

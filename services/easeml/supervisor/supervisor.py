@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from easeml.errors import ConfigurationError, ConflictError, EaseMLError, UnavailableError
+from easeml.stream.runfiles import read_run_file, run_folder, write_run_file
 from easeml.stream.settings import MISCONFIGURED, Settings
 from easeml.supervisor import roster, seed
 from easeml.supervisor.lastwords import last_words, size
 from easeml.supervisor.orphans import die_with_parent
-from easeml.supervisor.stack import STACK_FILE, read_run_file, run_folder, write_run_file
+from easeml.supervisor.stack import STACK
 
 _STOP_SECONDS = 12.0
 _BACKOFF_LIMIT = 5.0
@@ -101,14 +102,11 @@ class Supervisor:
             self._create_topics(settings)
             write_run_file(
                 settings.home,
-                STACK_FILE.removesuffix(".json"),
-                {
-                    "pid": os.getpid(),
-                    "bootstrap_servers": settings.bootstrap_servers,
-                    "services": list(self._services),
-                    "partitions": settings.partitions,
-                    "max_message_bytes": settings.max_message_bytes,
-                },
+                STACK,
+                bootstrap_servers=settings.bootstrap_servers,
+                services=list(self._services),
+                partitions=settings.partitions,
+                max_message_bytes=settings.max_message_bytes,
             )
             self._start_services(settings)
             self._watch()

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from easeml.client import Client
+from easeml.stream.runfiles import read_run_file
 from easeml.supervisor import discover, wait_ready
 from easeml.supervisor.roster import SERVICES
-from easeml.supervisor.stack import alive, read_run_file
+from easeml.supervisor.stack import alive
 
 COMMAND = Path(sys.executable).with_name("easeml")
 

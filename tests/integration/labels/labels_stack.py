@@ -18,6 +18,7 @@ from easeml.broker.process import BrokerProcess
 from easeml.ports import free_port
 from easeml.stream import envelope
 from easeml.stream.admin import create_topics
+from easeml.stream.bulk import record_of
 from easeml.stream.publisher import EventPublisher
 from easeml.stream.settings import Settings
 
@@ -107,17 +108,7 @@ class LabelStack:
                 message = consumer.poll(30)
                 assert message is not None, f"{topic.name} is silent"
                 if message.error() is None:
-                    events.append(
-                        envelope.parse(
-                            topic.name,
-                            message.partition(),
-                            message.offset(),
-                            message.key(),
-                            message.value(),
-                            message.headers() or [],
-                            message.timestamp()[1],
-                        )
-                    )
+                    events.append(envelope.parse(record_of(message)))
                 else:
                     assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
                     unread.discard(message.partition())

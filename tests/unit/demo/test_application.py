@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 
 from easeml.demo.application import Application, Served
+from easeml.stream.runfiles import write_run_file
 from easeml.stream.settings import Settings
-from easeml.supervisor.stack import Stack, write_run_file
+from easeml.supervisor.stack import Stack
 
 TLS = Path(__file__).parents[1] / "labels" / "tls"  # self-signed, for localhost
 
@@ -41,7 +42,7 @@ def test_rows_are_predicted_with_and_without_tls(tmp_path, tls):
         server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    write_run_file(tmp_path, "serving", {"ports": {"predict": server.server_port}})
+    write_run_file(tmp_path, "serving", ports={"predict": server.server_port})
     settings = Settings(home=tmp_path, tls_certificate=str(TLS / "localhost.crt") if tls else "")
     stack = Stack(tmp_path, "", 0, ("serving",), 4, 1_000_000)
     try:
@@ -67,7 +68,7 @@ def test_an_answer_that_is_no_http_is_asked_for_again(tmp_path):
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        write_run_file(tmp_path, "serving", {"ports": {"predict": listener.getsockname()[1]}})
+        write_run_file(tmp_path, "serving", ports={"predict": listener.getsockname()[1]})
         application = Application(Stack(tmp_path, "", 0, ("serving",), 4, 1_000_000), Settings(home=tmp_path), "app")
         assert application.predict(pd.DataFrame({"x": [1.0]}), ("r",)) == Served("m", ("sky",))
         thread.join()

@@ -12,7 +12,7 @@ TOPIC = "easeml.annotations.v1"
 
 def letter_of(value, headers=(), key=b"k", text="Bad."):
     record = Record(TOPIC, 0, 5, key, value, tuple(headers))
-    letter = dead_letter(record, Poison(text), Burial("summer", 1.0), limit=LIMIT)
+    letter = dead_letter(record, Poison(text), Burial("summer", 1.0), LIMIT)
     size = len(letter.value) + len(letter.key) + sum(len(n) + len(v) + 10 for n, v in letter.headers)
     assert size < LIMIT
     return letter, dict(letter.headers)

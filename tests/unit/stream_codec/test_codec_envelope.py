@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from easeml.errors import SchemaError
 from easeml.ids import EventId
 from easeml.stream import codec, envelope
+from easeml.stream.messages import Record
 from easeml.stream.payloads import AlgorithmAnnounced, PositionRecord, Tick, Verdict
 
 VERDICT = Verdict("churn", "m1", True, True)
@@ -18,7 +19,7 @@ TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
 
 def parse(headers, *, value=RAW, key=b"churn/m1", timestamp_ms=1_700_000_000_123):
-    return envelope.parse("easeml.verdicts.v1", 2, 7, key, value, headers, timestamp_ms)
+    return envelope.parse(Record("easeml.verdicts.v1", 2, 7, key, value, tuple(headers or ()), timestamp_ms))
 
 
 def changed(**changes):

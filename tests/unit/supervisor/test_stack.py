@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
+from easeml.stream.runfiles import read_run_file
 from easeml.stream.settings import Settings
 from easeml.supervisor import roster
-from easeml.supervisor.stack import connected, read_run_file
+from easeml.supervisor.stack import connected
 from easeml.supervisor.supervisor import Supervisor
 
 
