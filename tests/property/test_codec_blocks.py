@@ -34,10 +34,19 @@ PLAIN = {
 }
 
 
+RECORDS = {
+    field["type"]["items"]["name"]: field["type"]["items"]
+    for schema in schemas.released().values()
+    for field in schema.document["fields"]
+    if isinstance(field["type"], dict) and isinstance(field["type"].get("items"), dict)
+}
+"""Records within others by name: a schema writes each out once and names it from then on."""
+
+
 def other_writer(schema, value, cut):
     """Write a value as a schema says; ``cut`` gives the size of the next block and whether its length is written."""
     if isinstance(schema, str):
-        return PLAIN[schema](value)
+        return PLAIN[schema](value) if schema in PLAIN else other_writer(RECORDS[schema], value, cut)
     if isinstance(schema, list):
         return b"\0" if value is None else b"\2" + other_writer(schema[1], value, cut)
     kind = schema["type"]

@@ -83,7 +83,11 @@ DATA_VALIDATION = Topic("data.validation", (p.RelationBatch,), _USER, ("trainer"
 DATA_TEST = Topic("data.test", (p.RelationBatch,), _USER, ("serving",))
 DATA_PRODUCTION = Topic("data.production", (p.RelationBatch,), ("user", "serving"), ("serving", "labels"))
 DATA_TEST_LABELS = Topic("data.test-labels", (p.TestLabels,), _USER, ("ci",), restricted=True)
-DATA_VERSIONS = Topic("data-versions", (p.DataVersion,), _USER, ("automl",))
+UPLOADS = Topic("uploads", (p.Upload,), _USER, ("datamagic",), key=lambda u: f"{u.app}/{u.upload}")
+CANDIDATES = Topic(
+    "candidates", (p.CandidateBatch,), ("datamagic", "any cleaner or labeller"), ("datamagic", "trainer")
+)
+DATA_VERSIONS = Topic("data-versions", (p.DataVersion,), ("datamagic", "user"), ("automl",))
 QUESTIONS = Topic("questions", (p.Question,), ("modelpicker",), ("labels",), key=lambda q: f"{q.app}/{q.question}")
 ANNOTATIONS = Topic(
     "annotations", (p.Annotation,), ("labels",), ("labels",), key=lambda a: f"{a.app}/{a.question}/{a.annotator}"
@@ -133,6 +137,7 @@ TICKS = Topic(
     key=lambda _: "tick",
     retention_ms=WEEK,
 )
+LINEAGE = Topic("lineage", (p.OperatorRun,), ("datamagic", "user"), _VIEWERS)
 AUDIT = Topic("audit", (p.AuditRecord,), ("labels",), _VIEWERS)
 
 CATALOGUE: tuple[Topic, ...] = (
@@ -144,6 +149,8 @@ CATALOGUE: tuple[Topic, ...] = (
     DATA_PRODUCTION,
     DATA_TEST_LABELS,
     DATA_VERSIONS,
+    UPLOADS,
+    CANDIDATES,
     QUESTIONS,
     ANNOTATIONS,
     ANSWERS,
@@ -157,6 +164,7 @@ CATALOGUE: tuple[Topic, ...] = (
     TESTSETS,
     PICKS,
     TICKS,
+    LINEAGE,
     AUDIT,
 )
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}

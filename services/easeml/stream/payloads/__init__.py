@@ -16,7 +16,16 @@ from easeml.stream.payloads.control import (
     StateRecord,
     Tick,
 )
-from easeml.stream.payloads.data import DataVersion, Pillar, RelationBatch, TestLabels
+from easeml.stream.payloads.data import (
+    CandidateBatch,
+    CandidateKind,
+    DataVersion,
+    Pillar,
+    RelationBatch,
+    TestLabels,
+    Upload,
+)
+from easeml.stream.payloads.lineage import LineageDataset, OperatorRun, RunState
 from easeml.stream.payloads.models import (
     AlgorithmAnnounced,
     ModelPublished,
@@ -69,6 +78,9 @@ Payload = (
     | PositionRecord
     | JournalRecord
     | AttemptRecord
+    | Upload
+    | CandidateBatch
+    | OperatorRun
 )
 """Any payload."""
 
@@ -85,13 +97,17 @@ __all__ = [
     "AttemptRecord",
     "AuditRecord",
     "Budget",
+    "CandidateBatch",
+    "CandidateKind",
     "Column",
     "ColumnKind",
     "DataVersion",
     "JournalRecord",
+    "LineageDataset",
     "ModelPicked",
     "ModelPublished",
     "ModelRetired",
+    "OperatorRun",
     "Payload",
     "Pillar",
     "PositionRecord",
@@ -99,6 +115,7 @@ __all__ = [
     "Question",
     "QuestionKind",
     "RelationBatch",
+    "RunState",
     "StateArray",
     "StateRecord",
     "TestLabels",
@@ -111,6 +128,7 @@ __all__ = [
     "TrialOutcome",
     "TrialProgress",
     "TrialRequested",
+    "Upload",
     "Verdict",
     "VerdictDetail",
     "VerdictOutcome",

@@ -1,0 +1,1 @@
+"""DataMagic: any file becomes a probabilistic relation."""
