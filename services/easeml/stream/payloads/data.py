@@ -102,7 +102,8 @@ class Upload:
     id_column: str = ""  #: column with the identity of each row; empty: made from the content
     group_column: str = ""  #: column whose equal values stay in one pillar; empty: no groups
     seed: int = 0  #: seed of the split
-    test_share: float = 0.0  #: share of the test set in the split; 0: as many rows as the condition needs
+    test_rows: int = 0  #: rows that the test set of a split must have at least, for the condition; 0: no matter
+    test_share: float = 0.0  #: share of the test set in the split; 0: a quarter, and up to half for test_rows
     repairs: int = 5  #: most candidates proposed for a missing cell; 0: none
     again: bool = False  #: append the same rows once more
     content: bytes = b""  #: bytes of this chunk
