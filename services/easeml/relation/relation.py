@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,9 @@ from easeml.relation.columns import cell_number, cell_value, text_of
 from easeml.relation.ingest import Reading, Unseen, block_of_frame
 from easeml.stream import codec
 from easeml.stream.payloads import Column, ColumnKind, Pillar, RelationBatch, TestLabels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,6 +137,43 @@ class Relation:
             f"Relation({len(self)} rows x {len(self.columns)} columns, label={self.label!r}, "
             f"{int((self.labels < 0).sum())} unlabelled, {uncertain} uncertain cells)"
         )
+
+    def _repr_html_(self) -> str:
+        from easeml.relation import rendering  # noqa: PLC0415 - only those who look need it
+
+        return rendering.html_of(self)
+
+    def show(self, rows: int = 20) -> str:
+        """Return the first rows as a table for a terminal, uncertain cells marked."""
+        from easeml.relation import rendering  # noqa: PLC0415 - only those who look need it
+
+        return rendering.text_of_relation(self, rows)
+
+    def to_arrow(self) -> pa.Table:
+        """Return everything the relation holds, candidates included, as an Arrow table (extra ``files``)."""
+        from easeml.relation import arrow  # noqa: PLC0415 - pyarrow is an extra
+
+        return arrow.table_of(self)
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Relation:
+        """Return the relation that ``to_arrow`` wrote."""
+        from easeml.relation import arrow  # noqa: PLC0415 - pyarrow is an extra
+
+        return arrow.relation_of(table)
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write everything the relation holds to a Parquet file (extra ``files``)."""
+        from easeml.relation import arrow  # noqa: PLC0415 - pyarrow is an extra
+
+        arrow.write_parquet(self, path)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> Relation:
+        """Return the relation that ``to_parquet`` wrote."""
+        from easeml.relation import arrow  # noqa: PLC0415 - pyarrow is an extra
+
+        return arrow.read_parquet(path)
 
     @property
     def columns(self) -> tuple[Column, ...]:
