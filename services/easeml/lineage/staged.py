@@ -1,0 +1,196 @@
+"""The fluent handle: calling an operator adds a step to the graph and returns the new end; nothing runs before eval().
+
+>>> from easeml.lineage import ops
+>>> numbers = ops.constant(value=[3, 1, 2])
+>>> numbers
+Staged(lineage.constant(value=[3,1,2]))
+>>> numbers.eval(cache=False)
+[3, 1, 2]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from easeml.errors import NotFoundError
+from easeml.lineage.evaluation import CacheLike, Evaluation, described, evaluate
+from easeml.lineage.events import Sink
+from easeml.lineage.graph import RESULT, Graph, Node, given, make_node
+from easeml.lineage.operators import Progress, names, resolve, silent
+from easeml.lineage.values import Value, plain
+from easeml.relation import Relation
+from easeml.relation.splitting import DEFAULT_SHARES
+from easeml.stream.payloads import Pillar
+
+
+class Staged:
+    """The result of a step that has not run yet.
+
+    Operators are methods, by full or short name: ``data.take(first=10)``, ``data.relation.take(first=10)`` and
+    ``data.apply("relation.take", first=10)`` are the same.
+
+    Parameters
+    ----------
+    node : Node
+        The step.
+    """
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    @property
+    def graph(self) -> Graph:
+        """The step with everything it needs, as a graph with one output."""
+        return Graph({RESULT: self.node})
+
+    def apply(self, operator: str, /, *others: Any, **parameters: Any) -> Staged:
+        """Return the handle of a step that takes this one's result.
+
+        Parameters
+        ----------
+        operator : str
+            Full or short name.
+        others : Staged, Relation or JSON value
+            Further inputs.
+        parameters
+            Parameters of the operator; a ``Parameter`` leaves one open until the workflow is run.
+
+        Raises
+        ------
+        NotFoundError
+            When the operator is not known.
+        InvalidDataError
+            When a parameter is unknown, missing or does not fit; names it.
+        """
+        return stage(operator, self, *others, **parameters)
+
+    def __getattr__(self, name: str) -> Namespace:
+        return Namespace(name, self)._checked()
+
+    def __dir__(self) -> Iterable[str]:
+        return [*object.__dir__(self), *_short_names("")]
+
+    def eval(
+        self,
+        *,
+        cache: CacheLike = True,
+        progress: Progress = silent,
+        parameters: Mapping[str, Any] | None = None,
+        sink: Sink | None = None,
+        app: str = "",
+    ) -> Value:
+        """Return the result: run what the cache does not hold (see ``easeml.lineage.evaluate``)."""
+        return self.evaluate(cache=cache, progress=progress, parameters=parameters, sink=sink, app=app).values[RESULT]
+
+    def evaluate(self, **options: Any) -> Evaluation:
+        """Return the result with a report of each step; options are those of ``easeml.lineage.evaluate``."""
+        return evaluate(self.graph, **options)
+
+    def pillars(
+        self, *, shares: Mapping[str, float] | None = None, group_column: str | None = None, seed: int = 0
+    ) -> dict[str, Staged]:
+        """Return one handle per pillar of a split; the rows without a label are the pool."""
+        chosen = {str(Pillar(name)): share for name, share in (shares or DEFAULT_SHARES).items()}
+        assignment = self.apply("relation.split", shares=chosen, group_column=group_column, seed=seed)
+        wanted = [*chosen, *([Pillar.POOL.value] if Pillar.POOL.value not in chosen else [])]
+        return {name: self.apply("relation.pillar", assignment, pillar=name) for name in wanted}
+
+    def __repr__(self) -> str:
+        inputs = "".join(f"{node.operator} > " for node in self.node.inputs)
+        return f"Staged({inputs}{described(self.node, 60)})"
+
+
+class Namespace:
+    """Operators by attribute: ``ops.read(path=...)`` or ``ops.datamagic.read(path=...)``.
+
+    Parameters
+    ----------
+    path : str
+        What has been named so far.
+    first : Staged, optional
+        Handle whose result is the first input.
+    """
+
+    __slots__ = ("_first", "_path")
+
+    def __init__(self, path: str = "", first: Staged | None = None) -> None:
+        self._path = path
+        self._first = first
+
+    def __getattr__(self, name: str) -> Namespace:
+        return Namespace(f"{self._path}.{name}".lstrip("."), self._first)._checked()
+
+    def _checked(self) -> Namespace:
+        """Return itself when an operator or a package is called so; attributes that do not exist must raise."""
+        if self._path.startswith("_") or "._" in self._path:
+            raise AttributeError(self._path)
+        if not any(name.startswith(f"{self._path}.") for name in names()):
+            try:
+                resolve(self._path)
+            except NotFoundError as error:
+                raise AttributeError(str(error)) from error
+        return self
+
+    def __call__(self, *inputs: Any, **parameters: Any) -> Staged:
+        """Return the handle of a new step."""
+        first = () if self._first is None else (self._first,)
+        return stage(self._path, *first, *inputs, **parameters)
+
+    def __dir__(self) -> Iterable[str]:
+        return _short_names(self._path)
+
+    def __repr__(self) -> str:
+        return f"ops.{self._path}" if self._path else f"ops with {', '.join(names())}"
+
+
+def _short_names(path: str) -> list[str]:
+    inside = f"{path}." if path else ""
+    full = [name for name in names() if name.startswith(inside)]
+    return sorted({name.removeprefix(inside).split(".")[0] for name in full} | {name.split(".")[-1] for name in full})
+
+
+ops = Namespace()
+"""Every operator, by attribute."""
+
+
+def stage(operator: str, /, *inputs: Any, **parameters: Any) -> Staged:
+    """Return the handle of a new step.
+
+    Parameters
+    ----------
+    operator : str
+        Full or short name.
+    inputs : Staged, Relation or JSON value
+        What it takes.
+    parameters
+        Parameters of the operator.
+
+    Raises
+    ------
+    NotFoundError, InvalidDataError
+        As ``Staged.apply``.
+    """
+    return Staged(make_node(operator, [_node(value) for value in inputs], parameters))
+
+
+def hold(value: Relation | Any) -> Staged:
+    """Return the handle of a relation or JSON value from memory."""
+    return Staged(_node(value))
+
+
+def _node(value: Any) -> Node:
+    if isinstance(value, Staged):
+        return value.node
+    if isinstance(value, Relation):
+        return given(value)
+    return make_node("lineage.constant", (), {"value": plain(value)})
+
+
+def graph_of(outputs: Mapping[str, Staged] | Staged) -> Graph:
+    """Return the graph of one handle, or of several with their names."""
+    if isinstance(outputs, Staged):
+        return outputs.graph
+    return Graph({name: handle.node for name, handle in outputs.items()})
