@@ -49,7 +49,7 @@ def relations(draw, *, certain=False, most=8):
     )
     for source in ("knn", "rules"):
         if not certain and draw(st.booleans()):
-            relation = relation.merge_candidates(draw(proposals(rows)), source=source)
+            relation = relation.merge_candidates(draw(proposals(rows)), source=source, normalize=True)
     return relation
 
 
@@ -245,8 +245,8 @@ def test_merging_is_a_pool_of_the_tools_in_any_order(relation, data):
     for order in data.draw(st.permutations(list(itertools.permutations(tools))))[:2]:
         one = relation
         for name in order:
-            one = one.merge_candidates(tools[name], source=name)
-        merged.append(one.merge_candidates(tools[order[0]], source=order[0]))
+            one = one.merge_candidates(tools[name], source=name, normalize=True)
+        merged.append(one.merge_candidates(tools[order[0]], source=order[0], normalize=True))
     first, second = (distributions(one) for one in merged)
     assert first.keys() == second.keys()
     for cell, values in first.items():

@@ -13,22 +13,28 @@ world exists, and an unlabelled label is uniform over the label domain (Ease.ML,
 0.0
 """
 
+from easeml.relation.alternatives import Alternatives
 from easeml.relation.block import Block
 from easeml.relation.candidates import Candidates
 from easeml.relation.digests import row_digests
 from easeml.relation.frames import features
-from easeml.relation.relation import Entropy, Relation
+from easeml.relation.proposals import batch_of, validate_candidates
+from easeml.relation.relation import Relation
 from easeml.relation.validation import check_pillar, validate_batch
 from easeml.relation.view import RelationView
+from easeml.relation.worlds import Entropy
 
 __all__ = [
+    "Alternatives",
     "Block",
     "Candidates",
     "Entropy",
     "Relation",
     "RelationView",
+    "batch_of",
     "check_pillar",
     "features",
     "row_digests",
     "validate_batch",
+    "validate_candidates",
 ]

@@ -1,16 +1,17 @@
-"""A block of rows: dense typed columns, labels and the candidate table, in the layout of ``RelationBatch``."""
+"""A block of rows: dense typed columns, labels, candidates and alternatives, in the layout of ``RelationBatch``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from easeml.relation.candidates import LABEL, Candidates, concatenate
+from easeml.relation.alternatives import Alternatives, joined
+from easeml.relation.candidates import LABEL, Candidates, Indices, concatenate
 from easeml.relation.columns import width
 from easeml.stream.payloads import Column, ColumnKind, RelationBatch
 
@@ -59,6 +60,8 @@ class Block:
         Label codes, -1: unknown.
     candidates : Candidates
         Uncertain cells.
+    alternatives : Alternatives
+        Rows that are uncertain as a whole; their feature cells have no candidates.
     """
 
     columns: tuple[Column, ...]
@@ -69,6 +72,7 @@ class Block:
     tensor: NDArray[np.float64]
     labels: NDArray[np.int32]
     candidates: Candidates
+    alternatives: Alternatives = field(default_factory=Alternatives)
 
     def __len__(self) -> int:
         return len(self.row_ids)
@@ -78,27 +82,25 @@ class Block:
         """Return the rows of a valid batch; numbers are views of the message."""
         rows = len(batch.row_ids)
         widths, _ = layout(batch.columns)
-        texts = np.array(batch.texts, object)
-        texts[batch.missing_texts] = None
         pointer = batch.candidate_ptr
-        owners = np.repeat(np.arange(len(pointer) - 1), np.diff(pointer)) if len(pointer) else np.empty(0, np.int64)
         return cls(
             batch.columns,
             batch.row_ids,
             batch.numeric.reshape(rows, widths[NUMERIC]),
             batch.codes.reshape(rows, widths[CODES]),
-            texts.reshape(rows, widths[TEXTS]),
+            _words(batch.texts, batch.missing_texts, rows, widths[TEXTS]),
             batch.tensor.reshape(rows, widths[TENSOR]),
             batch.labels if len(batch.labels) else np.full(rows, -1, np.int32),
             Candidates(
-                owners,
-                batch.candidate_column.astype(np.int64),
+                np.repeat(np.arange(rows), np.diff(pointer)) if len(pointer) else np.empty(0, np.int32),
+                batch.candidate_column,
                 batch.candidate_value,
                 batch.candidate_probability,
-                batch.candidate_source.astype(np.int64),
+                batch.candidate_source,
                 batch.candidate_texts,
                 batch.sources,
             ).sort(),
+            _alternatives(batch, widths),
         )
 
     def column(self, index: int) -> NDArray[Any]:
@@ -107,26 +109,47 @@ class Block:
         cells: NDArray[Any] = getattr(self, part)[:, place]
         return cells if part == TENSOR else cells[:, 0]
 
-    def take(self, rows: NDArray[np.int64]) -> Block:
-        """Return the chosen, distinct rows in their order."""
+    def cells(self, rows: NDArray[np.int64]) -> Block:
+        """Return the features of the chosen rows, which may repeat: no labels, no candidates."""
         return Block(
             self.columns,
-            tuple(self.row_ids[row] for row in rows),
+            tuple([self.row_ids[row] for row in rows.tolist()]),
             self.numeric[rows],
             self.codes[rows],
             self.texts[rows],
             self.tensor[rows],
-            self.labels[rows],
-            self.candidates.take(rows, len(self)),
+            np.full(len(rows), -1, np.int32),
+            Candidates(),
         )
 
-    def with_cells(
-        self, row: NDArray[np.int64], column: NDArray[np.int64], value: NDArray[np.float64], texts: Sequence[str]
-    ) -> Block:
+    def take(self, rows: NDArray[np.int64]) -> Block:
+        """Return the chosen, distinct rows in their order."""
+        return replace(
+            self.cells(rows),
+            labels=self.labels[rows],
+            candidates=self.candidates.take(rows, len(self)),
+            alternatives=self.alternatives.take(rows, len(self)),
+        )
+
+    def part(self, start: int, stop: int) -> Block:
+        """Return the rows from ``start`` to ``stop``, which share the memory of this block."""
+        return Block(
+            self.columns,
+            self.row_ids[start:stop],
+            self.numeric[start:stop],
+            self.codes[start:stop],
+            self.texts[start:stop],
+            self.tensor[start:stop],
+            self.labels[start:stop],
+            self.candidates.part(start, stop),
+            self.alternatives.part(start, stop),
+        )
+
+    def with_cells(self, row: Indices, column: Indices, value: NDArray[np.float64], texts: Sequence[str]) -> Block:
         """Return the block with these cells set to numbers, codes, label codes or indices into ``texts``."""
         numeric, codes, words, labels = self.numeric.copy(), self.codes.copy(), self.texts.copy(), self.labels.copy()
         parts: dict[str, NDArray[Any]] = {NUMERIC: numeric, CODES: codes, TEXTS: words}
-        names = np.array(texts, object)
+        names = np.array([*texts, None], object)
         for index in np.unique(column):
             mine = column == index
             if index == LABEL:
@@ -136,6 +159,15 @@ class Block:
             cells = names[value[mine].astype(np.int64)] if part == TEXTS else value[mine]
             parts[part][row[mine], place.start] = cells
         return replace(self, numeric=numeric, codes=codes, texts=words, labels=labels)
+
+    def with_rows(self, row: Indices, other: Block, lines: Indices) -> Block:
+        """Return the block in which these rows have the features of lines of another block of the same columns."""
+        parts = {}
+        for part in (NUMERIC, CODES, TEXTS, TENSOR):
+            cells = getattr(self, part).copy()
+            cells[row] = getattr(other, part)[lines]
+            parts[part] = cells
+        return replace(self, **parts)
 
     def recoded(self, columns: tuple[Column, ...], classes: tuple[Sequence[str], Sequence[str]]) -> Block:
         """Return the block in other code orders.
@@ -148,11 +180,11 @@ class Block:
             Label domain of this block and the one wanted, which holds it.
         """
         codes, labels = self.codes, self.labels
-        value = self.candidates.value.copy()
         maps = {LABEL: _places(*classes)} if tuple(classes[0]) != tuple(classes[1]) else {}
         for index, (old, new) in enumerate(zip(self.columns, columns, strict=True)):
             if old.categories != new.categories:
                 maps[index] = _places(old.categories, new.categories)
+        value = self.candidates.value.copy() if maps else self.candidates.value
         for index, places in maps.items():
             mine = self.candidates.column == index
             value[mine] = places[value[mine].astype(np.int64)]
@@ -162,8 +194,13 @@ class Block:
                 codes = codes.copy() if codes is self.codes else codes
                 place = layout(self.columns)[1][index][1]
                 codes[:, place] = places[codes[:, place]]
+        alternatives = self.alternatives
+        if alternatives.block is not None:
+            alternatives = replace(alternatives, block=alternatives.block.recoded(columns, ((), ())))
+        # A category may have another place among its equals.
+        candidates = replace(self.candidates, value=value).sort() if maps else self.candidates
         return replace(
-            self, columns=columns, codes=codes, labels=labels, candidates=replace(self.candidates, value=value)
+            self, columns=columns, codes=codes, labels=labels, candidates=candidates, alternatives=alternatives
         )
 
 
@@ -189,4 +226,36 @@ def stack(blocks: Sequence[Block]) -> Block:
         np.concatenate([block.tensor for block in blocks]),
         np.concatenate([block.labels for block in blocks]),
         concatenate([block.candidates for block in blocks], offsets, text),
+        stack_alternatives([block.alternatives for block in blocks], offsets),
     )
+
+
+def stack_alternatives(tables: Sequence[Alternatives], offsets: Sequence[int]) -> Alternatives:
+    """Return several tables of the same columns as one; row 0 of each becomes the row ``offsets`` gives."""
+    table, blocks = joined(tables, offsets)
+    return replace(table, block=stack(blocks)).sort() if blocks else table
+
+
+def _words(texts: Sequence[str], missing: NDArray[Any], rows: int, width: int) -> NDArray[np.object_]:
+    words = np.array(texts, object)
+    words[missing] = None
+    return words.reshape(rows, width)
+
+
+def _alternatives(batch: RelationBatch, widths: dict[str, int]) -> Alternatives:
+    pointer = batch.alternative_ptr
+    if not len(pointer) or not pointer[-1]:
+        return Alternatives()
+    owners = np.repeat(np.arange(len(batch.row_ids)), np.diff(pointer))
+    rows = len(owners)
+    block = Block(
+        batch.columns,
+        tuple([batch.row_ids[row] for row in owners.tolist()]),
+        batch.alternative_numeric.reshape(rows, widths[NUMERIC]),
+        batch.alternative_codes.reshape(rows, widths[CODES]),
+        _words(batch.alternative_texts, batch.alternative_missing_texts, rows, widths[TEXTS]),
+        batch.alternative_tensor.reshape(rows, widths[TENSOR]),
+        np.full(rows, -1, np.int32),
+        Candidates(),
+    )
+    return Alternatives(owners, batch.alternative_probability, batch.alternative_source, batch.sources, block).sort()

@@ -183,7 +183,7 @@ def encode(column: Column, series: pd.Series[Any], rows: RowNames) -> NDArray[An
         case ColumnKind.NUMERIC:
             return _finite(column, _numbers(column, series, rows), rows)
         case ColumnKind.DATETIME:
-            return _seconds(column, series)
+            return _seconds(column, series, rows)
         case ColumnKind.BOOLEAN:
             return _truths(column, series, rows)
         case ColumnKind.CATEGORICAL:
@@ -227,12 +227,15 @@ def _finite(column: Column, numbers: NDArray[np.float64], rows: RowNames) -> NDA
     return numbers
 
 
-def _seconds(column: Column, series: pd.Series[Any]) -> NDArray[np.float64]:
+def _seconds(column: Column, series: pd.Series[Any], rows: RowNames) -> NDArray[np.float64]:
     try:
         moments = pd.to_datetime(series, utc=True, format="ISO8601")
     except (TypeError, ValueError) as error:
+        parsed = pd.to_datetime(series, utc=True, format="ISO8601", errors="coerce")
+        row = int(np.argmax((parsed.isna() & series.notna()).to_numpy()))
         raise InvalidDataError(
-            f"Column {column.name!r}: {error}", mend="Give ISO 8601 dates or datetime values."
+            f"Column {column.name!r}, {rows[row]}: {series.iloc[row]!r} is not a date.",
+            mend="Give ISO 8601 dates or datetime values.",
         ) from error
     ticks = moments.dt.tz_localize(None).to_numpy("datetime64[us]")
     seconds = ticks.astype(np.int64) / 1e6

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -13,36 +12,31 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from easeml.errors import InvalidDataError, NotFoundError
-from easeml.relation import frames
+from easeml.relation import frames, people, worlds
 from easeml.relation.batches import batches_of, block_of_batches, without_labels
 from easeml.relation.block import Block
-from easeml.relation.candidates import LABEL, Candidates, concatenate
-from easeml.relation.columns import cell_number, cell_value, text_of
+from easeml.relation.candidates import LABEL, Candidates
+from easeml.relation.collapse import with_known_cells, with_known_row
+from easeml.relation.columns import cell_number, text_of
 from easeml.relation.ingest import Reading, Unseen, block_of_frame
+from easeml.relation.joint import joint_rows
+from easeml.relation.merging import merge_alternatives, merge_cells
+from easeml.relation.proposals import check_shape, frame_of
+from easeml.relation.tables import Terms, alternatives_of, cells_of_frame, checked_cells, versions_of_frame
+from easeml.relation.worlds import Entropy
 from easeml.stream import codec
-from easeml.stream.payloads import Column, ColumnKind, Pillar, RelationBatch, TestLabels
+from easeml.stream.payloads import (
+    CandidateBatch,
+    CandidateKind,
+    Column,
+    ColumnKind,
+    Pillar,
+    RelationBatch,
+    TestLabels,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Entropy:
-    """Uncertainty in bits; rows and cells are independent, so it adds up.
-
-    Parameters
-    ----------
-    cells : DataFrame
-        ``row_id``, ``column`` and ``bits`` of every uncertain cell; unlabelled labels included.
-    rows : ndarray of float64, shape (n,)
-        Sum per row.
-    total : float
-        Sum over all rows.
-    """
-
-    cells: pd.DataFrame
-    rows: NDArray[np.float64]
-    total: float
 
 
 class Relation:
@@ -132,10 +126,11 @@ class Relation:
         return len(self.block)
 
     def __repr__(self) -> str:
-        uncertain = len(self.block.candidates.distributions().row)
+        uncertain, whole = int(self.block.candidates.cells().sum()), len(np.unique(self.block.alternatives.row))
         return (
             f"Relation({len(self)} rows x {len(self.columns)} columns, label={self.label!r}, "
-            f"{int((self.labels < 0).sum())} unlabelled, {uncertain} uncertain cells)"
+            f"{int((self.labels < 0).sum())} unlabelled, {uncertain} uncertain cells"
+            + (f", {whole} rows with alternatives)" if whole else ")")
         )
 
     def _repr_html_(self) -> str:
@@ -184,6 +179,12 @@ class Relation:
     def row_ids(self) -> tuple[str, ...]:
         """Identity of each row."""
         return self.block.row_ids
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the tools whose candidates the relation holds, sorted."""
+        tables = (self.block.candidates, self.block.alternatives)
+        return tuple(sorted({table.sources[place] for table in tables for place in np.unique(table.source).tolist()}))
 
     @property
     def labels(self) -> NDArray[np.int32]:
@@ -278,43 +279,36 @@ class Relation:
 
     def entropy(self) -> Entropy:
         """Return the uncertainty of cells, rows and the whole relation in bits."""
-        cells = self.block.candidates.distributions()
-        free = self._free_labels()
-        row = np.concatenate([cells.row, free])
-        column = np.concatenate([cells.column, np.full(len(free), LABEL)])
-        bits = np.concatenate([cells.entropy(), np.full(len(free), np.log2(max(len(self.classes), 1)))])
-        order = np.lexsort((column, row))
-        names = np.array([*(column.name for column in self.columns), self.label], object)
-        ids = np.array(self.row_ids, object)
-        table = pd.DataFrame({"row_id": ids[row[order]], "column": names[column[order]], "bits": bits[order]})
-        rows = np.bincount(row, bits, minlength=len(self)).astype(np.float64)
-        return Entropy(table, rows, float(rows.sum()))
+        return worlds.entropy_of(self.block, self._uncertainty(), self.label)
+
+    def uncertain_cells(self) -> pd.DataFrame:
+        """Return the cells that may have two values or more: row_id, column, candidates (how many) and bits.
+
+        Unlabelled labels are among them, and cells in which the alternatives of a row differ; ``bits`` is the entropy
+        of the cell by itself.
+        """
+        return worlds.uncertain_cells(self.block, self._uncertainty(), self.label)
+
+    def uncertain_rows(self, *, labels: bool = True) -> NDArray[np.bool_]:
+        """Return the mask of the rows with an uncertain cell; without ``labels`` only features count."""
+        return worlds.uncertain_rows(self.block, self._uncertainty(), labels=labels)
 
     def most_probable_world(self) -> Relation:
         """Return the world of the largest probability; a label that is uniform stays unknown, for all are as likely."""
-        cells = self.block.candidates.distributions()
-        return self._world(cells.row, cells.column, cells.modes())
+        return self._with(worlds.likeliest_world(self.block, self._uncertainty()))
 
     def expected_world(self) -> Relation:
         """Return numeric cells and datetimes at their expected value, all others at the most probable one."""
-        cells = self.block.candidates.distributions()
-        smooth = [column.kind in (ColumnKind.NUMERIC, ColumnKind.DATETIME) for column in self.columns]
-        value = np.where(np.array([*smooth, False])[cells.column], cells.means(), cells.modes())
-        return self._world(cells.row, cells.column, value)
+        return self._with(worlds.expected_world(self.block, self._uncertainty()))
 
     def sample_world(self, rng: np.random.Generator) -> Relation:
         """Return a world drawn from the priors, every label included."""
-        cells = self.block.candidates.distributions()
-        free = self._free_labels()
-        drawn = rng.integers(max(len(self.classes), 1), size=len(free))
-        return self._world(
-            np.concatenate([cells.row, free]),
-            np.concatenate([cells.column, np.full(len(free), LABEL)]),
-            np.concatenate([cells.sample(rng), drawn]),
-        )
+        return self._with(worlds.sampled_world(self.block, self._uncertainty(), rng))
 
     def collapse(self, row_id: str, column: str, value: Any) -> Relation:
         """Return the relation in which a cell or label is certain: somebody knows it. It need not be a candidate.
+
+        A row with alternatives keeps those that agree with the known cell; if none does, all take it over.
 
         Raises
         ------
@@ -335,8 +329,9 @@ class Relation:
         """
         rows, columns, values = [], [], []
         texts: list[str] = []
+        terms = self._terms()
         for row_id, name, value in cells:
-            index = self._column(name)
+            index = terms.place(name)
             rows.append(self._row(row_id))
             columns.append(index)
             if index != LABEL and self.columns[index].kind is ColumnKind.TEXT:
@@ -347,72 +342,123 @@ class Relation:
         if not rows:
             return self
         row, column = np.array(rows, np.int64), np.array(columns, np.int64)
-        block = self.block.with_cells(row, column, np.array(values), texts)
-        return self._with(replace(block, candidates=block.candidates.without(row, column)))
+        return self._with(with_known_cells(self.block, row, column, np.array(values), texts))
 
-    def merge_candidates(self, candidates: pd.DataFrame, *, source: str) -> Relation:
-        """Return the relation with the candidates a tool proposes.
+    def collapse_row(self, row_id: str, alternative: int) -> Relation:
+        """Return the relation in which a row is one of its alternatives, by its number in ``alternatives()``.
+
+        Raises
+        ------
+        NotFoundError
+            When the row is unknown or has no alternatives.
+        InvalidDataError
+            When it has no such alternative.
+        """
+        return self._with(with_known_row(self.block, self._row(row_id), alternative))
+
+    def merge_candidates(self, candidates: pd.DataFrame, *, source: str, normalize: bool = False) -> Relation:
+        """Return the relation with the candidates a tool proposes for cells.
 
         The prior of a cell is the mean over the tools that speak about it (linear opinion pool), so the order of
-        merges does not matter, and a tool that speaks again replaces what it said about that cell.
+        merges does not matter, and a tool that speaks again replaces what it said about that cell. Feature cells of a
+        row with alternatives of other tools stay as these tell: who speaks about a whole row counts first.
 
         Parameters
         ----------
         candidates : DataFrame
-            ``row_id``, ``column`` (a feature or the label), ``value``, ``probability``. Weights are normalised per
-            cell; those of 0 are dropped.
+            ``row_id``, ``column`` (a feature or the label), ``value``, ``probability``. Priors of a cell sum to 1;
+            those of 0 are dropped.
         source : str
             Name of the tool.
+        normalize : bool
+            Whether the priors are weights, to be divided by their sum per cell.
 
         Raises
         ------
         NotFoundError
             When a row is unknown.
         InvalidDataError
-            When a column is unknown, a value does not fit, or the weights of a cell are no distribution.
+            When a column is unknown, a value does not fit, or the priors of a cell are no distribution; names row
+            and column.
         """
-        table = self._table(candidates, source)
-        old = self.block.candidates
-        width = len(self.columns) + 1
-        own = np.array([name == source for name in old.sources] or [False])
-        spoken = np.isin(old.row * width + old.column + 1, table.row * width + table.column + 1)
-        kept = old.select(~(spoken & own[old.source])) if len(old) else old
-        text = np.array([*(column.kind is ColumnKind.TEXT for column in self.columns), False])
-        merged = concatenate([kept, table], [0, 0], text)
-        return self._with(replace(self.block, candidates=_pooled(merged, width)))
+        table = cells_of_frame(self._terms(), candidates, source, normalize=normalize)
+        return self._with(merge_cells(self.block, table))
+
+    def merge_rows(self, table: pd.DataFrame, *, source: str, normalize: bool = False) -> Relation:
+        """Return the relation with the alternatives a tool proposes for whole rows.
+
+        They replace candidates of these rows' feature cells; what several tools propose is pooled as for cells.
+
+        Parameters
+        ----------
+        table : DataFrame
+            ``row_id``, ``probability`` and any feature columns; a column that is not there is as observed.
+        source : str
+            Name of the tool.
+        normalize : bool
+            Whether the priors are weights, to be divided by their sum per row.
+
+        Raises
+        ------
+        NotFoundError, InvalidDataError
+            As ``merge_candidates``.
+        """
+        versions = versions_of_frame(self._terms(), table, normalize=normalize)
+        return self._with(merge_alternatives(self.block, alternatives_of(self.block, versions, source)))
+
+    def propose(self, cells: Candidates) -> Relation:
+        """Return the relation with candidates that are coded already, merged as by ``merge_candidates``.
+
+        Parameters
+        ----------
+        cells : Candidates
+            Rows and columns by place, values as codes, sources by name; priors sum to 1 per cell.
+
+        Raises
+        ------
+        InvalidDataError
+            When an index is out of range, a value does not fit or priors do not sum to 1; names row and column.
+        """
+        return self._with(merge_cells(self.block, checked_cells(self._terms(), cells)))
+
+    def fold_candidates(self, batch: CandidateBatch) -> Relation:
+        """Return the relation with the proposals of a message.
+
+        Raises
+        ------
+        NotFoundError, InvalidDataError
+            As ``merge_candidates`` and ``merge_rows``.
+        """
+        check_shape(batch)
+        merge = self.merge_rows if batch.kind is CandidateKind.ROWS else self.merge_candidates
+        return merge(frame_of(batch, self.columns), source=batch.source)
+
+    def joint(self, k: int = 8) -> Relation:
+        """Return the relation whose rows with uncertain cells have their ``k`` most probable versions instead.
+
+        The priors are those of the product over the cells, renormalised; labels stay as they are.
+        """
+        return self._with(joint_rows(self.block, k))
 
     def candidates(self) -> pd.DataFrame:
-        """Return the candidate table for people: row_id, column, value, probability, source."""
-        table = self.block.candidates
-        names = [*(column.name for column in self.columns), self.label]
-        values = [
-            self.classes[int(value)] if place == LABEL else cell_value(self.columns[place], value, table.texts)
-            for place, value in zip(table.column.tolist(), table.value.tolist(), strict=True)
-        ]
-        return pd.DataFrame(
-            {
-                "row_id": [self.row_ids[row] for row in table.row],
-                "column": [names[place] for place in table.column],
-                "value": pd.Series(values, dtype=object),
-                "probability": table.probability,
-                "source": [table.sources[place] for place in table.source],
-            }
-        )
+        """Return the candidates of cells for people: row_id, column, value, probability, source."""
+        return people.candidate_frame(self.block, self.label, self.classes)
+
+    def alternatives(self) -> pd.DataFrame:
+        """Return the alternatives of rows for people: row_id, alternative, probability, source and the features."""
+        return people.alternative_frame(self.block)
 
     def _with(self, block: Block) -> Relation:
-        return Relation(block, label=self.label, classes=self.classes)
+        made = Relation(block, label=self.label, classes=self.classes)
+        if block.row_ids is self.row_ids:
+            made._places = self._places
+        return made
 
-    def _free_labels(self) -> NDArray[np.int64]:
-        """Return the rows whose label is uniform over the classes."""
-        if self.label is None:
-            return np.empty(0, np.int64)
-        free = self.labels < 0
-        free[self.block.candidates.row[self.block.candidates.column == LABEL]] = False
-        return np.flatnonzero(free)
+    def _terms(self) -> Terms:
+        return Terms(self.columns, self.label, self.classes, self.row_ids)
 
-    def _world(self, row: NDArray[Any], column: NDArray[Any], value: NDArray[Any]) -> Relation:
-        block = self.block.with_cells(row, column, value, self.block.candidates.texts)
-        return self._with(replace(block, candidates=Candidates()))
+    def _uncertainty(self) -> worlds.Uncertainty:
+        return worlds.uncertainty_of(self.block, len(self.classes), labelled=self.label is not None)
 
     def _row(self, row_id: str) -> int:
         if not self._places:
@@ -420,14 +466,6 @@ class Relation:
         if row_id not in self._places:
             raise NotFoundError(f"Row {row_id!r} is not in the relation.", mend="See row_ids.")
         return self._places[row_id]
-
-    def _column(self, name: str) -> int:
-        if name == self.label:
-            return LABEL
-        names = [column.name for column in self.columns]
-        if name not in names:
-            raise InvalidDataError(f"Unknown column {name!r}.", mend=f"Columns are {', '.join(names)}.")
-        return names.index(name)
 
     def _number(self, index: int, value: Any, row_id: str) -> float:
         if index != LABEL:
@@ -439,46 +477,3 @@ class Relation:
                 mend="Give a class of the app.",
             )
         return float(self.classes.index(name))
-
-    def _table(self, candidates: pd.DataFrame, source: str) -> Candidates:
-        """Return a tool's proposals as candidate table, normalised per cell."""
-        weight = candidates["probability"].to_numpy(np.float64)
-        if not (np.isfinite(weight) & (weight >= 0)).all():
-            place = int(np.argmin(np.isfinite(weight) & (weight >= 0)))
-            raise InvalidDataError(f"Candidate of row {candidates['row_id'].iloc[place]!r}: prior {weight[place]}.")
-        row = np.array([self._row(name) for name in candidates["row_id"]], np.int64)
-        column = np.array([self._column(name) for name in candidates["column"]], np.int64)
-        texts: dict[str, int] = {}
-        value = np.empty(len(row))
-        for place, given in enumerate(candidates["value"]):
-            index = column[place]
-            if index != LABEL and self.columns[index].kind is ColumnKind.TEXT:
-                value[place] = texts.setdefault(text_of(given), len(texts))
-            else:
-                value[place] = self._number(int(index), given, self.row_ids[row[place]])
-        cells, inverse = np.unique(row * (len(self.columns) + 1) + column + 1, return_inverse=True)
-        sums = np.bincount(inverse, weight, minlength=len(cells))
-        if (sums == 0).any():
-            place = int(np.argmax(sums[inverse] == 0))
-            raise InvalidDataError(f"Row {self.row_ids[row[place]]!r}: all candidates of a cell have prior 0.")
-        some = weight > 0
-        return Candidates(
-            row[some],
-            column[some],
-            value[some],
-            (weight / sums[inverse])[some],
-            np.zeros(int(some.sum()), np.int64),
-            tuple(texts),
-            (source,),
-        ).sort()
-
-
-def _pooled(table: Candidates, width: int) -> Candidates:
-    """Return the table with each cell's sources weighted alike."""
-    cell = table.row * width + table.column + 1
-    cells, inverse = np.unique(cell, return_inverse=True)
-    pair = inverse * max(len(table.sources), 1) + table.source
-    pairs, place = np.unique(pair, return_inverse=True)
-    voices = np.bincount(pairs // max(len(table.sources), 1), minlength=len(cells))
-    weight = np.bincount(place, table.probability)
-    return replace(table, probability=table.probability / (weight[place] * voices[inverse]))

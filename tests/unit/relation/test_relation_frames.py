@@ -356,6 +356,6 @@ def test_bad_priors_are_refused(changes):
 
 def test_candidates_of_prior_zero_are_dropped_and_weights_normalised():
     lines = {"row_id": ["a"] * 3, "column": "plan", "value": ["basic", "plus", "plus"], "probability": [0, 1, 3]}
-    made = relation().merge_candidates(pd.DataFrame(lines), source="knn")
+    made = relation().merge_candidates(pd.DataFrame(lines), source="knn", normalize=True)
     assert made.candidates()["probability"].tolist() == [0.25, 0.75]
     assert made.entropy().cells.query("column == 'plan'")["bits"].tolist() == [0.0]
