@@ -1,0 +1,335 @@
+"""What a person sees of a relation at a glance: counts, classes, uncertainty and some rows, cut to a bounded size.
+
+Every text is safe to print: control characters, which could steer a terminal, and characters that turn the direction
+of writing stand as their escapes. The forms themselves are in ``rendering``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from easeml.relation.block import Block
+from easeml.relation.candidates import LABEL
+from easeml.relation.columns import moments_of
+from easeml.relation.relation import Relation
+from easeml.stream.payloads import Column, ColumnKind
+
+FIRST_COLUMNS, LAST_COLUMNS = 12, 4
+MOST_CHOICES, MOST_CLASSES, MOST_SOURCES = 6, 6, 3
+UNCERTAIN_ROWS = 3
+"""Uncertain rows shown besides the first ones, when those are all certain."""
+LONG, LONG_NAME = 48, 28
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One possible value of a cell: its text, its probability and the tools that propose it."""
+
+    text: str
+    probability: float
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One shown cell.
+
+    Parameters
+    ----------
+    text : str, optional
+        Observed value; None: missing.
+    choices : tuple of Choice
+        Possible values, the most probable first; empty: certain.
+    more : int
+        Choices left out.
+    uniform : bool
+        Whether nobody has said anything: every class is as likely.
+    """
+
+    text: str | None
+    choices: tuple[Choice, ...] = ()
+    more: int = 0
+    uniform: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One shown row: its place, its id, a cell per shown column, and how many joint alternatives it has."""
+
+    place: int
+    row_id: str
+    cells: tuple[Cell, ...]
+    alternatives: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What is shown of a relation.
+
+    Parameters
+    ----------
+    rows, hidden_columns, unlabelled, uncertain_cells, uncertain_rows : int
+        Counts; ``uncertain_rows`` have joint alternatives.
+    kinds : tuple of (str, int)
+        Columns of each kind.
+    label : str, optional
+        Name of the label.
+    classes : tuple of (str, int)
+        Rows of the most frequent classes; the last one may stand for the rest.
+    bits : float
+        Entropy of the whole relation.
+    columns : tuple of (str, str)
+        Name and kind of each shown column, the label last.
+    lines : tuple of Row
+        Shown rows in their order.
+    """
+
+    rows: int
+    kinds: tuple[tuple[str, int], ...]
+    label: str | None
+    classes: tuple[tuple[str, int], ...]
+    unlabelled: int
+    uncertain_cells: int
+    uncertain_rows: int
+    bits: float
+    columns: tuple[tuple[str, str], ...]
+    hidden_columns: int
+    lines: tuple[Row, ...]
+
+    def headline(self) -> str:
+        """Return the size of the relation in words."""
+        total = sum(count for _, count in self.kinds)
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds)
+        return f"{_counted(self.rows, 'row')} × {_counted(total, 'column')}" + (f" ({kinds})" if kinds else "")
+
+    def doubt(self) -> str:
+        """Return the uncertainty of the relation in words."""
+        if not (self.uncertain_cells or self.uncertain_rows or self.unlabelled):
+            return "every cell is certain"
+        parts = [_counted(self.uncertain_cells, "uncertain cell")]
+        if self.uncertain_rows:
+            parts.append(f"{_counted(self.uncertain_rows, 'row')} with alternatives")
+        return f"{', '.join(parts)}; entropy {self.bits:,.4g} bits"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def overview(relation: Relation, rows: int, *, most_columns: int = FIRST_COLUMNS + LAST_COLUMNS) -> Overview:
+    """Return what is shown of a relation.
+
+    Parameters
+    ----------
+    rows : int
+        First rows to show; a few uncertain ones follow when all of those are certain.
+    most_columns : int
+        Feature columns to show, most of them from the front.
+    """
+    block = relation.block
+    named = relation.label is not None
+    shown = _shown_columns(len(block.columns), most_columns)
+    counts = Counter(column.kind.value for column in block.columns)
+    titles = [(short(block.columns[place].name, LONG_NAME), block.columns[place].kind.value) for place in shown]
+    return Overview(
+        len(relation),
+        tuple(counts.items()),
+        short(relation.label, LONG_NAME) if relation.label is not None else None,
+        _class_counts(relation) if named else (),
+        int((block.labels < 0).sum()) if named else 0,
+        _uncertain_cells(block),
+        len(np.unique(block.alternatives.row)),
+        relation.entropy().total,
+        (*titles, *([(short(relation.label or "", LONG_NAME), "label")] if named else [])),
+        len(block.columns) - len(shown),
+        tuple(_lines(relation, _shown_rows(block, rows), shown)),
+    )
+
+
+def _shown_columns(total: int, most: int) -> list[int]:
+    if total <= most:
+        return list(range(total))
+    last = min(LAST_COLUMNS, most // 4)
+    return [*range(most - last), *range(total - last, total)]
+
+
+def _shown_rows(block: Block, rows: int) -> NDArray[np.int64]:
+    first = np.arange(min(max(rows, 0), len(block)))
+    doubtful = np.union1d(block.candidates.row, block.alternatives.row).astype(np.int64)
+    if not len(first) or (doubtful < len(first)).any():
+        return first
+    return np.concatenate([first, doubtful[:UNCERTAIN_ROWS]])
+
+
+def _uncertain_cells(block: Block) -> int:
+    """Return the cells with candidates; the table is ordered by cell."""
+    table = block.candidates
+    changes = (np.diff(table.row) != 0) | (np.diff(table.column) != 0)
+    return int(changes.sum()) + 1 if len(table) else 0
+
+
+def _class_counts(relation: Relation) -> tuple[tuple[str, int], ...]:
+    counts = np.bincount(relation.labels[relation.labels >= 0], minlength=len(relation.classes))
+    order = np.argsort(-counts, kind="stable")
+    few = order[:MOST_CLASSES] if len(order) > MOST_CLASSES + 1 else order
+    shown = [(short(relation.classes[code], LONG_NAME), int(counts[code])) for code in few.tolist()]
+    rest = len(order) - len(few)
+    return (*shown, *([(f"{rest:,} more classes", int(counts[order[len(few) :]].sum()))] if rest else []))
+
+
+def _lines(relation: Relation, places: NDArray[np.int64], shown: Sequence[int]) -> Iterable[Row]:
+    part = relation.block.take(places)
+    table, joint = part.candidates, part.alternatives
+    found: dict[tuple[int, int], list[int]] = {}
+    for line, cell in enumerate(zip(table.row.tolist(), table.column.tolist(), strict=True)):
+        found.setdefault(cell, []).append(line)
+    versions: dict[int, list[int]] = {}
+    for line, row in enumerate(joint.row.tolist()):
+        versions.setdefault(row, []).append(line)
+    for row, place in enumerate(places.tolist()):
+        cells = []
+        for index in shown:
+            text = spelled(part.columns[index], part.column(index)[row])
+            choices = _candidates(part, found.get((row, index), []), part.columns[index], relation.classes)
+            choices = choices or _marginal(part, versions.get(row, []), index)
+            cells.append(_cell(text, choices))
+        if relation.label is not None:
+            cells.append(_label(relation, part, row, found.get((row, LABEL), [])))
+        yield Row(place, short(part.row_ids[row], LONG_NAME), tuple(cells), len(versions.get(row, [])))
+
+
+def _cell(text: str | None, choices: list[Choice]) -> Cell:
+    choices.sort(key=lambda choice: -choice.probability)
+    return Cell(text, tuple(choices[:MOST_CHOICES]), max(len(choices) - MOST_CHOICES, 0))
+
+
+def _label(relation: Relation, part: Block, row: int, lines: list[int]) -> Cell:
+    code = int(part.labels[row])
+    text = None if code < 0 else short(relation.classes[code])
+    if lines or code >= 0:
+        return _cell(text, _candidates(part, lines, None, relation.classes))
+    share = 1 / max(len(relation.classes), 1)
+    choices = tuple(Choice(short(name), share, ()) for name in relation.classes[:MOST_CHOICES])
+    return Cell(None, choices, len(relation.classes) - len(choices), uniform=True)
+
+
+def _candidates(part: Block, lines: list[int], column: Column | None, classes: Sequence[str]) -> list[Choice]:
+    """Return the distribution of a cell; several tools may propose one value."""
+    table = part.candidates
+    values: dict[str | None, tuple[float, list[str]]] = {}
+    for line in lines:
+        value = table.value[line]
+        if column is None:
+            text: str | None = short(classes[int(value)])
+        elif column.kind is ColumnKind.TEXT:
+            text = spelled(column, table.texts[int(value)] if value >= 0 else None)
+        else:
+            text = spelled(column, value)
+        probability, sources = values.setdefault(text, (0.0, []))
+        sources.append(table.sources[int(table.source[line])])
+        values[text] = (probability + float(table.probability[line]), sources)
+    return _choices(values)
+
+
+def _marginal(part: Block, lines: list[int], index: int) -> list[Choice]:
+    """Return the distribution of a cell over the alternatives of its row; empty when they agree."""
+    table = part.alternatives
+    values: dict[str | None, tuple[float, list[str]]] = {}
+    if table.block is None or not lines:
+        return []
+    cells = table.block.column(index)
+    for line in lines:
+        text = spelled(part.columns[index], cells[line])
+        probability, sources = values.setdefault(text, (0.0, []))
+        sources.append(table.sources[int(table.source[line])])
+        values[text] = (probability + float(table.probability[line]), sources)
+    return _choices(values) if len(values) > 1 else []
+
+
+def _choices(values: dict[str | None, tuple[float, list[str]]]) -> list[Choice]:
+    return [
+        Choice("missing" if text is None else text, probability, _sources(sources))
+        for text, (probability, sources) in values.items()
+    ]
+
+
+def _sources(names: Iterable[str]) -> tuple[str, ...]:
+    distinct = list(dict.fromkeys(names))
+    more = len(distinct) - MOST_SOURCES
+    return (*(short(name, LONG_NAME) for name in distinct[:MOST_SOURCES]), *([f"{more} more"] if more > 0 else []))
+
+
+def spelled(column: Column, cell: Any) -> str | None:
+    """Return a dense cell, or the number of a candidate, as people read it; None: missing."""
+    match column.kind:
+        case ColumnKind.NUMERIC:
+            return None if np.isnan(cell) else number(float(cell))
+        case ColumnKind.DATETIME:
+            return None if np.isnan(cell) else moment(float(cell))
+        case ColumnKind.BOOLEAN:
+            return {0: "false", 1: "true"}.get(int(cell)) if cell >= 0 else None
+        case ColumnKind.CATEGORICAL:
+            return short(column.categories[int(cell)]) if cell >= 0 else None
+        case ColumnKind.TEXT:
+            return None if cell is None else short(cell)
+        case ColumnKind.TENSOR:
+            return _tensor(column, cell)
+
+
+def number(value: float) -> str:
+    """Return a number with at most six digits, whole ones in full up to a billion.
+
+    >>> number(3.0), number(1234567.0), number(0.1234567), number(1e20)
+    ('3', '1234567', '0.123457', '1e+20')
+    """
+    return str(int(value)) if value.is_integer() and abs(value) < 1e9 else f"{value:.6g}"
+
+
+def moment(seconds: float) -> str:
+    """Return a moment in UTC; midnight as its day alone.
+
+    >>> moment(86400.0), moment(1.5)
+    ('1970-01-02', '1970-01-01 00:00:01.500000')
+    """
+    if abs(seconds) >= 9e12:
+        return f"{seconds:.6g} s"
+    day, _, clock = str(moments_of(np.array([seconds]))[0]).partition("T")
+    return day if clock in ("", "00:00:00.000000") else f"{day} {clock.removesuffix('.000000')}"
+
+
+def _tensor(column: Column, cell: NDArray[np.float64]) -> str | None:
+    shape = "×".join(map(str, column.shape)) or "scalar"
+    known = cell[~np.isnan(cell)]
+    if not len(known):
+        return None if len(cell) else f"{shape} tensor"
+    low, high = number(float(known.min())), number(float(known.max()))
+    return f"{shape} tensor, {low}" if low == high else f"{shape} tensor, {low} … {high}"
+
+
+def short(text: str, most: int = LONG) -> str:
+    r"""Return a text cut to ``most`` characters that are safe to print.
+
+    >>> short("a\x1b[31mb"), short("x" * 60, 5)
+    ('a\\x1b[31mb', 'xxxx…')
+    """
+    # Escapes are longer than what they stand for, so the text is cut before and after.
+    cut = text[: most + 1]
+    safe = "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in cut)
+    return safe if len(safe) <= most else f"{safe[: most - 1]}…"
+
+
+def percent(probability: float) -> str:
+    """Return a probability in whole percent; what is not certain never looks so.
+
+    >>> percent(0.5), percent(0.001), percent(0.999), percent(1.0)
+    ('50%', '<1%', '>99%', '100%')
+    """
+    if 0 < probability < 0.01:
+        return "<1%"
+    return ">99%" if 0.99 < probability < 1 - 1e-9 else f"{probability:.0%}"

@@ -1,0 +1,230 @@
+"""A relation as HTML for notebooks and as text for terminals.
+
+Both show the same: size and kinds, classes, uncertainty in bits, and the first rows, in which uncertain cells stand out
+with their candidates, probabilities and sources. Every text is escaped, nothing is loaded from elsewhere, and the size
+is bounded whatever the relation holds. The colours follow the reader's light or dark scheme.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from easeml.relation.overview import Cell, Choice, Overview, Row, overview, percent
+from easeml.relation.relation import Relation
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_LIGHT = "--f:#1b1f24;--d:#5f6872;--b:#fff;--l:#d8dee4;--h:#f6f8fa;--u:#fff4ce;--ub:#b7791f;--p:#e3a008;--g:#57a773"
+_DARK = "--f:#e6e9ee;--d:#9aa5b1;--b:#16191e;--l:#343b44;--h:#1e232a;--u:#40340f;--ub:#e3b341;--p:#b98207;--g:#3f8f5f"
+_STYLE = f"""
+.easeml-r{{{_LIGHT};color:var(--f);background:var(--b);font:13px/1.45 system-ui,sans-serif;border:1px solid var(--l);
+border-radius:8px;padding:10px 12px;max-width:100%;box-sizing:border-box}}
+@media (prefers-color-scheme:dark){{.easeml-r{{{_DARK}}}}}
+[data-jp-theme-light="false"] .easeml-r,.vscode-dark .easeml-r{{{_DARK}}}
+[data-jp-theme-light="true"] .easeml-r,.vscode-light .easeml-r{{{_LIGHT}}}
+.easeml-r p{{margin:0 0 4px}}
+.easeml-r .d,.easeml-r small{{color:var(--d);font-size:12px;font-weight:400}}
+.easeml-r .s{{overflow-x:auto;margin:8px 0 4px}}
+.easeml-r table{{border-collapse:collapse;margin:0;font-variant-numeric:tabular-nums}}
+.easeml-r th,.easeml-r td{{border:1px solid var(--l);padding:3px 8px;text-align:left;vertical-align:top;
+background:var(--b);color:var(--f);white-space:nowrap}}
+.easeml-r thead th{{background:var(--h);font-weight:600}}
+.easeml-r th small{{display:block}}
+.easeml-r td.t{{white-space:normal;min-width:9em;max-width:24em;overflow-wrap:break-word}}
+.easeml-r td.n{{text-align:right}}
+.easeml-r td.u{{background:var(--u);box-shadow:inset 3px 0 var(--ub);text-align:left}}
+.easeml-r td.m{{color:var(--d)}}
+.easeml-r summary{{cursor:pointer}}
+.easeml-r summary small{{color:var(--f)}}
+.easeml-r .c{{display:grid;grid-template-columns:fit-content(20em) 70px auto auto;gap:2px 8px;align-items:center;
+margin:4px 0;width:max-content;max-width:44em}}
+.easeml-r .b{{display:block;height:8px;border-radius:4px;background:var(--l);overflow:hidden}}
+.easeml-r .b i{{display:block;height:100%;background:var(--p)}}
+.easeml-r .k{{display:inline-block;width:120px;height:8px;border-radius:4px;background:var(--l);overflow:hidden;
+vertical-align:middle;margin:0 4px}}
+.easeml-r .k i{{display:block;height:100%;background:var(--g)}}
+"""
+_BAR = 10
+_COLUMN = 14
+"""Characters that a column of a terminal table needs at least, on average."""
+
+
+def html_of(relation: Relation, rows: int = 10) -> str:
+    """Return a relation as HTML, at most some hundred kB.
+
+    Parameters
+    ----------
+    rows : int
+        First rows to show; a few uncertain ones follow when all of those are certain.
+    """
+    seen = overview(relation, rows)
+    head = "".join(f'<th scope="col">{escape(name)}<small>{escape(kind)}</small></th>' for name, kind in seen.columns)
+    body = "".join(
+        (_gap(len(seen.columns) + 1) if row.place > before + 1 else "") + _row(row, seen)
+        for before, row in zip([-1, *(row.place for row in seen.lines)], seen.lines, strict=False)
+    )
+    return (
+        f'<div class="easeml-r"><style>{_STYLE}</style>'
+        f"<p><b>Relation</b> {escape(seen.headline())}</p>{_label_line(seen)}<p>{escape(seen.doubt())}</p>"
+        f'<div class="s"><table><thead><tr><th scope="col">row</th>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f'</div><p class="d">{escape(_rest(seen))}</p></div>'
+    )
+
+
+def _label_line(seen: Overview) -> str:
+    if seen.label is None:
+        return '<p class="d">no label</p>'
+    total = max(seen.rows, 1)
+    parts = [f"{escape(name)} {_meter(count / total, 'k')} {count:,}" for name, count in seen.classes]
+    free = f'<span class="d">unlabelled {seen.unlabelled:,}</span>'
+    return f"<p>label <b>{escape(seen.label)}</b>: {' · '.join([*parts, free])}</p>"
+
+
+def _meter(share: float, kind: str) -> str:
+    return f'<span class="{kind}"><i style="width:{100 * min(max(share, 0.0), 1.0):.0f}%"></i></span>'
+
+
+def _gap(columns: int) -> str:
+    return f'<tr><td colspan="{columns}" class="m">⋮</td></tr>'
+
+
+def _row(row: Row, seen: Overview) -> str:
+    note = f"<small> {row.alternatives:,} alternatives</small>" if row.alternatives else ""
+    cells = "".join(_cell(cell, kind) for cell, (_, kind) in zip(row.cells, seen.columns, strict=True))
+    return f'<tr><th scope="row">{escape(row.row_id)}{note}</th>{cells}</tr>'
+
+
+def _cell(cell: Cell, kind: str) -> str:
+    if cell.uniform:
+        told = f"every one of {len(cell.choices) + cell.more:,} classes is as likely"
+        return f'<td class="m" title="{told}">unlabelled</td>'
+    side = {"numeric": "n", "text": "t"}.get(kind, "")
+    if not cell.choices:
+        return '<td class="m">–</td>' if cell.text is None else f'<td class="{side}">{escape(cell.text)}</td>'
+    told = "; ".join(f"{choice.text} {percent(choice.probability)}{_by(choice)}" for choice in cell.choices)
+    lines = "".join(_choice(choice) for choice in cell.choices)
+    more = f'<span class="d">and {cell.more:,} more</span>' if cell.more else ""
+    return (
+        f'<td class="u {side}" title="{escape(told)}"><details><summary>{_brief(cell)}</summary>'
+        f'<div class="c">{lines}{more}</div></details></td>'
+    )
+
+
+def _choice(choice: Choice) -> str:
+    return (
+        f"<span>{escape(choice.text)}</span>{_meter(choice.probability, 'b')}"
+        f"<span>{escape(percent(choice.probability))}</span>"
+        f'<span class="d">{escape(", ".join(choice.sources))}</span>'
+    )
+
+
+def _by(choice: Choice) -> str:
+    return f" ({', '.join(choice.sources)})" if choice.sources else ""
+
+
+def _brief(cell: Cell) -> str:
+    """Return an uncertain cell in short: what was observed, and what it most probably is."""
+    best = cell.choices[0]
+    likely = f"<b>{escape(best.text)}</b> <small>{escape(percent(best.probability))}</small>"
+    if cell.text == best.text:
+        return likely
+    return f"{'–' if cell.text is None else escape(cell.text)} → {likely}"
+
+
+def _rest(seen: Overview) -> str:
+    """Return what is not shown, in words."""
+    rows = seen.rows - len(seen.lines)
+    parts = [f"{rows:,} more rows"] if rows else []
+    parts += [f"{seen.hidden_columns:,} more columns"] if seen.hidden_columns else []
+    return f"… {' and '.join(parts)}" if parts else ""
+
+
+def text_of_relation(relation: Relation, rows: int = 10, *, width: int = 100) -> str:
+    """Return a relation as plain text for a terminal.
+
+    Parameters
+    ----------
+    rows : int
+        First rows to show; a few uncertain ones follow when all of those are certain.
+    width : int
+        Characters of a line.
+
+    Returns
+    -------
+    str
+        Lines without colours or control characters. Uncertain cells end in ``?`` and are told below the table.
+    """
+    from rich.console import Console  # noqa: PLC0415 - most who import relations print none
+    from rich.text import Text  # noqa: PLC0415
+
+    seen = overview(relation, rows, most_columns=max(width // _COLUMN - 2, 1))
+    page = StringIO()
+    console = Console(file=page, width=width, color_system=None, force_terminal=False, legacy_windows=False)
+
+    def say(line: str) -> None:
+        console.print(Text(line), soft_wrap=False)
+
+    say(f"Relation  {seen.headline()}")
+    say(_label_text(seen))
+    say(seen.doubt())
+    console.print(_table(seen))
+    for line in filter(None, [_rest(seen), *_told(seen)]):
+        say(line)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()) + "\n"
+
+
+def _label_text(seen: Overview) -> str:
+    if seen.label is None:
+        return "no label"
+    parts = [f"{name} {count:,}" for name, count in seen.classes]
+    return f"label {seen.label}: {' · '.join([*parts, f'unlabelled {seen.unlabelled:,}'])}"
+
+
+def _table(seen: Overview) -> Table:
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("row", overflow="ellipsis", no_wrap=True)
+    for name, kind in seen.columns:
+        right = kind == "numeric"
+        table.add_column(Text(name), justify="right" if right else "left", overflow="ellipsis", no_wrap=True)
+    before = -1
+    for row in seen.lines:
+        if row.place > before + 1:
+            table.add_row("⋮")
+        before = row.place
+        table.add_row(Text(row.row_id), *(Text(_plain(cell)) for cell in row.cells))
+    return table
+
+
+def _plain(cell: Cell) -> str:
+    if cell.uniform:
+        return "?"
+    if cell.choices:
+        return f"{cell.choices[0].text} ?"
+    return "–" if cell.text is None else cell.text
+
+
+def _told(seen: Overview) -> list[str]:
+    """Return the distributions of the shown uncertain cells, one line each."""
+    lines = []
+    for row in seen.lines:
+        if row.alternatives:
+            lines.append(f"{row.row_id}: {row.alternatives:,} alternatives of the whole row")
+        for cell, (name, _) in zip(row.cells, seen.columns, strict=True):
+            if cell.choices and not cell.uniform:
+                told = " · ".join(map(_bar, cell.choices))
+                more = f" · and {cell.more:,} more" if cell.more else ""
+                observed = "" if cell.text is None else f" (observed {cell.text})"
+                lines.append(f"{row.row_id} {name}{observed}: {told}{more}")
+    return ["", *lines] if lines else []
+
+
+def _bar(choice: Choice) -> str:
+    full = "█" * max(1, round(choice.probability * _BAR))
+    return f"{full} {choice.text} {percent(choice.probability)}{_by(choice)}"
