@@ -12,15 +12,18 @@ Staged(relation.filter > relation.labelled())
 ('r1',)
 """
 
-from easeml.lineage import builtin, pillars
+from easeml.lineage import builtin, pillars, rules
 from easeml.lineage.cache import Cache
+from easeml.lineage.documents import load, save
+from easeml.lineage.drawing import draw, draw_svg, explain
 from easeml.lineage.evaluation import Evaluation, Report, Status, evaluate
 from easeml.lineage.graph import Graph, Node, Parameter
 from easeml.lineage.operators import Operator, lookup, operator
 from easeml.lineage.plan import Plan, Step, plan_of
-from easeml.lineage.staged import Staged, graph_of, hold, ops, stage
+from easeml.lineage.staged import Staged, graph_of, handles_of, hold, ops, stage, suggest
+from easeml.lineage.suggestions import Suggestion, View, rule, suggestions
 
-del builtin, pillars  # imported to register their operators
+del builtin, pillars, rules  # imported to register their operators
 
 __all__ = [
     "Cache",
@@ -34,12 +37,23 @@ __all__ = [
     "Staged",
     "Status",
     "Step",
+    "Suggestion",
+    "View",
+    "draw",
+    "draw_svg",
     "evaluate",
+    "explain",
     "graph_of",
+    "handles_of",
     "hold",
+    "load",
     "lookup",
     "operator",
     "ops",
     "plan_of",
+    "rule",
+    "save",
     "stage",
+    "suggest",
+    "suggestions",
 ]

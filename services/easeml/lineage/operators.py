@@ -41,12 +41,22 @@ from easeml.lineage.values import Json, Value, canonical, plain
 GROUP = "easeml.operators"
 """Entry-point group; each entry names a module whose import registers its operators."""
 PROGRESS = "progress"
-_OWN = ("easeml.lineage.builtin", "easeml.lineage.pillars")
+_OWN = ("easeml.lineage.builtin", "easeml.lineage.pillars", "easeml.lineage.rules")
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 Progress = Callable[[int, int, str], None]
 """Told what has been done: done, total, what."""
+
+
+class _Words:
+    """An annotation as it stands in the source; ``inspect`` would quote it."""
+
+    def __init__(self, annotation: Any) -> None:
+        self._annotation = annotation
+
+    def __repr__(self) -> str:
+        return self._annotation if isinstance(self._annotation, str) else inspect.formatannotation(self._annotation)
 
 
 def silent(done: int, total: int, what: str) -> None:
@@ -104,13 +114,12 @@ class Operator:
     def call(self) -> str:
         """How it is called, for error messages."""
         own = inspect.signature(self.function)
-        shown = [p.replace(annotation=p.empty) if p.kind is not p.KEYWORD_ONLY else p for p in own.parameters.values()]
-        signature = own.replace(
-            parameters=[p for p in shown if p.name != PROGRESS], return_annotation=inspect.Signature.empty
-        )
-        # Annotations that are texts are shown without their quotes.
-        words = re.sub(r": '([^']*)'", r": \1", str(signature))
-        return f"{self.name}{words}"
+        shown = [
+            one.replace(annotation=_Words(one.annotation) if one.kind is one.KEYWORD_ONLY else one.empty)
+            for one in own.parameters.values()
+            if one.name != PROGRESS
+        ]
+        return f"{self.name}{own.replace(parameters=shown, return_annotation=inspect.Signature.empty)}"
 
     @cached_property
     def session_source(self) -> str | None:

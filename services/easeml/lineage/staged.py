@@ -10,14 +10,18 @@ Staged(lineage.constant(value=[3,1,2]))
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from easeml.errors import NotFoundError
+from easeml.lineage.documents import save
+from easeml.lineage.drawing import draw, draw_svg, explain
 from easeml.lineage.evaluation import CacheLike, Evaluation, described, evaluate
 from easeml.lineage.events import Sink
 from easeml.lineage.graph import RESULT, Graph, Node, given, make_node
 from easeml.lineage.operators import Progress, names, resolve, silent
+from easeml.lineage.suggestions import Suggestion, suggestions
 from easeml.lineage.values import Value, plain
 from easeml.relation import Relation
 from easeml.relation.splitting import DEFAULT_SHARES
@@ -97,6 +101,29 @@ class Staged:
         assignment = self.apply("relation.split", shares=chosen, group_column=group_column, seed=seed)
         wanted = [*chosen, *([Pillar.POOL.value] if Pillar.POOL.value not in chosen else [])]
         return {name: self.apply("relation.pillar", assignment, pillar=name) for name in wanted}
+
+    def explain(self, *, parameters: Mapping[str, Any] | None = None, cache: CacheLike = True) -> str:
+        """Return what eval() would do: each step, whether it is cached, and about what it costs."""
+        return explain(self.graph, parameters=parameters, cache=cache)
+
+    def draw(self) -> str:
+        """Return a drawing of the graph for terminals."""
+        return draw(self.graph)
+
+    def draw_svg(self) -> str:
+        """Return a drawing of the graph as SVG."""
+        return draw_svg(self.graph)
+
+    def _repr_html_(self) -> str:
+        return self.draw_svg()
+
+    def suggest(self, **options: Any) -> list[Suggestion]:
+        """Return ranked next steps with reasons; evaluates the step with the options of ``eval``."""
+        return suggest(self, **options)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the graph as JSON, for ``load`` and ``easeml run``."""
+        save(self.graph, path)
 
     def __repr__(self) -> str:
         inputs = "".join(f"{node.operator} > " for node in self.node.inputs)
@@ -187,6 +214,22 @@ def _node(value: Any) -> Node:
     if isinstance(value, Relation):
         return given(value)
     return make_node("lineage.constant", (), {"value": plain(value)})
+
+
+def suggest(handle: Staged, **options: Any) -> list[Suggestion]:
+    """Return ranked next steps with reasons, after evaluating a handle with the options of ``Staged.eval``.
+
+    Raises
+    ------
+    InvalidDataError
+        When its result is no relation.
+    """
+    return suggestions(handle.eval(**options), handle.node)
+
+
+def handles_of(graph: Graph) -> dict[str, Staged]:
+    """Return the handle of each output of a graph, to go on from there."""
+    return {name: Staged(node) for name, node in graph.outputs.items()}
 
 
 def graph_of(outputs: Mapping[str, Staged] | Staged) -> Graph:
