@@ -18,17 +18,19 @@ from easeml.relation.candidates import Floats, Indices, Ints
 
 _UNITS = 2.0**44
 _ALIKE = 1e-6
+_DENSE = 8
+"""Up to so many numbers per line are counted in an array."""
 
 
 class Voices(NamedTuple):
-    """Lines of a table.
+    """Lines of a table, ordered by variable.
 
     Parameters
     ----------
     key : ndarray of int64, shape (m,)
-        Variable of each line.
+        Variable of each line, ascending.
     source : ndarray of integers, shape (m,)
-        Tool of each line, below ``sources``.
+        Tool of each line.
     probability : ndarray of float64, shape (m,)
         Priors; sum to 1 per variable.
     """
@@ -37,60 +39,104 @@ class Voices(NamedTuple):
     source: Indices
     probability: Floats
 
-    def select(self, keep: NDArray[np.bool_]) -> Voices:
-        """Return the chosen lines."""
-        return Voices(self.key[keep], self.source[keep], self.probability[keep])
+    def runs(self) -> tuple[Ints, Ints]:
+        """Return the distinct variables and, per line, the place among them."""
+        first = np.ones(len(self.key), bool)
+        first[1:] = self.key[1:] != self.key[:-1]
+        return self.key[first], np.cumsum(first) - 1
 
 
 def own_distributions(voices: Voices, sources: int) -> Floats:
     """Return each line's prior in its tool's own distribution, which sums to 1 per variable and tool.
 
-    Cost O(m log m).
+    Cost O(m) where there are few tools.
     """
-    keys, unit = np.unique(voices.key, return_inverse=True)
-    pairs, place = np.unique(unit * sources + voices.source, return_inverse=True)
-    counts = np.bincount(pairs // sources, minlength=len(keys))[unit]
-    weights = np.bincount(place, voices.probability)[place]
+    keys, unit = voices.runs()
+    return _own(unit, voices.source, voices.probability, (len(keys), sources))
+
+
+def _own(unit: Ints, source: Indices, priors: Floats, shape: tuple[int, int]) -> Floats:
+    pairs, count = _pairs(unit, source, shape)
+    counts = _voices(unit, pairs, count, shape[0])[unit]
+    weights = np.bincount(pairs, priors, minlength=count)[pairs]
     # A pool of equals is told apart exactly; only a foreign table weighs its tools unequally.
     scale = np.where(np.abs(weights * counts - 1) <= _ALIKE, counts, 1 / weights)
-    units = np.maximum(np.rint(voices.probability * scale * _UNITS), 1.0)
-    own: Floats = np.where(counts == 1, voices.probability, units / _UNITS)
+    own: Floats = np.where(counts == 1, priors, _whole(priors * scale))
     return own
+
+
+def _whole(own: Floats) -> Floats:
+    """Return priors in whole units: exact in a pool."""
+    units: Floats = np.maximum(np.rint(own * _UNITS), 1.0) / _UNITS
+    return units
+
+
+def _pairs(unit: Ints, source: Indices, shape: tuple[int, int]) -> tuple[Ints, int]:
+    """Return a number for each line's variable and tool, and how many numbers there may be."""
+    pairs, count = unit * shape[1] + source, shape[0] * shape[1]
+    if count <= _DENSE * len(pairs) + _DENSE:
+        return pairs, count
+    found, place = np.unique(pairs, return_inverse=True)
+    return place, len(found)
+
+
+def _voices(unit: Ints, pairs: Ints, count: int, units: int) -> Ints:
+    """Return how many tools speak about each variable."""
+    owner = np.full(count, -1)
+    owner[pairs] = unit
+    return np.bincount(owner[owner >= 0], minlength=units)
 
 
 def meet(old: Voices, new: Voices, sources: int) -> tuple[NDArray[np.bool_], Floats, Floats]:
     """Return which old lines stay, and the pooled priors of those and of the new lines.
 
-    A tool that speaks again about a variable replaces what it said about it. Cost O(m log m) in the lines of the
-    variables that the new ones speak about.
+    A tool that speaks again about a variable replaces what it said about it. Cost O(m) where there are few tools.
     """
     keep = np.ones(len(old.key), bool)
-    touched = np.isin(old.key, np.unique(new.key)) if len(old.key) and len(new.key) else np.zeros(len(old.key), bool)
-    if not touched.any():
+    (old_keys, old_unit), (new_keys, new_unit) = old.runs(), new.runs()
+    both, mine, theirs = np.intersect1d(old_keys, new_keys, assume_unique=True, return_indices=True)
+    if not len(both):
         return keep, old.probability, new.probability
-    before = old.select(touched)
-    again = np.isin(before.key * sources + before.source, np.unique(new.key * sources + new.source))
-    keep[touched] = ~again
-    shared = np.unique(before.key[~again])
-    if not len(shared):
-        return keep, old.probability[keep], new.probability
-    here = np.isin(new.key, shared)
-    others = new.select(here)
-    key = np.concatenate([before.key[~again], others.key])
-    source = np.concatenate([before.source[~again], others.source])
+    before = _lines(mine, len(old_keys), old_unit)
+    after = _lines(theirs, len(new_keys), new_unit)
+    unit = np.concatenate([before.unit, after.unit])
+    source = np.concatenate([old.source[before.line], new.source[after.line]])
+    pairs, count = _pairs(unit, source, (len(both), sources))
+    first = len(before.line)
+    spoken = np.zeros(count, bool)
+    spoken[pairs[first:]] = True
+    again = spoken[pairs[:first]]
+    keep[before.line[again]] = False
+    shared = np.zeros(len(both), bool)
+    shared[before.unit[~again]] = True
+    met = shared[after.unit]
+    shape = (len(both), sources)
     own = np.concatenate(
-        [_units(own_distributions(before, sources)[~again]), _units(own_distributions(others, sources))]
+        [
+            _own(before.unit, source[:first], old.probability[before.line], shape)[~again],
+            _own(after.unit[met], source[first:][met], new.probability[after.line[met]], shape),
+        ]
     )
-    keys, unit = np.unique(key, return_inverse=True)
-    pairs = np.unique(unit * sources + source)
-    pooled = own / np.bincount(pairs // sources, minlength=len(keys))[unit]
+    chosen = np.concatenate([~again, met])
+    voices = _voices(unit[chosen], pairs[chosen], count, len(both))
+    pooled = _whole(own) / voices[unit[chosen]]
+    kept = int((~again).sum())
     old_priors, new_priors = old.probability.copy(), new.probability.copy()
-    old_priors[touched & keep] = pooled[: int((~again).sum())]
-    new_priors[here] = pooled[int((~again).sum()) :]
+    old_priors[before.line[~again]] = pooled[:kept]
+    new_priors[after.line[met]] = pooled[kept:]
     return keep, old_priors[keep], new_priors
 
 
-def _units(own: Floats) -> Floats:
-    """Return priors in whole units: exact in a pool."""
-    units: Floats = np.maximum(np.rint(own * _UNITS), 1.0) / _UNITS
-    return units
+class _Lines(NamedTuple):
+    """Lines of the variables that two tables share, and the place of each line's variable among those."""
+
+    line: Ints
+    unit: Ints
+
+
+def _lines(chosen: Ints, total: int, unit: Ints) -> _Lines:
+    place = np.full(total, -1)
+    place[chosen] = np.arange(len(chosen))
+    places = place[unit]
+    line = np.flatnonzero(places >= 0)
+    return _Lines(line, places[line])

@@ -1,8 +1,8 @@
-"""A view of one pillar of one app: folded from batches and answers, fast to append, idempotent.
+"""A view of one pillar of one app: folded from batches, candidates and answers, fast to append, idempotent.
 
 Rows are upserted by row id, so the same batch twice changes nothing and batches of distinct rows may come in any
-order. Answers are laid over the rows when they are read: one that comes before its row waits for it, and one that a
-person gave stays when its row is published again.
+order. Candidates and answers are laid over the rows when they are read: one that comes before its row waits for it,
+and stays when its row is published again. An answer, which a person gave, wins over candidates.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from easeml.relation import frames
 from easeml.relation.batches import union, united
 from easeml.relation.block import Block, stack
 from easeml.relation.columns import cell_number
+from easeml.relation.overlay import Overlay
+from easeml.relation.proposals import check_proposal, check_shape
 from easeml.relation.relation import Relation
-from easeml.stream.payloads import Answer, Column, ColumnKind, QuestionKind, RelationBatch
+from easeml.stream.payloads import Answer, CandidateBatch, Column, ColumnKind, QuestionKind, RelationBatch
 
 _SLACK = 4096
 """Overwritten rows kept before the storage is packed."""
@@ -61,6 +63,8 @@ class RelationView:
         self._places: dict[str, int] = {}
         self._stored = 0
         self._answers: dict[tuple[str, str | None], str] = {}
+        self._overlay = Overlay()
+        self._read: Relation | None = None
 
     def __len__(self) -> int:
         return len(self._places)
@@ -78,18 +82,36 @@ class RelationView:
         """Row ids in the order of their first arrival."""
         return tuple(self._places)
 
-    def fold(self, data: RelationBatch | Answer) -> None:
-        """Take in a batch or an answer.
+    def fold(self, data: RelationBatch | CandidateBatch | Answer) -> None:
+        """Take in a batch, candidates or an answer.
 
         Raises
         ------
         InvalidDataError
-            When a batch has other columns than those before it, or an answer does not fit them. Nothing is changed.
+            When a batch has other columns than those before it, or candidates or an answer do not fit them. Nothing
+            is changed.
         """
         if isinstance(data, Answer):
             self._fold_answer(data)
+        elif isinstance(data, CandidateBatch):
+            self._fold_candidates(data)
         else:
             self._fold_batch(data)
+        self._read = None
+
+    def _fold_candidates(self, batch: CandidateBatch) -> None:
+        check_shape(batch)
+        if self.columns:
+            check_proposal(batch, self.columns, self.label, self.classes)
+        self._overlay.fold(batch, self.label, known=bool(self.columns))
+
+    def _agrees(self, batch: CandidateBatch) -> bool:
+        """Whether candidates that came before the columns were known fit them; if not, they say nothing."""
+        try:
+            check_proposal(batch, self.columns, self.label, self.classes)
+        except InvalidDataError:
+            return False
+        return True
 
     def _fold_answer(self, answer: Answer) -> None:
         if answer.kind is QuestionKind.ROW:
@@ -143,7 +165,7 @@ class RelationView:
         self._stored = len(live)
 
     def relation(self, row_ids: Iterable[str] | None = None) -> Relation:
-        """Return rows as a relation with all answers applied.
+        """Return rows as a relation with all candidates and answers applied.
 
         Parameters
         ----------
@@ -156,23 +178,28 @@ class RelationView:
         NotFoundError
             When a row is unknown or the view is empty.
         """
+        if row_ids is None and self._read is not None:
+            return self._read
         wanted = sorted(self._places) if row_ids is None else list(row_ids)
         unknown = next((row_id for row_id in wanted if row_id not in self._places), None)
         if unknown is not None:
             raise NotFoundError(f"Row {unknown!r} is not in the view.", mend="Publish it to the pillar first.")
         places = np.fromiter((self._places[row_id] for row_id in wanted), np.int64, len(wanted))
-        relation = Relation(self._join().take(places), label=self.label, classes=self.classes)
         rows = set(wanted)
+        plain = Relation(self._join().take(places), label=self.label, classes=self.classes)
         # Only an answer that came before the columns were known can fail to fit here; it says nothing about them.
-        return relation.settle(
+        relation = self._overlay.over(plain, self._agrees).settle(
             (row_id, self.label if column is None else column, text)
             for (row_id, column), text in self._answers.items()
             if row_id in rows and self._fits(column, text)
         )
+        if row_ids is None and len(self._overlay):
+            self._read = relation
+        return relation
 
     @property
     def block(self) -> Block:
-        """All rows with answers applied, ordered by row id."""
+        """All rows with candidates and answers applied, ordered by row id."""
         return self.relation().block
 
     def frame(self, row_ids: Iterable[str] | None = None) -> pd.DataFrame:
