@@ -1,0 +1,222 @@
+"""Repair candidates, error detection and the 100k x 30 table: ``python tests/benchmarks/bench_repairs.py [ROWS]``.
+
+Prints three tables. Repairs: RMSE (in standard deviations) of the best candidate of a cell, 10 % missing at random,
+mean over three draws, beside mean imputation and the figures measured for the design (donors and quantiles alone).
+Errors: precision and recall of injected ones at a score of 0.5. Size: time and peak memory from a CSV to a relation
+with candidates.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from river.datasets import ImageSegments, Phishing
+from sklearn.datasets import load_breast_cancer, load_wine
+
+from easeml.datamagic.detection import detect_errors
+from easeml.datamagic.repairs import propose_repairs
+from easeml.datamagic.schema import infer_schema
+from easeml.relation import Relation
+
+DESIGN = {"breast_cancer": (0.28, 0.58), "wine": (0.44, 0.42), "segments": (0.44, 0.44), "phishing": (0.76, 0.04)}
+"""RMSE of the best of five donors and of the best of five quantiles."""
+
+
+def tables() -> Iterator[tuple[str, np.ndarray]]:
+    yield "breast_cancer", load_breast_cancer().data
+    yield "wine", load_wine().data
+    for name, source in (("segments", ImageSegments), ("phishing", Phishing)):
+        yield name, pd.DataFrame([row for row, _ in source()]).to_numpy(float)
+
+
+def best_of(truth: np.ndarray, most: int, draws: int = 3) -> tuple[float, float, float]:
+    """Return the RMSE of mean imputation, of the best candidate, and of the expected world."""
+    spread = truth.std(axis=0)
+    truth, spread = truth[:, spread > 1e-9], spread[spread > 1e-9]
+    found = []
+    for draw in range(draws):
+        gone = np.random.default_rng(draw).random(truth.shape) < 0.1
+        cells = np.where(gone, np.nan, truth)
+        frame = pd.DataFrame(cells, columns=[f"c{place}" for place in range(truth.shape[1])])
+        relation = Relation.from_frame(frame, row_ids=[f"r{place}" for place in range(len(frame))])
+        repaired = propose_repairs(relation, max_candidates=most, rng=np.random.default_rng(draw))
+        own = repaired.block.candidates
+        error = ((own.value - truth[own.row, own.column]) / spread[own.column]) ** 2
+        best = np.full(truth.size, np.inf)
+        np.minimum.at(best, own.row.astype(np.int64) * truth.shape[1] + own.column, error)
+        mean = ((np.nanmean(cells, axis=0) - truth) / spread)[gone]
+        world = ((repaired.expected_world().block.numeric - truth) / spread)[gone]
+        found.append([(mean**2).mean(), best[gone.ravel()].mean(), (world**2).mean()])
+    mean, best, world = np.sqrt(np.array(found)).mean(axis=0)
+    return float(mean), float(best), float(world)
+
+
+def injected(rows: int = 2000, seed: int = 0) -> tuple[Relation, dict[str, set[tuple[str, str | None]]]]:
+    """Return a relation with errors of every kind, and which they are."""
+    rng = np.random.default_rng(seed)
+    latent = rng.normal(size=(rows, 3))
+    numbers = latent @ rng.normal(size=(3, 6)) + 0.3 * rng.normal(size=(rows, 6))
+    towns = np.array(["Berlin", "Hamburg", "Dresden", "Leipzig", "Rostock", "Potsdam"])
+    lands = np.array(["Berlin state", "Hamburg state", "Saxony", "Saxony", "Mecklenburg", "Brandenburg"])
+    place = rng.integers(6, size=rows)
+    frame = pd.DataFrame(numbers, columns=[f"n{index}" for index in range(6)])
+    frame["town"], frame["land"] = towns[place], lands[place]
+    ids = [f"r{index}" for index in range(rows)]
+    chosen = rng.permutation(rows)
+    errors: dict[str, set[tuple[str, str | None]]] = {
+        name: set() for name in ("missing", "outlier", "dependency", "typo")
+    }
+    for row in chosen[:40]:
+        column = f"n{rng.integers(6)}"
+        frame.loc[row, column] = np.nan
+        errors["missing"].add((ids[row], column))
+    for row in chosen[40:80]:
+        column = f"n{rng.integers(6)}"
+        frame.loc[row, column] *= 10 if abs(frame.loc[row, column]) > 1 else -50
+        errors["outlier"].add((ids[row], column))
+    for row in chosen[80:110]:
+        frame.loc[row, "land"] = rng.choice([name for name in set(lands) if name != frame.loc[row, "land"]])
+        errors["dependency"].add((ids[row], "land"))
+    for row in chosen[110:130]:
+        word = frame.loc[row, "town"]
+        cut = int(rng.integers(1, len(word)))
+        frame.loc[row, "town"] = word[:cut] + word[cut + 1 :]
+        errors["typo"].add((ids[row], "town"))
+    doubled = pd.concat([frame, frame.iloc[chosen[200:220]]], ignore_index=True)
+    errors["duplicate"] = {(f"r{rows + index}", None) for index in range(20)}
+    return Relation.from_frame(doubled, row_ids=[f"r{index}" for index in range(len(doubled))]), errors
+
+
+def detection(relation: Relation, errors: dict[str, set[tuple[str, str | None]]]) -> list[tuple[str, float, float]]:
+    """Return kind, precision and recall of what is found with a score of at least a half."""
+    found = detect_errors(relation, rng=np.random.default_rng(0))
+    found = found[found["score"] >= 0.5]
+    rows = []
+    for kind, true in errors.items():
+        own = found[found["kind"] == kind]
+        said = {
+            (row, None if pd.isna(column) else column) for row, column in zip(own["row_id"], own["column"], strict=True)
+        }
+        rows.append((kind, len(said & true) / max(len(said), 1), len(said & true) / len(true)))
+    return rows
+
+
+def wide(rows: int, seed: int = 0) -> pd.DataFrame:
+    """Return a table of 30 columns of all kinds, 5 % of its cells missing."""
+    rng = np.random.default_rng(seed)
+    latent = rng.normal(size=(rows, 5))
+    numbers = latent @ rng.normal(size=(5, 20)) + 0.5 * rng.normal(size=(rows, 20))
+    frame = pd.DataFrame(numbers.round(4), columns=[f"n{place}" for place in range(20)])
+    for place in range(5):
+        frame[f"k{place}"] = np.array([f"kind {name}" for name in "abcdefgh"])[
+            np.digitize(latent[:, place], np.linspace(-1.5, 1.5, 7))
+        ]
+    frame["flag"] = np.where(latent[:, 0] > 0, "yes", "no")
+    frame["count"] = rng.poisson(np.exp(latent[:, 1])).astype(float)
+    frame["when"] = pd.Timestamp("2024-01-01") + pd.to_timedelta((1e7 * (latent[:, 2] + 5)).astype(int), unit="s")
+    frame["price"] = np.exp(latent[:, 3]).round(2)
+    frame["note"] = [f"note {place}" for place in rng.integers(rows, size=rows)]
+    return frame.mask(rng.random(frame.shape) < 0.05)
+
+
+class Peak:
+    """Peak of the resident memory, watched from a thread; ``reset`` gives freed memory back first."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None)
+        self.peak = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def now(self) -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.005):
+            self.peak = max(self.peak, self.now())
+
+    def reset(self) -> int:
+        gc.collect()
+        if hasattr(self._libc, "malloc_trim"):
+            self._libc.malloc_trim(0)
+        self.peak = self.now()
+        return self.peak
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def size(rows: int) -> list[tuple[str, float, float, float]]:
+    """Return step, seconds, and memory at its peak and at its end in multiples of the frame."""
+    watch = Peak()
+    steps: list[tuple[str, float, float, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "wide.csv"
+        wide(rows).to_csv(path, index=False)
+        plain = int(pd.read_csv(path).memory_usage(deep=True).sum())
+        base = watch.reset()
+
+        def step(name: str, begin: float) -> None:
+            took, peak = time.perf_counter() - begin, watch.peak
+            steps.append((name, took, (peak - base) / plain, (watch.reset() - base) / plain))
+
+        begin = time.perf_counter()
+        words = pd.read_csv(path, dtype=str, keep_default_na=False)
+        step("read", begin)
+        begin = time.perf_counter()
+        schema = infer_schema(words)
+        step("infer schema", begin)
+        begin = time.perf_counter()
+        frame = schema.apply(words)
+        del words
+        step("apply schema", begin)
+        begin = time.perf_counter()
+        relation = Relation.from_frame(frame, columns=schema.features, row_ids=[str(place) for place in range(rows)])
+        del frame
+        step("relation", begin)
+        begin = time.perf_counter()
+        done = propose_repairs(relation, rng=np.random.default_rng(0), progress=show if rows > 5000 else None)
+        step("propose repairs", begin)
+        assert len(done.block.candidates)
+    watch.close()
+    return steps
+
+
+def show(done: int, total: int, what: str) -> None:
+    print(f"\r{what}: {done:,} of {total:,} rows", end="" if done < total else "\n", flush=True)
+
+
+def main() -> None:
+    print(
+        f"{'table':<15}{'mean':>7}{'5 donors*':>11}{'5 quant.*':>11}{'best of 5':>11}{'best of 8':>11}{'expected':>10}"
+    )
+    for name, truth in tables():
+        mean, five, _ = best_of(truth, 5)
+        _, eight, world = best_of(truth, 8)
+        donors, quantiles = DESIGN[name]
+        print(f"{name:<15}{mean:>7.2f}{donors:>11.2f}{quantiles:>11.2f}{five:>11.3f}{eight:>11.3f}{world:>10.3f}")
+    print("* figures of the design\n")
+    print(f"{'error':<15}{'precision':>10}{'recall':>10}")
+    for kind, precision, recall in detection(*injected()):
+        print(f"{kind:<15}{precision:>10.2f}{recall:>10.2f}")
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    print(f"\n{rows:,} x 30, 5 % missing")
+    size(1000)  # what is imported or cached once is not the table's
+    for name, seconds, peak, kept in size(rows):
+        print(f"{name:<20}{seconds:>8.1f} s{peak:>8.1f} x the frame at peak{kept:>8.1f} x at the end")
+
+
+if __name__ == "__main__":
+    main()
