@@ -45,7 +45,9 @@ from easeml.errors import ConfigurationError, InvalidDataError, NotFoundError
 from easeml.relation.alternatives import Alternatives
 from easeml.relation.block import CODES, NUMERIC, TENSOR, TEXTS, Block, layout
 from easeml.relation.candidates import Candidates
+from easeml.relation.columns import width
 from easeml.relation.relation import Relation
+from easeml.relation.tables import Terms
 from easeml.relation.validation import check_row_ids
 from easeml.stream.payloads import Column, ColumnKind
 
@@ -58,7 +60,7 @@ except ImportError as error:
     ) from error
 
 from easeml.relation.arrow_alternatives import alternative_lists, check_apart, opened_alternatives
-from easeml.relation.arrow_candidates import Domain, Owners, candidate_lists, candidates_of
+from easeml.relation.arrow_candidates import Owners, candidate_lists, candidates_of
 from easeml.relation.arrow_columns import array_of, cast, cells_of, codes_of, inexact, names, numbers, numbers_of
 from easeml.relation.arrow_foreign import relation_of_foreign
 from easeml.relation.arrow_schema import ColumnEntry, TableMetadata, metadata_of, packed, unpacked
@@ -174,10 +176,10 @@ def _relation(table: Any, metadata: TableMetadata) -> Relation:
     if label is not None:
         labels = codes_of(table.column(label.field), classes, f"Label {label.field!r}", row_ids)
     name = label.name if label else None
-    domain = Domain(columns, name if name is not None else "" if label else None, classes, row_ids)
-    candidates = candidates_of(table.column(metadata.candidates), metadata.candidates, domain)
-    alternatives = _alternatives(table, metadata, domain)
-    check_apart(alternatives, candidates, domain)
+    terms = Terms(columns, name if name is not None else "" if label else None, classes, row_ids)
+    candidates = candidates_of(table.column(metadata.candidates), metadata.candidates, terms)
+    alternatives = _alternatives(table, metadata, terms)
+    check_apart(alternatives, candidates, terms)
     block = replace(_block(columns, row_ids, parts), labels=labels, candidates=candidates, alternatives=alternatives)
     return Relation(block, label=name, classes=classes)
 
@@ -189,16 +191,17 @@ def _block(columns: tuple[Column, ...], row_ids: Sequence[str], parts: dict[str,
     return Block(columns, tuple(row_ids), *cells, labels, Candidates())
 
 
-def _alternatives(table: Any, metadata: TableMetadata, domain: Domain) -> Alternatives:
+def _alternatives(table: Any, metadata: TableMetadata, terms: Terms) -> Alternatives:
     field = metadata.alternatives
     if field is None:
         return Alternatives()
-    values, bare = opened_alternatives(table.column(field), field, metadata.values(), domain)
+    values, bare = opened_alternatives(table.column(field), field, metadata.values(), terms)
     if not len(bare):
         return Alternatives()
-    owners = Owners(domain.row_ids, bare.row)
-    parts = _parts(values, metadata, domain.columns, owners)
-    return replace(bare, block=_block(domain.columns, owners, parts)).sort()
+    owners = Owners(terms.row_ids, bare.row)
+    columns = tuple(terms.columns)
+    parts = _parts(values, metadata, columns, owners)
+    return replace(bare, block=_block(columns, owners, parts)).sort()
 
 
 def _row_ids(array: Any, field: str) -> tuple[str, ...]:
@@ -225,7 +228,7 @@ def _parts(
         cells = cells_of(column, fields[column.name], row_ids)
         if entry.seconds is not None:
             cells = _exact(cells, fields[entry.seconds], column)
-        parts[part][:, place] = cells.reshape(rows, -1)
+        parts[part][:, place] = cells.reshape(rows, width(column))
     return parts
 
 

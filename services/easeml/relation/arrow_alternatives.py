@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from easeml.errors import InvalidDataError
 from easeml.relation.alternatives import Alternatives
-from easeml.relation.arrow_candidates import Domain, lists_of, opened, parts_of, plain, texts_of
+from easeml.relation.arrow_candidates import lists_of, opened, parts_of, plain, texts_of
 from easeml.relation.arrow_columns import names, numbers, numbers_of
 from easeml.relation.candidates import LABEL, Candidates
-from easeml.relation.validation import SUM_TOLERANCE
+from easeml.relation.tables import Terms
+from easeml.relation.validation import check_shares
 
 FIELDS = ("probability", "source")
 VALUES = "values"
@@ -38,9 +39,7 @@ def alternative_lists(table: Alternatives, fields: dict[str, Any], rows: int) ->
     return lists_of(pa.StructArray.from_arrays(parts, names=titles), table.row, rows)
 
 
-def opened_alternatives(
-    array: Any, what: str, fields: list[str], domain: Domain
-) -> tuple[dict[str, Any], Alternatives]:
+def opened_alternatives(array: Any, what: str, fields: list[str], terms: Terms) -> tuple[dict[str, Any], Alternatives]:
     """Return the features of the alternatives, one array per field, and the table without its block.
 
     Raises
@@ -52,23 +51,18 @@ def opened_alternatives(
     parts = parts_of(lines, (*FIELDS, *([VALUES] if fields else [])), what)
     source, sources = texts_of(parts["source"], f"{what!r}, source")
     probability = numbers_of(parts["probability"], f"{what!r}, probability")
-    # NaN fails the comparison too.
-    good = (source >= 0) & (probability > 0) & (probability <= 1 + SUM_TOLERANCE)
-    sums = np.bincount(row, probability, minlength=len(domain.row_ids))
-    good &= ~(np.abs(sums - 1) > SUM_TOLERANCE)[row]
-    if not good.all():
-        place = int(np.argmin(good))
+    if (source < 0).any():
         raise InvalidDataError(
-            f"Row {domain.row_ids[row[place]]!r}: its alternatives need a source and priors in (0, 1] that sum to 1; "
-            f"they sum to {sums[row[place]]:.6g}.",
-            mend="Correct the priors of the row's alternatives.",
-            reason="bad_candidates",
+            f"Row {terms.row_ids[row[int(np.argmin(source))]]!r}: an alternative has no source.",
+            mend="Name the tool that proposes it.",
+            reason="bad_alternatives",
         )
+    check_shares(row, probability, terms.row_ids)
     values = parts_of(parts[VALUES], fields, what) if fields else {}
     return values, Alternatives(row, probability, source, sources)
 
 
-def check_apart(table: Alternatives, candidates: Candidates, domain: Domain) -> None:
+def check_apart(table: Alternatives, candidates: Candidates, terms: Terms) -> None:
     """Check that no row has both alternatives and candidates of feature cells.
 
     Raises
@@ -80,8 +74,8 @@ def check_apart(table: Alternatives, candidates: Candidates, domain: Domain) -> 
     if both.any():
         place = int(np.argmax(both))
         raise InvalidDataError(
-            f"Row {domain.row_ids[candidates.row[place]]!r}, {domain.title(int(candidates.column[place]))}: candidates "
+            f"Row {terms.row_ids[candidates.row[place]]!r}, {terms.title(int(candidates.column[place]))}: candidates "
             "of a cell, but the row has alternatives as a whole.",
             mend="Keep one of the two.",
-            reason="bad_candidates",
+            reason="bad_alternatives",
         )

@@ -8,7 +8,6 @@ write it (null for numbers), ``number`` what a computer calculates with (a numbe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from easeml.errors import InvalidDataError
-from easeml.relation.arrow_columns import cast, codes_of, names, numbers, numbers_of, one
+from easeml.relation.arrow_columns import cast, codes_of, names, numbers, numbers_of, one, reachable
 from easeml.relation.block import Block
 from easeml.relation.candidates import LABEL, Candidates
 from easeml.relation.columns import moments_of
-from easeml.relation.validation import SUM_TOLERANCE
-from easeml.stream.payloads import Column, ColumnKind
+from easeml.relation.tables import Terms
+from easeml.relation.validation import check_candidates
+from easeml.stream.payloads import ColumnKind
 
 _TRUTHS = ("false", "true")
 _NUMERIC = (ColumnKind.NUMERIC, ColumnKind.DATETIME, ColumnKind.BOOLEAN)
@@ -59,10 +59,11 @@ def lists_of(lines: Any, owner: NDArray[np.int64], rows: int) -> Any:
     return pa.ListArray.from_arrays(pa.array(ends), lines, mask=pa.array(np.diff(ends) == 0))
 
 
-def _spelled(block: Block, classes: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+def _spelled(block: Block, classes: Sequence[str]) -> tuple[NDArray[np.int64], list[str | None]]:
     """Return how each candidate is written: index into a pool of texts, -1 for numbers; and the pool."""
     table = block.candidates
-    place, pool = np.full(len(table), -1, np.int64), [*table.texts]
+    place = np.full(len(table), -1, np.int64)
+    pool: list[str | None] = [*table.texts]
     for index in np.unique(table.column).tolist():
         mine = np.flatnonzero(table.column == index)
         kind = None if index == LABEL else block.columns[index].kind
@@ -74,7 +75,8 @@ def _spelled(block: Block, classes: Sequence[str]) -> tuple[NDArray[np.int64], l
             continue
         if kind is ColumnKind.DATETIME:
             value, code = np.unique(value, return_inverse=True)
-            spelled = [f"{text}Z" for text in np.datetime_as_string(moments_of(value)).tolist()]
+            shown = np.datetime_as_string(moments_of(reachable(value))).tolist()
+            spelled: list[str | None] = [None if text == "NaT" else f"{text}Z" for text in shown]
         else:
             code = value.astype(np.int64)
             domain = classes if kind is None else block.columns[index].categories
@@ -82,32 +84,6 @@ def _spelled(block: Block, classes: Sequence[str]) -> tuple[NDArray[np.int64], l
         place[mine] = code + len(pool)
         pool += spelled
     return place, pool
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """What candidates may speak about.
-
-    Parameters
-    ----------
-    columns : tuple of Column
-        Feature columns.
-    label : str, optional
-        Name of the label; None: there is none.
-    classes : tuple of str
-        Label domain.
-    row_ids : tuple of str
-        The rows.
-    """
-
-    columns: tuple[Column, ...]
-    label: str | None
-    classes: tuple[str, ...]
-    row_ids: tuple[str, ...]
-
-    def title(self, index: int) -> str:
-        """Return how errors name a column."""
-        return f"label {self.label!r}" if index == LABEL else f"column {self.columns[index].name!r}"
 
 
 def opened(array: Any, what: str) -> tuple[NDArray[np.int64], Any]:
@@ -151,7 +127,7 @@ def parts_of(lines: Any, wanted: Sequence[str], what: str) -> dict[str, Any]:
     return {name: children[have.index(name)] for name in wanted}
 
 
-def candidates_of(array: Any, what: str, domain: Domain) -> Candidates:
+def candidates_of(array: Any, what: str, terms: Terms) -> Candidates:
     """Return the candidate table of what ``candidate_lists`` made.
 
     Raises
@@ -164,20 +140,20 @@ def candidates_of(array: Any, what: str, domain: Domain) -> Candidates:
     if not len(row):
         return Candidates()
     parts = parts_of(lines, FIELDS, what)
-    known = [*(column.name for column in domain.columns), *([domain.label] if domain.label is not None else [])]
-    owners = Owners(domain.row_ids, row)
+    known = [*(column.name for column in terms.columns), *([terms.label] if terms.label is not None else [])]
+    owners = Owners(terms.row_ids, row)
     title = f"{what!r}, candidate"
     column = codes_of(parts["column"], known, f"{title} of column", owners).astype(np.int64)
-    _need(column >= 0, "names no column", domain, row, np.full(len(row), LABEL))
-    column[column == len(domain.columns)] = LABEL
+    _need(column >= 0, "names no column", terms, row, np.full(len(row), LABEL))
+    column[column == len(terms.columns)] = LABEL
     spelled, spellings = texts_of(parts["value"], f"{title} value")
-    value, texts = _values((spelled, spellings), numbers_of(parts["number"], f"{title} number"), domain, row, column)
+    value, texts = _values((spelled, spellings), numbers_of(parts["number"], f"{title} number"), terms, row, column)
     source, sources = texts_of(parts["source"], f"{title} source")
-    _need(source >= 0, "has no source", domain, row, column)
+    _need(source >= 0, "has no source", terms, row, column)
     probability = numbers_of(parts["probability"], f"{title} probability")
-    table = Candidates(row, column, value, probability, source, texts, sources)
-    check_priors(table, domain)
-    return table.sort()
+    table = Candidates(row, column, value, probability, source, texts, sources).sort()
+    check_candidates(table, terms.columns, terms.classes, terms.row_ids)
+    return table
 
 
 class Owners(Sequence[str]):
@@ -211,7 +187,7 @@ def texts_of(array: Any, what: str) -> tuple[NDArray[np.int64], tuple[str, ...]]
 def _values(
     spelled: tuple[NDArray[np.int64], tuple[str, ...]],
     number: NDArray[np.float64],
-    domain: Domain,
+    terms: Terms,
     row: NDArray[np.int64],
     column: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
@@ -220,7 +196,7 @@ def _values(
     value, good = number, np.isfinite(number)
     texts: tuple[str, ...] = ()
     for index in np.unique(column).tolist():
-        kind = None if index == LABEL else domain.columns[index].kind
+        kind = None if index == LABEL else terms.columns[index].kind
         mine = np.flatnonzero(column == index)
         if kind in (ColumnKind.NUMERIC, ColumnKind.DATETIME):
             continue
@@ -233,13 +209,13 @@ def _values(
         elif kind is ColumnKind.TENSOR:
             good[mine] = False
         else:
-            names_ = domain.classes if kind is None else domain.columns[index].categories
+            names_ = terms.classes if kind is None else terms.columns[index].categories
             codes = {name: code for code, name in enumerate(names_)}
             table = np.array([*(codes.get(text, -1) for text in spellings), -1])
             value[mine] = table[place[mine]]
             good[mine] = value[mine] >= 0
-    _need(good, "has no value that fits", domain, row, column)
-    return _distinct(value, texts, domain, column)
+    _need(good, "has no value that fits", terms, row, column)
+    return _distinct(value, texts, terms, column)
 
 
 def _used(place: NDArray[np.int64], start: int) -> tuple[list[int], NDArray[np.int64]]:
@@ -249,7 +225,7 @@ def _used(place: NDArray[np.int64], start: int) -> tuple[list[int], NDArray[np.i
 
 
 def _distinct(
-    value: NDArray[np.float64], texts: tuple[str, ...], domain: Domain, column: NDArray[np.int64]
+    value: NDArray[np.float64], texts: tuple[str, ...], terms: Terms, column: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Return the values with each text once: two text columns may share one."""
     distinct = tuple(dict.fromkeys(texts))
@@ -257,46 +233,16 @@ def _distinct(
         return value, texts
     codes = {text: code for code, text in enumerate(distinct)}
     table = np.array([codes[text] for text in texts])
-    is_text = np.array([*(one_.kind is ColumnKind.TEXT for one_ in domain.columns), False])[column]
+    is_text = np.array([*(one_.kind is ColumnKind.TEXT for one_ in terms.columns), False])[column]
     value[is_text] = table[value[is_text].astype(np.int64)]
     return value, distinct
 
 
-def check_priors(table: Candidates, domain: Domain) -> None:
-    """Check that priors are in (0, 1] and sum to 1 per cell.
-
-    Raises
-    ------
-    InvalidDataError
-        Names row and column.
-    """
-    row, column, priors = table.row.astype(np.int64), table.column.astype(np.int64), table.probability
-    # NaN fails the comparison too.
-    _need((priors > 0) & (priors <= 1 + SUM_TOLERANCE), "has a prior that is not in (0, 1]", domain, row, column)
-    cell = row * (len(domain.columns) + 1) + column + 1
-    if not (np.diff(cell) >= 0).all():
-        order = np.argsort(cell, kind="stable")
-        row, column, priors, cell = row[order], column[order], priors[order], cell[order]
-    starts = np.flatnonzero(np.diff(cell, prepend=cell[0] - 1))
-    sums = np.add.reduceat(priors, starts)
-    wrong = np.abs(sums - 1) > SUM_TOLERANCE
-    if wrong.any():
-        place = starts[int(np.argmax(wrong))]
-        raise InvalidDataError(
-            f"Row {domain.row_ids[row[place]]!r}, {domain.title(int(column[place]))}: the priors of its candidates "
-            f"sum to {sums[int(np.argmax(wrong))]:.6g}.",
-            mend="Make them sum to 1.",
-            reason="bad_candidates",
-        )
-
-
-def _need(
-    good: NDArray[np.bool_], what: str, domain: Domain, row: NDArray[np.int64], column: NDArray[np.int64]
-) -> None:
+def _need(good: NDArray[np.bool_], what: str, terms: Terms, row: NDArray[np.int64], column: NDArray[np.int64]) -> None:
     if not good.all():
         place = int(np.argmin(good))
         raise InvalidDataError(
-            f"Row {domain.row_ids[row[place]]!r}, {domain.title(int(column[place]))}: a candidate {what}.",
+            f"Row {terms.row_ids[row[place]]!r}, {terms.title(int(column[place]))}: a candidate {what}.",
             mend="Correct the candidate or leave it out.",
             reason="bad_candidates",
         )

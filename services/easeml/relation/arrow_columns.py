@@ -20,6 +20,8 @@ from easeml.relation.columns import moments_of, width
 from easeml.stream.payloads import Column, ColumnKind
 
 MOMENT = pa.timestamp("us", tz="UTC")
+FARTHEST = 9e12
+"""Seconds from 1970 that a timestamp in microseconds reaches."""
 _NAN = np.array(np.nan).view(np.uint64)
 
 
@@ -37,8 +39,12 @@ def numbers(cells: NDArray[np.float64]) -> Any:
 
 def moments(seconds: NDArray[np.float64]) -> Any:
     """Return seconds since 1970 as timestamps, rounded to the microsecond; beyond their range null."""
-    reachable = np.abs(seconds) < 9e12
-    return pa.array(moments_of(np.where(reachable, seconds, np.nan))).cast(MOMENT)
+    return pa.array(moments_of(reachable(seconds))).cast(MOMENT)
+
+
+def reachable(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return seconds that 64-bit microseconds can tell, NaN for all others."""
+    return np.where(np.abs(seconds) < FARTHEST, seconds, np.nan)
 
 
 def inexact(seconds: NDArray[np.float64]) -> bool:
@@ -171,7 +177,7 @@ def finite(cells: NDArray[np.float64], what: str, rows: Sequence[str]) -> NDArra
     InvalidDataError
         Names the row.
     """
-    infinite = np.isinf(cells).reshape(len(cells), -1).any(axis=1)
+    infinite = np.isinf(cells).any(axis=tuple(range(1, cells.ndim)))
     if infinite.any():
         raise InvalidDataError(
             f"{what}, row {rows[int(np.argmax(infinite))]!r}: infinite.",
@@ -235,5 +241,5 @@ def _flat(column: Column, array: Any, rows: Sequence[str]) -> NDArray[np.float64
             mend="Give every cell the column's shape.",
             reason="wrong_width",
         )
-    cells[known] = numbers_of(whole.flatten(), what).reshape(-1, size)
+    cells[known] = numbers_of(whole.flatten(), what).reshape(int(known.sum()), size)
     return finite(cells, what, rows)
