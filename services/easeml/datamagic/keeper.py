@@ -1,0 +1,384 @@
+"""The keeper of data versions: what a pillar holds, and when that is worth a new version.
+
+In: rows, candidates, answers and announced versions of one pillar, in any order. Out: DataVersion. A version's name
+and content hash follow from the set of things the pillar holds (``contents``), so two replays of the same events end
+with the same last version however their topics were interleaved. Rows whose publication announces its own version
+(the SDK's and the uploads') wait for that; rows of others count after ``PATIENCE``. What is known of a row that is not
+there yet waits for the row. Nothing here fails on what the folds let through; it is judged against the app when read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from easeml.datamagic import candidate_checks, contents
+from easeml.datamagic.places import Places
+from easeml.errors import EaseMLError
+from easeml.relation import Block, row_digests
+from easeml.relation.columns import cell_number
+from easeml.relation.validation import check_columns
+from easeml.stream.payloads import (
+    Answer,
+    AppDefined,
+    CandidateBatch,
+    Column,
+    ColumnKind,
+    DataVersion,
+    Pillar,
+    QuestionKind,
+    RelationBatch,
+)
+
+PATIENCE = 5.0
+"""Seconds after which a pillar that never rests gets a version, and rows that nobody announces."""
+Words = NDArray[np.uint64]
+STREAMING_PATIENCE = 60.0
+"""The same for production, whose rows come all the time."""
+_ANSWER = "answer\x1f"
+_PROMISED = re.compile(r"v[0-9a-f]*-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a pillar holds.
+
+    Parameters
+    ----------
+    digest : int
+        Of rows, candidates and answers together.
+    known : int
+        Of the candidates and answers alone, 0: none.
+    rows, cells, answers : int
+        Rows; cells and rows that a candidate message speaks about; answers.
+    unannounced : bool
+        Whether it holds rows of no announced or promised version.
+    newest : DataVersion or None
+        The last version that others announced.
+    parent : str
+        Name of the last version of all; empty: there is none.
+    """
+
+    digest: int
+    known: int
+    rows: int
+    cells: int
+    answers: int
+    unannounced: bool
+    newest: DataVersion | None
+    parent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The keeper's last version: the content's digests, and the version of others that came before it."""
+
+    digest: str
+    known: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A change that has no version yet: when it was first seen, and the content of the last look."""
+
+    since: float
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    columns: tuple[Column, ...]
+    classes: tuple[str, ...]
+    version: str
+    ids: Words
+    digests: bytes
+    features: Words
+
+    def total(self, places: NDArray[np.int64] | None = None) -> int:
+        """Return the digest of all rows, or of some."""
+        if places is None:
+            return contents.total(self.digests)
+        every = np.frombuffer(self.digests, np.uint8).reshape(-1, 32)
+        return contents.total(every[places].tobytes())
+
+
+@dataclass(slots=True)
+class _Sum:
+    count: int = 0
+    digest: int = 0
+
+
+@dataclass(slots=True)
+class _Judged:
+    """What of the told things fits an app."""
+
+    label: str
+    classes: tuple[str, ...]
+    columns: tuple[Column, ...]
+    told: int = 0
+    places: Places = field(default_factory=Places)
+    stored: list[_Rows] = field(default_factory=list)
+    starts: list[int] = field(default_factory=lambda: [0])
+    versions: dict[str, _Sum] = field(default_factory=dict)
+    things: dict[int, dict[str, int]] = field(default_factory=dict)
+    known: int = 0
+    cells: int = 0
+    answers: int = 0
+
+    def fits(self, app: AppDefined) -> bool:
+        return (self.label, self.classes, self.columns) == (app.label, app.classes, app.columns)
+
+    def add(self, rows: _Rows) -> None:
+        """Put rows in place of those with their ids."""
+        before = self.places.find(rows.ids)
+        self.places.put(rows.ids, np.arange(len(rows.ids)) + self.starts[-1])
+        self._drop(before[before >= 0])
+        if self.things:
+            for row in rows.ids[before < 0].tolist():
+                for key, digest in self.things.get(row, {}).items():
+                    self.count(key, digest)
+        own = self.versions.setdefault(rows.version, _Sum())
+        own.count += len(rows.ids)
+        own.digest = (own.digest + rows.total()) % contents.MODULUS
+        self.stored.append(rows)
+        self.starts.append(self.starts[-1] + len(rows.ids))
+
+    def _drop(self, numbers: NDArray[np.int64]) -> None:
+        owners = np.searchsorted(self.starts, numbers, side="right") - 1
+        for owner in np.unique(owners).tolist():
+            old = self.stored[owner]
+            places = numbers[owners == owner] - self.starts[owner]
+            part = self.versions[old.version]
+            part.count -= len(places)
+            part.digest = (part.digest - old.total(places)) % contents.MODULUS
+
+    def put(self, row: int, key: str, digest: int, *, there: bool) -> None:
+        """Put a thing beside its row in place of what was there; it counts when the row does."""
+        things = self.things.setdefault(row, {})
+        before = things.get(key)
+        things[key] = digest
+        if there and before is None:
+            self.count(key, digest)
+        elif there:
+            self.known = (self.known - (before or 0) + digest) % contents.MODULUS
+
+    def count(self, key: str, digest: int) -> None:
+        """Count a thing whose row is there."""
+        self.known = (self.known + digest) % contents.MODULUS
+        if key.startswith(_ANSWER):
+            self.answers += 1
+        else:
+            self.cells += 1
+
+
+class Ledger:
+    """What one pillar of one app holds. Telling the same event twice changes nothing."""
+
+    def __init__(self) -> None:
+        self._seen: set[bytes] = set()
+        self._told: list[_Rows | CandidateBatch | Answer] = []
+        self._announced: set[str] = set()
+        self._newest: DataVersion | None = None
+        self._parent = ""
+        self._judged: _Judged | None = None
+
+    def rows(self, event_id: str, batch: RelationBatch) -> None:
+        """Take in the rows of a sound batch; a row that comes again replaces the former one."""
+        if self._is_new(event_id):
+            features = row_digests(Block.from_batch(batch))
+            self._told.append(
+                _Rows(
+                    batch.columns,
+                    batch.classes,
+                    batch.version,
+                    contents.hashed(batch.row_ids),
+                    contents.row_contents(batch),
+                    features,
+                )
+            )
+
+    def tell(self, event_id: str, thing: CandidateBatch | Answer) -> None:
+        """Take in sound candidates or an answer."""
+        if self._is_new(event_id):
+            self._told.append(thing)
+
+    def announce(self, event_id: str, version: DataVersion) -> None:
+        """Take in an announced version, the keeper's own ones too."""
+        if self._is_new(event_id):
+            self._parent = version.version
+            if not is_own(version):
+                self._announced.add(version.version)
+                self._newest = version
+
+    def _is_new(self, event_id: str) -> bool:
+        mark = hashlib.blake2b(event_id.encode(), digest_size=8).digest()
+        new = mark not in self._seen
+        self._seen.add(mark)
+        return new
+
+    def content(self, app: AppDefined) -> Content:
+        """Return what the pillar holds of what fits the app."""
+        judged = self._judge(app)
+        rows = [(name, part) for name, part in judged.versions.items() if part.count]
+        return Content(
+            digest=(sum(part.digest for _, part in rows) + judged.known) % contents.MODULUS,
+            known=judged.known,
+            rows=sum(part.count for _, part in rows),
+            cells=judged.cells,
+            answers=judged.answers,
+            unannounced=any(n not in self._announced and not _PROMISED.fullmatch(n) for n, _ in rows),
+            newest=self._newest,
+            parent=self._parent,
+        )
+
+    def count_new(self, app: AppDefined, row_ids: Sequence[str]) -> int:
+        """Return how many of some rows are not there."""
+        return int((self._judge(app).places.find(contents.hashed(row_ids)) < 0).sum())
+
+    def features(self, app: AppDefined) -> tuple[Words, Words]:
+        """Return a digest of the features and one of the id of every row that is, or was, there."""
+        stored = self._judge(app).stored
+        none = np.empty(0, np.uint64)
+        return (
+            np.concatenate([none, *(rows.features for rows in stored)]),
+            np.concatenate([none, *(rows.ids for rows in stored)]),
+        )
+
+    # -- judging -------------------------------------------------------------------------------------------------
+
+    def _judge(self, app: AppDefined) -> _Judged:
+        """Return what fits the app; things that came since the last look are judged now, all when the app changed."""
+        judged = self._judged
+        if judged is None or not judged.fits(app):
+            judged = self._judged = _Judged(app.label, app.classes, app.columns)
+        for index in range(judged.told, len(self._told)):
+            thing = self._told[index]
+            if isinstance(thing, _Rows):
+                if _rows_fit(thing, app):  # else the handler has dead-lettered them
+                    judged.add(thing)
+            elif isinstance(thing, CandidateBatch):
+                _add_candidates(judged, thing, app)
+            elif answer_fits(thing, app):
+                said = (thing.row_id, f"{_ANSWER}{thing.column or ''}", contents.answer_content(thing))
+                _put(judged, [said])
+        judged.told = len(self._told)
+        return judged
+
+
+def _rows_fit(rows: _Rows, app: AppDefined) -> bool:
+    try:
+        check_columns(rows.columns, app.columns)
+    except EaseMLError:
+        return False
+    return set(rows.classes) <= set(app.classes)
+
+
+def _add_candidates(judged: _Judged, batch: CandidateBatch, app: AppDefined) -> None:
+    try:
+        candidate_checks.check_fit(batch, app)
+    except EaseMLError:
+        return  # the handler has dead-lettered them
+    _put(judged, [(row, f"{batch.source}\x1f{column}", d) for row, column, d in contents.candidate_contents(batch)])
+
+
+def _put(judged: _Judged, things: Sequence[tuple[str, str, int]]) -> None:
+    """Put things beside their rows: row id, what kind of thing, digest."""
+    rows = contents.hashed(row_id for row_id, _, _ in things)
+    there = judged.places.find(rows) >= 0
+    for (row_id, key, digest), row, known in zip(things, rows.tolist(), there.tolist(), strict=True):
+        judged.put(row, key, contents.digest_of("of", row_id, hex(digest)), there=known)
+
+
+def answer_fits(answer: Answer, app: AppDefined) -> bool:
+    """Whether an answer settles a label or a cell of the app."""
+    if answer.kind is QuestionKind.LABEL:
+        return answer.text in app.classes
+    column = next((own for own in app.columns if own.name == answer.column), None)
+    if answer.kind is not QuestionKind.CELL or column is None or column.kind is ColumnKind.TENSOR:
+        return False
+    if column.kind is ColumnKind.TEXT:
+        return True
+    try:
+        cell_number(column, answer.text)
+    except EaseMLError:
+        return False
+    return True
+
+
+# -- deciding --------------------------------------------------------------------------------------------------------
+
+
+def name_of(app: AppDefined, digest: str) -> str:
+    """Return the name of the version of a content, in this life of the app."""
+    return f"v{app.life}-{_mark(digest)}"
+
+
+def is_own(version: DataVersion) -> bool:
+    """Whether the keeper announced a version."""
+    return version.version.endswith(f"-{_mark(version.content_hash)}")
+
+
+def _mark(digest: str) -> str:
+    return hashlib.sha256(f"keeper {digest}".encode()).hexdigest()[:12]
+
+
+def decide(
+    content: Content, said: Said | None, watch: Watch | None, pillar: Pillar, app: AppDefined, now: float
+) -> tuple[DataVersion | None, Said | None, Watch | None]:
+    """Look at a pillar once a second.
+
+    Parameters
+    ----------
+    content : Content
+        What it holds now.
+    said, watch : Said, Watch or None
+        What the last look left.
+    pillar : Pillar
+        The pillar.
+    app : AppDefined
+        The app.
+    now : float
+        Seconds since 1970 UTC.
+
+    Returns
+    -------
+    DataVersion or None
+        What to announce.
+    Said, Watch or None
+        For the next look.
+    """
+    digest, known = contents.hexadecimal(content.digest), contents.hexadecimal(content.known)
+    after = content.newest.version if content.newest is not None else ""
+    wanted = Said(digest, known, after)
+    if not content.known and not content.unannounced:
+        return _covered(content, said)
+    if said == wanted:
+        return None, said, None
+    watch = watch or Watch(now, "")
+    rests = watch.digest == digest and (said is None or known != said.known) and content.known != 0
+    patience = STREAMING_PATIENCE if pillar is Pillar.PRODUCTION else PATIENCE
+    if not rests and now - watch.since < patience:
+        return None, said, Watch(watch.since, digest)
+    version = DataVersion(
+        app.app,
+        pillar,
+        name_of(app, digest),
+        content.rows,
+        digest,
+        f"{content.rows:,} rows, {content.cells:,} with candidates, {content.answers:,} answers",
+        (content.parent,) if content.parent and content.parent != name_of(app, digest) else (),
+    )
+    return version, wanted, None
+
+
+def _covered(content: Content, said: Said | None) -> tuple[DataVersion | None, Said | None, Watch | None]:
+    """All that a pillar holds was announced by others; a version of ours in between is taken back by theirs."""
+    if said is None or content.newest is None:
+        return None, said, None
+    return content.newest, None, None

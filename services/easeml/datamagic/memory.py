@@ -1,0 +1,149 @@
+"""What DataMagic remembers of an app beside its views, and its storable form."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from easeml.datamagic.keeper import Said, Watch
+from easeml.datamagic.slices import Place
+from easeml.datamagic.uploads import TOLD, Made
+from easeml.stream.payloads import Pillar, Upload
+from easeml.stream.service import Packed
+
+DONE = 1000
+"""Uploads remembered as done; older ones would be done again, under the same row ids."""
+MOST_GROUPS = 10_000
+"""Groups remembered per pillar; those of later uploads follow their hash alone."""
+
+
+@dataclass
+class Running:
+    """A large upload that is read slice by slice.
+
+    Parameters
+    ----------
+    upload : Upload
+        Without content.
+    place : Place
+        Where the next slice begins.
+    slices : int
+        Slices done.
+    total : int
+        Rows of the whole file, about.
+    rows, fresh : dict of Pillar to int
+        Rows so far, and those of them that were not there before.
+    digests : dict of Pillar to int
+        Content so far.
+    rejected, clashes, candidates : int
+        As ``uploads.Made``.
+    told : list of str
+        The first rows and cells that did not fit.
+    """
+
+    upload: Upload
+    place: Place = field(default_factory=Place)
+    slices: int = 0
+    total: int = 0
+    rows: dict[Pillar, int] = field(default_factory=dict)
+    fresh: dict[Pillar, int] = field(default_factory=dict)
+    digests: dict[Pillar, int] = field(default_factory=dict)
+    rejected: int = 0
+    clashes: int = 0
+    candidates: int = 0
+    told: list[str] = field(default_factory=list)
+
+    def count(self, made: Made) -> None:
+        """Add what a slice has found."""
+        self.rejected += made.rejected
+        self.clashes += made.clashes
+        self.candidates += made.candidates
+        self.told = [*self.told, *made.told][:TOLD]
+
+    def troubles(self) -> str:
+        """Return what did not fit, for people; empty when all did."""
+        parts = []
+        if self.rejected:
+            parts.append(f"{self.rejected:,} rows rejected")
+        if self.clashes:
+            parts.append(f"{self.clashes:,} cells made missing")
+        return f"; {', '.join(parts)}, first {self.told[0]}" if parts else ""
+
+
+@dataclass
+class DataMagicState:
+    """What DataMagic remembers of one app.
+
+    Parameters
+    ----------
+    done : dict of str to None
+        Keys of the uploads that are done, oldest first.
+    running : dict of str to Running
+        Large uploads under way, by name.
+    said, watched : dict of Pillar
+        The keeper's last version and the change it watches.
+    rows : dict of Pillar to int
+        Rows that the last upload announced.
+    groups : dict of Pillar to uint64[n]
+        Groups of earlier uploads.
+    """
+
+    done: dict[str, None] = field(default_factory=dict)
+    running: dict[str, Running] = field(default_factory=dict)
+    said: dict[Pillar, Said] = field(default_factory=dict)
+    watched: dict[Pillar, Watch] = field(default_factory=dict)
+    rows: dict[Pillar, int] = field(default_factory=dict)
+    groups: dict[Pillar, NDArray[np.uint64]] = field(default_factory=dict)
+
+    def finish(self, key: str) -> None:
+        """Remember that an upload is done."""
+        self.done[key] = None
+        while len(self.done) > DONE:
+            del self.done[next(iter(self.done))]
+
+    def add_groups(self, pillar: Pillar, groups: NDArray[np.uint64]) -> None:
+        """Remember where groups are, as long as there is room."""
+        own = self.groups.get(pillar, np.empty(0, np.uint64))
+        new = groups[~np.isin(groups, own)][: MOST_GROUPS - len(own)]
+        if len(new):
+            self.groups[pillar] = np.concatenate([own, new])
+
+
+def pack(state: DataMagicState) -> Packed:
+    """Return the storable form of a state."""
+    document = {
+        "done": list(state.done),
+        "running": {name: _running(one) for name, one in state.running.items()},
+        "said": {pillar: asdict(said) for pillar, said in state.said.items()},
+        "watched": {pillar: asdict(watch) for pillar, watch in state.watched.items()},
+        "rows": dict(state.rows),
+    }
+    return Packed(document, {f"groups.{pillar}": groups for pillar, groups in state.groups.items()})
+
+
+def _running(running: Running) -> dict[str, object]:
+    upload = {name: value for name, value in asdict(running.upload).items() if name != "content"}
+    digests = {pillar: f"{digest:x}" for pillar, digest in running.digests.items()}
+    return asdict(running) | {"upload": upload, "digests": digests}
+
+
+def unpack(packed: Packed) -> DataMagicState:
+    """Return the state that ``pack`` stored."""
+    document = packed.document
+    return DataMagicState(
+        done=dict.fromkeys(document["done"]),
+        running={name: _run_of(dict(one)) for name, one in document["running"].items()},
+        said={Pillar(pillar): Said(**said) for pillar, said in document["said"].items()},
+        watched={Pillar(pillar): Watch(**watch) for pillar, watch in document["watched"].items()},
+        rows={Pillar(pillar): rows for pillar, rows in document["rows"].items()},
+        groups={Pillar(name.removeprefix("groups.")): groups for name, groups in packed.arrays.items()},
+    )
+
+
+def _run_of(one: dict[str, object]) -> Running:
+    tables = {name: {Pillar(p): n for p, n in one[name].items()} for name in ("rows", "fresh")}  # type: ignore[attr-defined]
+    digests = {Pillar(p): int(digest, 16) for p, digest in one["digests"].items()}  # type: ignore[attr-defined]
+    upload, place = Upload(**one["upload"]), Place(**one["place"])  # type: ignore[arg-type]
+    return Running(**(one | tables | {"digests": digests, "upload": upload, "place": place}))  # type: ignore[arg-type]

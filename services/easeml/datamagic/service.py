@@ -1,0 +1,335 @@
+"""DataMagic on the stream: uploads become rows with candidates, and every change of a pillar a data version.
+
+Event in: Upload, RelationBatch, CandidateBatch, Answer, DataVersion, Tick. Event out: RelationBatch, TestLabels,
+DataVersion, OperatorRun; Upload to itself, one for each further slice of a large file.
+Reading, repairs and splitting run in a worker process (``uploads``); what a pillar holds is a set digest (``keeper``).
+The same file again changes nothing; rows equal to known ones stay in their pillar (PVLDB 14(3), 2021; CIDR 2021, 3).
+An upload that cannot be read is a dead letter that names row and column; rows of one that do not fit are left out and
+told by its COMPLETE event and its versions; a large file that breaks in the middle ends with FAIL, its rows stay.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from easeml.datamagic import candidate_checks, contents, keeper, uploads
+from easeml.datamagic.assignment import JUDGING, Known
+from easeml.datamagic.chunks import Chunks
+from easeml.datamagic.keeper import Ledger
+from easeml.datamagic.memory import DataMagicState, Running, pack, unpack
+from easeml.errors import Busy, Poison
+from easeml.ids import EventId
+from easeml.relation import check_pillar, validate_batch
+from easeml.relation.validation import UNLABELLED, check_batch
+from easeml.stream.events import Event, Output
+from easeml.stream.payloads import (
+    Answer,
+    CandidateBatch,
+    DataVersion,
+    LineageDataset,
+    OperatorRun,
+    Pillar,
+    RelationBatch,
+    RunState,
+    Tick,
+    Upload,
+)
+from easeml.stream.service import Context, Job, On, Packed, Service
+from easeml.stream.topics import (
+    ANSWERS,
+    CANDIDATES,
+    DATA_TEST_LABELS,
+    DATA_VERSIONS,
+    LINEAGE,
+    PILLAR_TOPICS,
+    TICKS,
+    UPLOADS,
+    Topic,
+)
+
+JOB = "datamagic.upload"
+PATIENCE = 10.0
+"""Seconds that an upload waits for the columns of its app: their definition travels on another topic."""
+OWN_SOURCE = "easeml/datamagic"
+_PILLARS = {topic.name: pillar for pillar, topic in PILLAR_TOPICS.items()}
+
+
+class DataMagicService(Service[DataMagicState]):
+    """Uploads to rows, changes to versions.
+
+    Parameters
+    ----------
+    roots : sequence of str
+        URIs of the folders that uploads may lie in.
+    max_message_bytes : int
+        Bytes that a message may have.
+    """
+
+    name = "datamagic"
+
+    def __init__(self, roots: Sequence[str], max_message_bytes: int = 1_000_000) -> None:
+        self._roots = tuple(roots)
+        self._room = int(0.9 * max_message_bytes)
+        self._chunks: dict[str, Chunks] = {}
+        self._ledgers: dict[str, dict[Pillar, Ledger]] = {}
+        self._now = 0.0
+
+    def table(self) -> tuple[On[DataMagicState], ...]:
+        return (
+            On(UPLOADS, Upload, fold=self._sent, prepare=self._prepare, handle=self._done),
+            *(On(topic, RelationBatch, fold=self._arrived, handle=self._judge) for topic in PILLAR_TOPICS.values()),
+            On(CANDIDATES, CandidateBatch, fold=self._proposed, handle=self._check),
+            On(ANSWERS, Answer, fold=self._answered),
+            On(DATA_VERSIONS, DataVersion, fold=self._announced),
+            On(TICKS, Tick, fold=self._ticked, handle=self._keep),
+        )
+
+    def produces(self) -> tuple[Topic, ...]:
+        return (*PILLAR_TOPICS.values(), DATA_TEST_LABELS, DATA_VERSIONS, LINEAGE, UPLOADS)
+
+    def new_state(self, app: str) -> DataMagicState:
+        del app
+        return DataMagicState()
+
+    def pack(self, state: DataMagicState) -> Packed:
+        return pack(state)
+
+    def unpack(self, app: str, packed: Packed) -> DataMagicState:
+        del app
+        return unpack(packed)
+
+    def forget(self, app: str) -> None:
+        self._chunks.pop(app, None)
+        self._ledgers.pop(app, None)
+
+    # -- views ---------------------------------------------------------------------------------------------------
+
+    def _ledger(self, app: str, pillar: Pillar) -> Ledger:
+        return self._ledgers.setdefault(app, {}).setdefault(pillar, Ledger())
+
+    def _sent(self, event: Event[Upload]) -> None:
+        if event.source != OWN_SOURCE:
+            self._chunks.setdefault(event.app, Chunks()).fold(event.data, event.time)
+
+    def _arrived(self, event: Event[RelationBatch]) -> None:
+        batch, pillar = event.data, _PILLARS[event.topic]
+        check_pillar(batch, pillar)
+        check_batch(batch)
+        if pillar in UNLABELLED and (len(batch.classes) or (batch.candidate_column < 0).any()):
+            return  # its handler says why
+        self._ledger(event.app, pillar).rows(event.id, batch)
+
+    def _proposed(self, event: Event[CandidateBatch]) -> None:
+        candidate_checks.check_whole(event.data)
+        self._ledger(event.app, event.data.pillar).tell(event.id, event.data)
+
+    def _answered(self, event: Event[Answer]) -> None:
+        self._ledger(event.app, event.data.pillar).tell(event.id, event.data)
+
+    def _announced(self, event: Event[DataVersion]) -> None:
+        self._ledger(event.app, event.data.pillar).announce(event.id, event.data)
+
+    def _ticked(self, event: Event[Tick]) -> None:
+        self._now = max(self._now, event.time)
+
+    # -- rows and candidates -------------------------------------------------------------------------------------
+
+    def _judge(self, state: DataMagicState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
+        del state
+        validate_batch(event.data, ctx.app)
+        return ()
+
+    def _check(self, state: DataMagicState, event: Event[CandidateBatch], ctx: Context) -> Iterable[Output]:
+        del state
+        candidate_checks.check_fit(event.data, ctx.app)
+        return ()
+
+    def _keep(self, state: DataMagicState, event: Event[Tick], ctx: Context) -> Iterator[Output]:
+        for pillar in Pillar:
+            ledger = self._ledgers.get(ctx.app.app, {}).get(pillar)
+            if ledger is None:
+                continue
+            version, said, watch = keeper.decide(
+                ledger.content(ctx.app), state.said.get(pillar), state.watched.get(pillar), pillar, ctx.app, event.time
+            )
+            _put(state.said, pillar, said)
+            _put(state.watched, pillar, watch)
+            if version is not None:
+                yield Output(DATA_VERSIONS, version)
+
+    # -- uploads -------------------------------------------------------------------------------------------------
+
+    def _prepare(self, state: DataMagicState, event: Event[Upload], ctx: Context) -> Job | None:
+        upload = event.data
+        running = state.running.get(upload.upload)
+        if event.source == OWN_SOURCE:
+            if running is None or upload.chunk != running.slices:
+                return None  # somebody else's, or done
+            return Job(uploads.go_on, (self._task(state, running.upload, ctx, running),))
+        content = None
+        if not upload.uri:
+            chunks = self._chunks.get(event.app)
+            content = chunks.whole(upload) if chunks is not None else None
+            if content is None:
+                return None  # chunks are missing
+        if running is not None or uploads.work_key(upload, ctx.app) in state.done:
+            return None
+        _check_pillar_name(upload)
+        if not ctx.app.columns:
+            if self._now <= event.time + PATIENCE:
+                raise Busy(f"{uploads.named(upload)} waits for the columns of {event.app}.")
+            raise Poison(
+                f"{uploads.named(upload)}: app {event.app!r} has no columns and classes yet.",
+                mend="Upload with client.upload or 'easeml publish', which fix them, or publish a first frame.",
+                reason="no_schema",
+            )
+        return Job(uploads.begin, (self._task(state, replace(upload, content=b""), ctx, None), content))
+
+    def _task(self, state: DataMagicState, upload: Upload, ctx: Context, running: Running | None) -> uploads.Task:
+        ledgers = self._ledgers.get(ctx.app.app, {})
+        known = {p: ledgers[p].features(ctx.app) for p in JUDGING if p in ledgers}
+        return uploads.Task(
+            upload,
+            ctx.app,
+            Known(
+                {pillar: rows for pillar, (rows, _) in known.items()},
+                {pillar: ids for pillar, (_, ids) in known.items()},
+                dict(state.groups),
+            ),
+            self._roots,
+            self._room,
+            *((running.place, running.total) if running else ()),
+        )
+
+    def _done(self, state: DataMagicState, event: Event[Upload], ctx: Context) -> Iterable[Output]:
+        made, own = ctx.result, event.source == OWN_SOURCE
+        if made is None:
+            return ()
+        assert isinstance(made, uploads.Made)
+        former = state.running.get(event.data.upload) if own else None
+        running = former or Running(replace(event.data, content=b"", chunk=0, chunks=1, uri=made.uri))
+        return self._told(state, running, made, ctx, first=former is None)
+
+    def _told(
+        self, state: DataMagicState, running: Running, made: uploads.Made, ctx: Context, *, first: bool
+    ) -> Iterator[Output]:
+        upload = running.upload
+        if first:
+            yield Output(LINEAGE, _run(running, ctx, RunState.START))
+        for labels in made.labels:
+            yield Output(DATA_TEST_LABELS, labels)
+        for pillar, batches in made.batches.items():
+            for batch in batches:
+                running.fresh[pillar] = running.fresh.get(pillar, 0) + self._new_rows(ctx, pillar, batch)
+                running.rows[pillar] = running.rows.get(pillar, 0) + len(batch.row_ids)
+                yield Output(PILLAR_TOPICS[pillar], batch)
+            digest = running.digests.get(pillar, 0) + made.digests[pillar]
+            running.digests[pillar] = digest % contents.MODULUS
+        for pillar, groups in made.groups.items():
+            state.add_groups(pillar, groups)
+        running.count(made)
+        if made.next is not None and not made.failure:
+            running.place, running.total, running.slices = made.next, made.total, running.slices + 1
+            state.running[upload.upload] = running
+            yield Output(UPLOADS, replace(upload, chunk=running.slices, chunks=running.slices + 1))
+            return
+        state.running.pop(upload.upload, None)
+        if not made.failure:
+            state.finish(uploads.work_key(upload, ctx.app))
+        versions = list(self._versions(state, running, ctx))
+        for version in versions:
+            yield Output(DATA_VERSIONS, version)
+        end = RunState.FAIL if made.failure else RunState.COMPLETE
+        yield Output(LINEAGE, _run(running, ctx, end, versions, made.failure))
+
+    def _new_rows(self, ctx: Context, pillar: Pillar, batch: RelationBatch) -> int:
+        ledger = self._ledgers.get(ctx.app.app, {}).get(pillar)
+        return len(batch.row_ids) if ledger is None else ledger.count_new(ctx.app, batch.row_ids)
+
+    def _versions(self, state: DataMagicState, running: Running, ctx: Context) -> Iterator[DataVersion]:
+        name = uploads.version_of(running.upload, ctx.app)
+        for pillar, rows in running.rows.items():
+            ledger = self._ledger(ctx.app.app, pillar)
+            content = ledger.content(ctx.app)
+            # Rows of this upload may be here already, or still on their way: both count once.
+            total = max(content.rows, state.rows.get(pillar, 0) + running.fresh[pillar], rows)
+            state.rows[pillar] = total
+            yield DataVersion(
+                ctx.app.app,
+                pillar,
+                name,
+                total,
+                contents.hexadecimal(running.digests[pillar]),
+                f"{rows:,} rows of {running.upload.name} uploaded{running.troubles()}",
+                (content.parent,) if content.parent and content.parent != name else (),
+            )
+
+
+def _put(table: dict[Pillar, keeper.Said] | dict[Pillar, keeper.Watch], pillar: Pillar, value: object) -> None:
+    if value is None:
+        table.pop(pillar, None)
+    else:
+        table[pillar] = value  # type: ignore[assignment]
+
+
+def _check_pillar_name(upload: Upload) -> None:
+    if upload.pillar and upload.pillar not in set(Pillar):
+        raise Poison(
+            f"{uploads.named(upload)}: {upload.pillar!r} is not a pillar.",
+            mend=f"Name one of {', '.join(Pillar)}, or none for a split.",
+            reason="bad_upload",
+        )
+
+
+def producer() -> str:
+    """Return software and version, as lineage events name it."""
+    try:
+        return f"easeml/{importlib.metadata.version('easeml-streaming')}"
+    except importlib.metadata.PackageNotFoundError:  # used from a source tree
+        return "easeml"
+
+
+def _run(
+    running: Running, ctx: Context, state: RunState, versions: Sequence[DataVersion] = (), failure: str = ""
+) -> OperatorRun:
+    upload, app = running.upload, ctx.app.app
+    wish = {
+        "format": upload.format,
+        "pillar": upload.pillar,
+        "id_column": upload.id_column,
+        "group_column": upload.group_column,
+        "seed": upload.seed,
+        "test_rows": upload.test_rows,
+        "test_share": upload.test_share,
+        "repairs": upload.repairs,
+        "again": upload.again,
+    }
+    counts = {
+        **{f"rows.{pillar}": rows for pillar, rows in running.rows.items()},
+        "rejected": running.rejected,
+        "clashes": running.clashes,
+        "candidates": running.candidates,
+    }
+    return OperatorRun(
+        app=app,
+        run=run_of(app, upload.upload),
+        job=JOB,
+        state=state,
+        producer=producer(),
+        inputs=(LineageDataset(f"{app}/uploads/{upload.name}", upload.sha256, -1),),
+        outputs=tuple(
+            LineageDataset(f"{app}/{v.pillar}/{v.version}", v.content_hash, running.rows[v.pillar]) for v in versions
+        ),
+        parameters={
+            name: json.dumps(value) for name, value in {**wish, **({} if state is RunState.START else counts)}.items()
+        },
+        message="\n".join([failure, *running.told] if failure else running.told),
+    )
+
+
+def run_of(app: str, upload: str) -> EventId:
+    """Return the identity of the run of an upload."""
+    return EventId.derive("upload", app, upload)

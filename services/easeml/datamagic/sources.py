@@ -1,0 +1,160 @@
+"""Where the bytes of an upload lie: in a store that the house allows, never anywhere else on the server.
+
+An app names URIs; only those below the house's own roots are opened, links that lead out of them are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, BinaryIO
+from urllib.parse import unquote
+
+import fsspec
+
+from easeml.errors import ConfigurationError, Poison, UnavailableError
+
+_SCHEMES = frozenset({"file", "memory", "s3"})
+_BLOCK = 2**20
+
+
+class Sources:
+    """Files below some roots.
+
+    Parameters
+    ----------
+    roots : sequence of str
+        URIs of folders; what is put goes below the first.
+
+    Raises
+    ------
+    ConfigurationError
+        When a scheme is not served.
+
+    Examples
+    --------
+    >>> sources = Sources(["memory://uploads"])
+    >>> uri = sources.put(io.BytesIO(b"a,b"), "0" * 64, "x.csv") if (io := __import__("io")) else ""
+    >>> sources.size(uri)
+    3
+    """
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        self._roots = [_parsed(root) for root in roots]
+
+    def put(self, file: BinaryIO, sha256: str, name: str) -> str:
+        """Store a file under its digest, block by block, and return its URI; repeating it changes nothing.
+
+        Raises
+        ------
+        UnavailableError
+            When the store cannot be written.
+        """
+        scheme, root = self._roots[0]
+        ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a name, not a path
+        ending = ending if ending[1:].isalnum() and len(ending) < 12 else ""
+        path = f"{root}/uploads/{sha256[:2]}/{sha256}{ending}"
+        system = _system(scheme)
+        try:
+            if not system.exists(path):
+                part = f"{path}.{secrets.token_hex(6)}.part"
+                system.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH120 - a URI's path
+                with system.open(part, "wb") as target:
+                    while block := file.read(_BLOCK):
+                        target.write(block)
+                system.mv(part, path)  # a reader sees the whole file or none
+        except OSError as error:
+            raise UnavailableError(
+                f"The upload {name!r} cannot be stored below {scheme}://{root}: {error}.",
+                mend="Check that the store exists, has room and may be written.",
+            ) from error
+        return f"{scheme}://{path}"
+
+    def size(self, uri: str) -> int:
+        """Return the bytes of a file; errors as ``open``."""
+        system, path = self._allowed(uri)
+        with _failures(uri):
+            info: dict[str, Any] = system.info(path)
+            if info["type"] != "file":
+                raise FileNotFoundError(path)
+            return int(info["size"])
+
+    @contextmanager
+    def open(self, uri: str) -> Iterator[IO[bytes]]:
+        """Open a file for reading.
+
+        Raises
+        ------
+        Poison
+            When the URI lies outside the roots (``forbidden_uri``) or there is no file (``not_found``).
+        UnavailableError
+            When the store cannot be read.
+        """
+        system, path = self._allowed(uri)
+        with _failures(uri), system.open(path, "rb") as file:
+            yield file
+
+    def _allowed(self, uri: str) -> tuple[Any, str]:
+        scheme, separator, rest = uri.partition("://")
+        path = unquote(rest) if scheme == "file" else rest
+        steps = path.split("/")
+        sound = bool(separator) and "::" not in uri and "\0" not in uri and ".." not in steps and "." not in steps
+        for allowed, root in self._roots:
+            if not sound or scheme != allowed or not path.startswith(f"{root}/"):
+                continue
+            real, home = os.path.realpath(path), os.path.realpath(root)
+            if scheme == "file" and not real.startswith(home + os.sep):
+                continue  # a link in the store that leads out of it
+            return _system(scheme), path
+        raise Poison(
+            f"The URI {uri[:200]!r} lies outside the stores that this house reads uploads from.",
+            mend="Put the file below "
+            + " or ".join(f"{scheme}://{root}" for scheme, root in self._roots)
+            + " (EASEML_ARTIFACTS_URI), or let 'easeml publish' or client.upload do it.",
+            reason="forbidden_uri",
+        )
+
+
+def sha256_of(file: IO[bytes]) -> str:
+    """Return the SHA-256 of a file from its present place on, read block by block."""
+    digest = hashlib.sha256()
+    while block := file.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _parsed(uri: str) -> tuple[str, str]:
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        scheme, rest = "file", os.path.abspath(uri)  # noqa: PTH100 - a URI, not a Path
+    if scheme not in _SCHEMES or "::" in uri:
+        raise ConfigurationError(
+            f"{uri!r} has a scheme that uploads are not read from.", mend=f"Use one of {', '.join(sorted(_SCHEMES))}."
+        )
+    return scheme, (unquote(rest) if scheme == "file" else rest).rstrip("/")
+
+
+def _system(scheme: str) -> Any:
+    try:
+        return fsspec.filesystem(scheme)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"Uploads from {scheme}:// need a package that is not installed: {error}.", mend="Install s3fs."
+        ) from error
+
+
+@contextmanager
+def _failures(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise Poison(
+            f"There is no file at {uri[:200]}.", mend="Store it there before announcing it.", reason="not_found"
+        ) from error
+    except OSError as error:
+        raise UnavailableError(
+            f"{uri[:200]} cannot be read: {error}.", mend="Check that the store is up and readable."
+        ) from error

@@ -1,0 +1,441 @@
+"""What a worker process does with an upload: bytes to rows of an app, with candidates, in their pillars.
+
+A small file is read as a whole; a large one in slices (``slices``), one per call, of which ``Made.next`` tells where
+the following one begins. The result follows from the bytes, the wish and what was known; repeating a call repeats it.
+Source of the split: ``assignment``; of the candidates: ``repairs``. Fails with ``Poison`` that names the upload, or
+``Busy`` while the store that holds the file cannot be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from easeml.datamagic import assignment, contents, reading, slices
+from easeml.datamagic.assignment import JUDGING, Known, Wish
+from easeml.datamagic.fitting import Fitted, Reject, Rules, fit
+from easeml.datamagic.repairs import RepairModel
+from easeml.datamagic.slices import Place, Slice
+from easeml.datamagic.sources import Sources, sha256_of
+from easeml.errors import Busy, EaseMLError, InvalidDataError, Poison, UnavailableError
+from easeml.relation import Relation, row_digests
+from easeml.relation.splitting import chance_overlap
+from easeml.stream.payloads import AppDefined, ColumnKind, Pillar, RelationBatch, TestLabels, Upload
+
+WHOLE_BYTES = 32 * 2**20
+"""Larger files are read in slices."""
+MOST_WHOLE_BYTES = 256 * 2**20
+"""Larger files of a format that cannot be sliced are refused."""
+ROWS_PER_BATCH = 500
+TOLD = 20
+"""Rejected rows that are named."""
+_TOLERATED = 0.01
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be done with an upload.
+
+    Parameters
+    ----------
+    upload : Upload
+        Without content.
+    app : AppDefined
+        The app.
+    known : Known
+        What its judging pillars have.
+    roots : tuple of str
+        Stores that files are read from.
+    max_bytes : int
+        Bytes that a message may have.
+    place : Place
+        Where the slice begins.
+    total : int
+        Rows of the whole file, about; 0: not known yet.
+    """
+
+    upload: Upload
+    app: AppDefined
+    known: Known
+    roots: tuple[str, ...]
+    max_bytes: int
+    place: Place = field(default_factory=Place)
+    total: int = 0
+
+
+@dataclass(slots=True)
+class Made:
+    """What became of an upload or a slice of it.
+
+    Parameters
+    ----------
+    batches : dict of Pillar to list of RelationBatch
+        The rows.
+    labels : list of TestLabels
+        Labels of the test rows.
+    digests : dict of Pillar to int
+        Content of each pillar's rows (``contents``).
+    groups : dict of Pillar to uint64[n]
+        Groups that each pillar has now.
+    rejected, clashes, candidates : int
+        Rows left out; cells made missing; cells with candidates.
+    told : tuple of str
+        The first of the rows and cells that did not fit.
+    rows : int
+        Rows read, with those left out.
+    next : Place or None
+        Where the next slice begins; None: there is none.
+    failure : str
+        Why the file cannot be read further; empty: it can.
+    uri : str
+        Where the file lies now; empty: nowhere, it is done.
+    total : int
+        Rows of the whole file, about.
+    """
+
+    batches: dict[Pillar, list[RelationBatch]] = field(default_factory=dict)
+    labels: list[TestLabels] = field(default_factory=list)
+    digests: dict[Pillar, int] = field(default_factory=dict)
+    groups: dict[Pillar, NDArray[np.uint64]] = field(default_factory=dict)
+    rejected: int = 0
+    clashes: int = 0
+    candidates: int = 0
+    told: tuple[str, ...] = ()
+    rows: int = 0
+    next: Place | None = None
+    failure: str = ""
+    uri: str = ""
+    total: int = 0
+
+
+# -- names -----------------------------------------------------------------------------------------------------------
+
+
+def content_key(upload: Upload, app: AppDefined) -> str:
+    """Return what names the rows of an upload: the same file in the same life of an app has the same rows."""
+    return _key(app.app, app.life, upload.sha256, upload.id_column, upload.upload if upload.again else "")
+
+
+def work_key(upload: Upload, app: AppDefined) -> str:
+    """Return what names the work on an upload: the same again changes nothing."""
+    wish = (upload.format, upload.pillar, upload.group_column, upload.seed, upload.test_rows, upload.test_share)
+    return _key(content_key(upload, app), *map(repr, wish), str(upload.repairs))
+
+
+def _key(*parts: str) -> str:
+    return contents.hexadecimal(contents.digest_of(*parts))
+
+
+def version_of(upload: Upload, app: AppDefined) -> str:
+    """Return the name of the data version that an upload makes."""
+    return f"v{app.life}-{work_key(upload, app)[:12]}"
+
+
+def named(upload: Upload) -> str:
+    """Return how errors call an upload."""
+    return f"Upload {upload.upload!r} ({upload.name})"
+
+
+# -- jobs ------------------------------------------------------------------------------------------------------------
+
+
+def begin(task: Task, content: bytes | None) -> Made:
+    """Do an upload, or its first slice: the job of the message that completes it.
+
+    Parameters
+    ----------
+    task : Task
+        What is to be done.
+    content : bytes or None
+        The file; None: it lies at its URI.
+
+    Raises
+    ------
+    Poison
+        When the file is not what was announced or does not fit the app; names the upload, row and column.
+    Busy
+        When the store cannot be read.
+    """
+    return _named_failures(task, lambda: _begin(task, content))
+
+
+def go_on(task: Task) -> Made:
+    """Do the slice of an upload that begins at ``task.place``; a file that breaks here is told by ``Made.failure``.
+
+    Raises
+    ------
+    Busy
+        When the store cannot be read.
+    """
+    try:
+        return _named_failures(task, lambda: _sliced(task))
+    except Poison as error:
+        return Made(failure=str(error))
+
+
+def _named_failures(task: Task, work: Callable[[], Made]) -> Made:
+    try:
+        return work()
+    except UnavailableError as error:
+        raise Busy(error.message, mend=error.mend) from error
+    except EaseMLError as error:
+        reason = error.reason if error.reason not in ("invalid_data", "poison") else "bad_upload"
+        raise Poison(f"{named(task.upload)}: {error.message}", mend=error.mend, reason=reason) from error
+    except (ArithmeticError, LookupError, MemoryError, OSError, RecursionError, TypeError, ValueError) as error:
+        # Parsers raise anything on files that were not made for them; that condemns the file, not the service.
+        raise Poison(
+            f"{named(task.upload)}: reading it failed with {type(error).__name__}: {str(error)[:500]}.",
+            mend="Look whether the file is whole, and of the format it says.",
+            reason="unreadable",
+        ) from error
+
+
+def _begin(task: Task, content: bytes | None) -> Made:
+    upload = task.upload
+    if content is not None:
+        _check_digest(upload, hashlib.sha256(content).hexdigest())
+        form = _format(upload, content[:65536])
+        if len(content) <= WHOLE_BYTES or not _sliceable(form):
+            return _whole(task, content)
+        uri = Sources(task.roots).put(io.BytesIO(content), upload.sha256, upload.name)
+        return _sliced(replace(task, upload=replace(upload, uri=uri)))
+    sources = Sources(task.roots)
+    size = sources.size(upload.uri)
+    with sources.open(upload.uri) as file:
+        _check_digest(upload, sha256_of(file))
+        file.seek(0)
+        form = _format(upload, file.read(65536))
+        if size > WHOLE_BYTES and _sliceable(form):
+            return _sliced(task)
+        if size > MOST_WHOLE_BYTES:
+            raise InvalidDataError(
+                f"A {form} file of {size:,} bytes would have to be read as a whole.",
+                mend="Save it as CSV, JSON lines or Parquet, which are read in slices.",
+                reason="too_large",
+            )
+        file.seek(0)
+        return _whole(task, file.read())
+
+
+def _check_digest(upload: Upload, found: str) -> None:
+    if found != upload.sha256:
+        raise Poison(
+            f"Its bytes have the SHA-256 {found}, announced was {upload.sha256}.",
+            mend="It was changed or cut on its way: upload it again.",
+            reason="wrong_digest",
+        )
+
+
+def _format(upload: Upload, head: bytes) -> str:
+    """Return the format by which a file may be sliced; a compressed one is read as a whole, whatever it holds."""
+    if head.startswith(_COMPRESSED):
+        return "compressed"
+    return upload.format or reading.sniff(upload.name, head)
+
+
+def _sliceable(form: str) -> bool:
+    return form in slices.TEXTS or form in slices.COLUMNAR
+
+
+def _frame(task: Task, content: bytes) -> tuple[pd.DataFrame, reading.Account]:
+    """Return the cells of a file, and what its reader says of it."""
+    upload = task.upload
+    # What is no number stays as the file writes it: codes keep their zeros, in every slice.
+    words = {column.name for column in task.app.columns if column.kind is not ColumnKind.NUMERIC}
+    table = reading.read_table(
+        content,
+        name=upload.name,
+        format=upload.format or None,
+        label=task.app.label,
+        text=frozenset({*words, upload.id_column, upload.group_column} - {""}),
+        on_error="collect",
+    )
+    return table.frame, table.account
+
+
+def _unread(account: reading.Account, skipped: int = 0) -> list[Reject]:
+    """Return the records that could not be read, by their place in the whole file."""
+    return [Reject(_moved(one.place, skipped), "", one.why) for one in account.rejects]
+
+
+def _moved(text: str, by: int) -> str:
+    """Return a text whose first number is larger by some.
+
+    >>> _moved("line 26", 100)
+    'line 126'
+    """
+    return re.sub(r"\d+", lambda found: str(int(found[0]) + by), text, count=1)
+
+
+def _whole(task: Task, content: bytes) -> Made:
+    frame, account = _frame(task, content)
+    made = _made(task, fit(frame, _rules(task)), _unread(account), total=0)
+    made.rejected += account.rejected - len(account.rejects)
+    made.rows = len(frame) + account.rejected
+    return made
+
+
+def _sliced(task: Task) -> Made:
+    upload, sources = task.upload, Sources(task.roots)
+    size = sources.size(upload.uri)
+    with sources.open(upload.uri) as file:
+        form = _format(upload, file.read(65536))
+        piece = slices.cut(file, size, form, task.place)
+        first = piece if task.place == Place() else slices.cut(file, size, form, Place())
+    fitted, account = _fitted(task, piece, task.place)
+    rows = account.rows + account.rejected
+    total = task.total or max(1, round(rows / piece.share))
+    sample = fitted if first is piece else _fitted(task, first, Place())[0]
+    made = _made(task, fitted, _unread(account, piece.skipped), total=total, sample=sample)
+    made.rejected += account.rejected - len(account.rejects)
+    made.rows, made.uri, made.total = rows, upload.uri, total
+    if not piece.last:
+        made.next = slices.counted(piece.end, rows)
+    return made
+
+
+def _fitted(task: Task, piece: Slice, place: Place) -> tuple[Fitted, reading.Account]:
+    try:
+        frame, account = _frame(task, piece.content)
+    except InvalidDataError as error:
+        if not piece.skipped:
+            raise
+        where = f"{error.message} (Lines count from line {piece.skipped:,} of the file.)"
+        raise InvalidDataError(where, mend=error.mend, reason=error.reason) from error
+    return fit(slices.shifted(frame, piece, place), _rules(task), place.rows), account
+
+
+def _rules(task: Task) -> Rules:
+    upload = task.upload
+    pillar = Pillar(upload.pillar) if upload.pillar else None
+    prefix = content_key(upload, task.app)[:12]
+    return Rules(task.app, pillar, upload.id_column, upload.group_column, prefix)
+
+
+# -- rows to pillars -------------------------------------------------------------------------------------------------
+
+
+def _made(task: Task, fitted: Fitted, bad: list[Reject], *, total: int, sample: Fitted | None = None) -> Made:
+    upload = task.upload
+    digests, ids = row_digests(fitted.relation.block), contents.hashed(fitted.relation.row_ids)
+    if upload.pillar:
+        keep, strange = _checked(task, fitted, digests, ids)
+        parts = {Pillar(upload.pillar): np.flatnonzero(keep)}
+        bad = [*bad, *strange]
+    else:
+        wish = Wish(upload.seed, upload.test_share, upload.test_rows, total)
+        assigned = assignment.assign(digests, ids, fitted.groups, fitted.relation.labels, task.known, wish)
+        parts = {pillar: np.flatnonzero(assigned == pillar) for pillar in Pillar if (assigned == pillar).any()}
+        if not total:
+            _check_split(task, fitted.relation, parts)
+    model = _model(upload, (sample or fitted).relation, None if sample else parts.get(Pillar.TRAIN), task.app)
+    rejects = [*bad, *fitted.rejects]
+    made = Made(
+        rejected=len(rejects),
+        clashes=len(fitted.clashes),
+        told=tuple(map(str, [*rejects[:TOLD], *fitted.clashes[: max(0, TOLD - len(rejects))]])),
+    )
+    for pillar, places in parts.items():
+        if len(places):
+            _add(made, task, pillar, fitted.relation.take(places), model)
+        if fitted.groups is not None and pillar in JUDGING:
+            groups = np.unique(fitted.groups[places])
+            made.groups[pillar] = groups[groups != 0]
+    return made
+
+
+def _model(upload: Upload, relation: Relation, train: NDArray[np.int64] | None, app: AppDefined) -> RepairModel | None:
+    """Return what proposes candidates: learnt from training rows where there are some, labels apart."""
+    if not upload.repairs:
+        return None
+    if train is not None and len(train):
+        relation = relation.take(train)
+    rng = np.random.default_rng(int(work_key(upload, app)[:16], 16))
+    return RepairModel(max_candidates=upload.repairs).fit(relation, rng=rng)
+
+
+def _add(made: Made, task: Task, pillar: Pillar, part: Relation, model: RepairModel | None) -> None:
+    app, version = task.app, version_of(task.upload, task.app)
+    if pillar is Pillar.POOL:
+        part = part.without_labels()
+    if model is not None:
+        part = model.propose(part)
+        made.candidates += len(part.block.candidates.distributions().row)
+    if pillar is Pillar.TEST:
+        made.labels += part.test_labels(app.app, version, max_bytes=task.max_bytes)
+    batches = part.to_batches(app.app, pillar, version, rows_per_batch=ROWS_PER_BATCH, max_bytes=task.max_bytes)
+    made.batches[pillar] = batches
+    made.digests[pillar] = sum(contents.total(contents.row_contents(batch)) for batch in batches) % contents.MODULUS
+
+
+def _checked(
+    task: Task, fitted: Fitted, digests: NDArray[np.uint64], ids: NDArray[np.uint64]
+) -> tuple[NDArray[np.bool_], list[Reject]]:
+    """Return which rows may go to the pillar that was named, and why others may not.
+
+    Raises
+    ------
+    Poison
+        When more rows equal those of another pillar than chance explains.
+    """
+    pillar = Pillar(task.upload.pillar)
+    keep, strange = np.ones(len(digests), bool), []
+    for other in JUDGING:
+        theirs = task.known.rows.get(other, np.empty(0, np.uint64))
+        if other is pillar:
+            continue
+        moved = np.isin(ids, task.known.ids.get(other, np.empty(0, np.uint64)))
+        strange += [
+            Reject(f"row {fitted.relation.row_ids[place]!r}", "", f"already in {other}")
+            for place in np.flatnonzero(keep & moved)
+        ]
+        keep &= ~moved
+        if pillar not in JUDGING or not len(theirs) or not keep.any():
+            continue
+        shared = np.isin(digests, theirs) & keep
+        if shared.mean() > chance_overlap([digests, theirs], len(digests), len(theirs)) + _TOLERATED:
+            raise Poison(
+                f"{int(shared.sum()):,} of {len(digests):,} rows for {pillar} are already in {other}; the first is "
+                f"{fitted.relation.row_ids[int(np.argmax(shared))]!r}.",
+                mend="Models must be judged by rows that they have not learned from: let the upload be split.",
+                reason="shared_rows",
+            )
+    if not keep.any():
+        raise Poison(
+            f"Every row is in another pillar than {pillar}; {strange[0]}.",
+            mend="Row ids are unique in an app: publish each row to one pillar.",
+            reason="shared_rows",
+        )
+    return keep, strange
+
+
+def _check_split(task: Task, relation: Relation, parts: dict[Pillar, NDArray[np.int64]]) -> None:
+    """Refuse a split whose test set cannot pay the condition, or whose training rows have one class.
+
+    Raises
+    ------
+    Poison
+    """
+    known = {pillar: len(task.known.rows.get(pillar, ())) for pillar in JUDGING}
+    test = len(parts.get(Pillar.TEST, ())) + known[Pillar.TEST]
+    if test < task.upload.test_rows:
+        raise Poison(
+            f"The condition needs {task.upload.test_rows:,} test rows; {len(relation):,} rows give {test:,}.",
+            mend="Upload more rows at once, or give the condition a larger tolerance or fewer steps.",
+            reason="too_few_test_rows",
+        )
+    train = parts.get(Pillar.TRAIN, np.empty(0, np.int64))
+    if not known[Pillar.TRAIN] and len(np.unique(relation.labels[train])) < 2:
+        raise Poison(
+            "The training rows are of a single class; there is nothing to learn.",
+            mend="Upload rows of at least two classes.",
+            reason="single_class",
+        )
