@@ -246,7 +246,7 @@ def test_old_exports_ids_and_lone_predictions():
     ("export", "text"),
     [
         ("[{]", "line 1, column 3"),
-        (b"\xff\xfe", "UTF-8"),
+        (b"[\xff]", "UTF-8"),
         ({"id": 1}, "not a list of tasks"),
         ([3], "Task at place 0: a int"),
         ([{"data": {}, "annotations": []}], "Task at place 0: no id"),
