@@ -139,7 +139,7 @@ def test_rows_known_in_a_pillar_stay_there(town):
     before = {p: set(Relation.from_batches(town.batches(p)).frame()["x"]) for p in SPLIT}
     town.send(upload(csv(pd.concat([first, frame(100, seed=3)])), upload_id="u2", repairs=0, seed=5))
     for pillar in SPLIT:
-        after = set(Relation.from_batches([b for b in town.batches(pillar)][-1:]).frame()["x"])
+        after = set(Relation.from_batches(town.batches(pillar)[-1:]).frame()["x"])
         others = set().union(*(before[other] for other in SPLIT - {pillar}))
         assert not after & others
 
@@ -224,8 +224,8 @@ def table_bytes(change):
 
 
 BAD = {
-    "no label column": (lambda t: t.drop(columns="bought", inplace=True), {}, "no label column 'bought'"),
-    "missing column": (lambda t: t.drop(columns="y", inplace=True), {}, "Missing column 'y'"),
+    "no label column": (lambda t: t.pop("bought"), {}, "no label column 'bought'"),
+    "missing column": (lambda t: t.pop("y"), {}, "Missing column 'y'"),
     "unknown column": (lambda t: t.insert(0, "z", np.arange(50) % 7 + 0.5), {}, "Unknown column 'z'"),
     "no id column": (lambda t: None, {"id_column": "nr"}, "no id column 'nr'"),
     "no group column": (lambda t: None, {"group_column": "nr"}, "no group column 'nr'"),
