@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from easeml.relation import Relation
 from easeml.relation.alternatives import Alternatives
@@ -205,7 +206,7 @@ def test_rendering_never_fails_and_escapes(relation, rows):
     assert page.attributes <= {"class", "style", "scope", "title", "colspan"}
     text = text_of_relation(relation, rows)
     assert all(one.isprintable() or one == "\n" for one in text)
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(cell_len, text.splitlines())) <= 100
 
 
 @settings(max_examples=30, deadline=None)
