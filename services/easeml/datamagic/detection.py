@@ -21,6 +21,7 @@ from easeml.datamagic.embedding import NUMBERS, Embedding, cells
 from easeml.datamagic.implied import WORDS, word_counts
 from easeml.datamagic.schema import Clash
 from easeml.datamagic.spelling import Speller
+from easeml.datamagic.suspects import missing_cells
 from easeml.relation import Block, Relation
 from easeml.relation.columns import MOSTLY, cell_value, moments_of
 from easeml.stream.payloads import ColumnKind
@@ -77,9 +78,10 @@ def detect_errors(
 
     Notes
     -----
-    Score of a number z robust standard deviations away: 1 / (1 + m), m the number of values that far which n normal
-    ones would hold; z is the smaller one of the column's (a skewed column is seen on a logarithmic scale) and that of
-    the residual, if the residual is the larger. A dependency: share of its group that agrees, times its confidence.
+    Score of a number z robust standard deviations away: 1 / (1 + m), m the number of values that far among as many
+    normal ones as the table has numbers; z from the column (a skewed one is seen on a logarithmic scale) and from
+    what the rest of the row lets expect. An extreme value that the rest explains scores below 0.5. A dependency:
+    share of its group that agrees, times its confidence.
     Cost O(n c log n) and O(c^2) for dependencies on a sample.
     """
     found = [*_missing(relation), *_clashes(relation, clashes), *_outliers(relation, rng), *_duplicates(relation)]
@@ -110,20 +112,11 @@ def detect_errors(
     return table.iloc[np.lexsort(keys)][names].reset_index(drop=True)
 
 
-def _gone(block: Block, place: int) -> NDArray[np.bool_]:
-    column, own = block.columns[place], block.column(place)
-    if column.kind is ColumnKind.TENSOR:
-        return np.asarray(np.isnan(own).all(axis=1), bool)
-    if column.kind is ColumnKind.TEXT:
-        return np.asarray(pd.isna(own), bool)
-    return np.asarray(np.isnan(own) if column.kind in NUMBERS else own < 0, bool)
-
-
 def _missing(relation: Relation) -> Iterator[_Found]:
     block = relation.block
     known = set(zip(block.candidates.row.tolist(), block.candidates.column.tolist(), strict=True))
     for place, column in enumerate(block.columns):
-        rows = np.flatnonzero(_gone(block, place))
+        rows = np.flatnonzero(missing_cells(block, place))
         if known:
             rows = np.array([row for row in rows.tolist() if (row, place) not in known], np.int64)
         yield _Found(MISSING, rows, column.name, np.ones(len(rows)), ["no value"] * len(rows))
@@ -152,20 +145,31 @@ def _clashes(relation: Relation, clashes: Sequence[Clash]) -> Iterator[_Found]:
                 yield _Found(CLASH, rows, column.name, np.full(len(rows), part), told)
 
 
+def straightened(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a column, or its logarithm (with the sign kept) where that makes it less skewed; NaN stays.
+
+    Skewness after Hinkley (Applied Statistics 24, 1975), from the 10th, 50th and 90th percentile, so that the
+    outliers that are looked for have no say.
+    """
+    known = numbers[np.isfinite(numbers)]
+    if len(known) < 3 or not ((known > 0).all() or (known < 0).all()):
+        return numbers
+    logs = np.sign(numbers) * np.log(np.abs(numbers))
+    return logs if abs(_skew(logs)) < abs(_skew(numbers)) else numbers
+
+
+def _skew(numbers: NDArray[np.float64]) -> float:
+    low, middle, high = np.nanquantile(numbers, (0.1, 0.5, 0.9))
+    return float((high + low - 2 * middle) / (high - low)) if high > low else 0.0
+
+
 def robust_z(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how far each number is from the median, in robust standard deviations; NaN stays.
 
-    A skewed column of one sign is judged by the logarithm too, and the smaller value counts.
-
-    >>> robust_z(np.array([1.0, 2.0, 3.0, 4.0, 100.0])).round(1).tolist()
-    [-0.9, -0.5, 0.0, 0.3, 4.1]
+    >>> robust_z(np.array([-1.0, 0.0, 1.0, 2.0, 100.0])).round(1).tolist()
+    [-1.3, -0.7, 0.0, 0.7, 66.8]
     """
-    known = numbers[np.isfinite(numbers)]
-    plain = _standard(numbers)
-    if len(known) < 3 or not ((known > 0).all() or (known < 0).all()):
-        return plain
-    logs = _standard(np.sign(numbers) * np.log(np.abs(numbers)))
-    return np.where(np.abs(logs) < np.abs(plain), logs, plain)
+    return _standard(straightened(numbers))
 
 
 def _standard(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -191,82 +195,99 @@ def _outliers(relation: Relation, rng: np.random.Generator) -> Iterator[_Found]:
     if len(block) < _LEAST_ROWS:
         return
     sample = np.sort(rng.permutation(len(block))[:_SAMPLE])
-    hidden = np.zeros((len(block), len(block.columns)), bool)
-    embedding = Embedding(block.columns)
-    points = embedding.fit(cells(block, sample))
+    straight = cells(block, slice(None))
+    for place, column in enumerate(block.columns):
+        if column.kind in NUMBERS:
+            straight[:, place] = straightened(straight[:, place])
+    embedding = Embedding(block.columns, bounded=False)
+    points = embedding.fit(straight[sample])
     places = [place for place, own in enumerate(block.columns) if own.kind in NUMBERS and embedding.covers(place)]
     if places:
-        alone = np.column_stack([robust_z(block.column(place)) for place in places])
-        score = _scores(block, embedding, places, alone, hidden)
-        # A wrong cell spoils what is expected of the others: hide the worst of each row, and look again.
-        worst = np.argmax(score, axis=1)
+        alone = np.column_stack([_standard(straight[:, place]) for place in places])
+        score, residual = _scores(straight, embedding, places, alone)
+        # Of normal rows, the cell of the largest residual is the one whose change explains the row best. A wrong
+        # cell spoils what is expected of the others: hide the worst of each row, and look again.
+        worst = np.argmax(np.where(score >= LEAST_SCORE, np.abs(residual), -1.0), axis=1)
         rows = np.flatnonzero(score[np.arange(len(score)), worst] >= LEAST_SCORE)
-        hidden[rows, np.array(places)[worst[rows]]] = True
-        again = Embedding(block.columns)
-        again.fit(cells(block, sample, hidden[sample]))
+        at = np.array(places)[worst[rows]]
+        kept = straight[rows, at]
+        straight[rows, at] = np.nan
+        again = Embedding(block.columns, bounded=False)
+        again.fit(straight[sample])
         if all(again.covers(place) for place in places):
-            score = _scores(block, again, places, alone, hidden)
-        for at, place in enumerate(places):
-            rows = np.flatnonzero(score[:, at] > 0.01)
-            shown = [_shown(block, place, block.column(place)[row]) for row in rows]
-            detail = [
-                f"{text} is {abs(alone[row, at]):.1f} deviations off" for row, text in zip(rows, shown, strict=True)
-            ]
-            yield _Found(OUTLIER, rows, block.columns[place].name, score[rows, at], detail)
+            score, residual = _scores(straight, again, places, alone, (rows, at, kept))
+        straight[rows, at] = kept
+        for at_place, place in enumerate(places):
+            odd = np.flatnonzero(score[:, at_place] > 0.01)
+            told = [_told(block, place, row, alone[row, at_place], residual[row, at_place]) for row in odd.tolist()]
+            yield _Found(OUTLIER, odd, block.columns[place].name, score[odd, at_place], told)
     if embedding.width:
-        yield _forest(block, embedding, points, rng)
+        yield _forest(straight, embedding, points, rng)
 
 
 def _scores(
-    block: Block,
+    straight: NDArray[np.float64],
     embedding: Embedding,
     places: Sequence[int],
     alone: NDArray[np.float64],
-    hidden: NDArray[np.bool_],
-) -> NDArray[np.float64]:
-    """Return how suspicious numeric cells are, by themselves and given the rest of their row; shape (n, places).
+    hidden: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how suspicious numeric cells are, alone and given the rest of their row, and the residuals' z.
 
     Parameters
     ----------
+    straight : ndarray of float64, shape (n, columns)
+        The rows, hidden cells NaN.
     alone : ndarray of float64, shape (n, places)
         Robust z of each column.
-    hidden : ndarray of bool, shape (n, columns)
-        Cells from which nothing is expected of others.
+    hidden : tuple of ndarray, optional
+        Row, column and number of the cells from which nothing is expected of others.
     """
     residual = np.empty(alone.shape)
-    for start in range(0, len(block), _PIECE):
-        rows = np.arange(start, min(start + _PIECE, len(block)))
-        points = embedding.transform(cells(block, rows, hidden[rows]))
+    for rows in _pieces(len(straight)):
+        points = embedding.transform(straight[rows])
         for at, place in enumerate(places):
-            residual[rows, at] = block.column(place)[rows] - embedding.expected(points, place)
+            residual[rows, at] = embedding.expected(points, place)
+    own = straight[:, places]
+    if hidden is not None:
+        own[hidden[0], np.searchsorted(places, hidden[1])] = hidden[2]
+    residual = own - residual
     for at in range(len(places)):
         residual[:, at] = _standard(residual[:, at])
-    score = np.maximum(extremeness(alone, len(alone)), extremeness(residual, len(alone)))
+    score = np.maximum(extremeness(alone, alone.size), extremeness(residual, alone.size))
     # Where the rest of the row explains an extreme value, it is no error.
-    return np.where(np.abs(residual) < _EXPLAINED, np.minimum(score, _MOST_EXPLAINED), score)
+    return np.where(np.abs(residual) < _EXPLAINED, np.minimum(score, _MOST_EXPLAINED), score), residual
 
 
-def _shown(block: Block, place: int, number: float) -> str:
-    if block.columns[place].kind is ColumnKind.DATETIME:
-        return str(moments_of(np.array([number]))[0])
-    return f"{number:g}"
+def _told(block: Block, place: int, row: int, alone: float, residual: float) -> str:
+    number = block.column(place)[row]
+    moment = block.columns[place].kind is ColumnKind.DATETIME
+    shown = str(moments_of(np.array([number]))[0]) if moment else f"{number:g}"
+    if abs(residual) > abs(alone):
+        return f"{shown} is {abs(residual):.1f} deviations from what the rest of the row lets expect"
+    return f"{shown} is {abs(alone):.1f} deviations from the column's median"
 
 
-def _forest(block: Block, embedding: Embedding, points: NDArray[Any], rng: np.random.Generator) -> _Found:
+def _forest(
+    straight: NDArray[np.float64], embedding: Embedding, points: NDArray[Any], rng: np.random.Generator
+) -> _Found:
     """Return the rows that random splits tell from all others soonest."""
     from sklearn.ensemble import IsolationForest  # noqa: PLC0415 - takes half a second to import
 
     forest = IsolationForest(random_state=int(rng.integers(2**31))).fit(points)
     raw = np.concatenate(
-        [
-            -forest.score_samples(embedding.transform(cells(block, np.arange(start, min(start + _PIECE, len(block))))))
-            for start in range(0, len(block), _PIECE)
-        ]
+        [-forest.score_samples(embedding.transform(straight[rows])) for rows in _pieces(len(straight))]
     )
-    z = _standard(raw)
-    score = np.where(z > 0, extremeness(z, len(z)), 0.0)
+    # Scores are skewed: the upper tenth is taken for exponential (peaks over a threshold; Pickands, 1975).
+    start, top = np.quantile(raw, (0.9, 0.99))
+    excess = (raw - start) / max(float(top - start) / np.log(10.0), 1e-12)
+    score = 1.0 / (1.0 + 0.1 * len(raw) * np.exp(-np.clip(excess, 0.0, 700.0)))
     rows = np.flatnonzero(score > 0.01)
-    return _Found(ROW, rows, None, score[rows], [f"isolated at {z[row]:.1f} deviations" for row in rows])
+    return _Found(ROW, rows, None, score[rows], [f"isolated with a score of {raw[row]:.2f}" for row in rows])
+
+
+def _pieces(n: int) -> Iterator[slice]:
+    return (slice(start, min(start + _PIECE, n)) for start in range(0, n, _PIECE))
 
 
 def _duplicates(relation: Relation) -> Iterator[_Found]:

@@ -202,9 +202,9 @@ class ColumnDonors:
 def merged(cell: Ints, value: Floats, weight: Floats, source: Ints, most: int) -> Lines:
     """Return lines with equal values of a cell summed, the most probable ones kept, normalised, by cell and value.
 
-    Of equal values the source of the smallest number counts. Cost O(m log m).
+    Of equal values the source of the largest weight is named. Cost O(m log m).
     """
-    order = np.lexsort((source, value, cell))
+    order = np.lexsort((source, -weight, value, cell))
     cell, value, weight, source = cell[order], value[order], weight[order], source[order]
     first = np.ones(len(cell), bool)
     first[1:] = (cell[1:] != cell[:-1]) | (value[1:] != value[:-1])

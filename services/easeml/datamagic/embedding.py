@@ -26,6 +26,8 @@ CODED = (ColumnKind.BOOLEAN, ColumnKind.CATEGORICAL)
 MOST_HOT = 12
 """Most frequent categories of a column that get an axis of their own."""
 _RIDGE = 0.01
+_LITTLE_RIDGE = 1e-4
+"""Shrinkage of an extreme value looks like an error."""
 _ROUNDS = 6
 _SWEEPS = 4
 _FAR = 6.0
@@ -74,6 +76,10 @@ class Embedding:
     ----------
     columns : sequence of Column
         Columns of the rows; text and tensor columns take no part.
+    bounded : bool
+        Whether points stay within six deviations, and what is expected within the range of the sample: good for
+        finding neighbours, misleading for judging an extreme value. The model itself is always learnt from points
+        within six deviations.
 
     Attributes
     ----------
@@ -81,8 +87,9 @@ class Embedding:
         Axes. A column adds 2 to the expected squared distance of two rows, whatever its kind.
     """
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], *, bounded: bool = True) -> None:
         self.columns = tuple(columns)
+        self.bounded = bounded
         self.width = 0
         self._axes: list[_Axis] = []
 
@@ -98,7 +105,7 @@ class Embedding:
             known = numbers[:, place][np.isfinite(numbers[:, place])]
             if len(known) and column.kind in (*NUMBERS, *CODED):
                 self._add(place, column, known)
-        points = self._points(numbers)
+        points = self._points(numbers, bounded=True)
         gaps = np.isnan(points)
         self._mean = np.nan_to_num(np.nanmean(np.vstack([points, np.zeros(self.width)]), axis=0))
         self._low = np.nanmin(np.vstack([points, self._mean]), axis=0, initial=0.0)
@@ -107,7 +114,7 @@ class Embedding:
         for _ in range(_ROUNDS if gaps.any() else 1):
             centred = points - self._mean
             covariance = centred.T @ centred / max(len(points), 1)
-            covariance[np.diag_indices(self.width)] += _RIDGE
+            covariance[np.diag_indices(self.width)] += _RIDGE if self.bounded else _LITTLE_RIDGE
             self._precision = np.linalg.inv(covariance)
             self._solve(points, gaps)
         return points
@@ -128,7 +135,7 @@ class Embedding:
         self._axes.append(axis)
         self.width = axis.stop
 
-    def _points(self, numbers: Floats) -> Floats:
+    def _points(self, numbers: Floats, *, bounded: bool) -> Floats:
         points = np.full((len(numbers), self.width), np.nan)
         for axis in self._axes:
             own = numbers[:, axis.column]
@@ -136,8 +143,8 @@ class Embedding:
                 same = own[:, None] == np.array(axis.hot)
                 points[:, axis.start : axis.stop] = np.where(np.isnan(own)[:, None], np.nan, same / axis.scale)
             else:
-                points[:, axis.start] = np.clip((own - axis.centre) / axis.scale, -_FAR, _FAR)
-        return points
+                points[:, axis.start] = (own - axis.centre) / axis.scale
+        return np.clip(points, -_FAR, _FAR) if bounded else points
 
     def _solve(self, points: Floats, gaps: NDArray[np.bool_], sweeps: int = _SWEEPS) -> None:
         """Fill the gaps in place with their expected values given all else, within the sample's range."""
@@ -153,11 +160,11 @@ class Embedding:
         centred[:, own] = 0.0
         pull = centred @ self._precision[:, own]
         value = self._mean[own] - np.linalg.solve(self._precision[own, own].T, pull.T).T
-        return np.asarray(np.clip(value, self._low[own], self._high[own]), np.float64)
+        return np.asarray(np.clip(value, self._low[own], self._high[own]) if self.bounded else value, np.float64)
 
     def transform(self, numbers: Floats) -> Floats:
         """Return rows as points, gaps filled; shape (n, width)."""
-        points = self._points(numbers)
+        points = self._points(numbers, bounded=self.bounded)
         gaps = np.isnan(points)
         points = np.where(gaps, self._mean, points)
         self._solve(points, gaps)

@@ -358,6 +358,8 @@ def _table(parts: list[Candidates], texts: dict[str, int]) -> Candidates:
         for name, arrays in taken.items():
             arrays.append(getattr(part, name))
     parts.clear()
+    if not taken["row"]:
+        return Candidates()
     whole = {name: np.concatenate(taken.pop(name)) for name in list(taken)}
     used = np.unique(whole["source"])
     whole["source"] = np.searchsorted(used, whole["source"])

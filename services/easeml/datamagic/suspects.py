@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from easeml.errors import InvalidDataError, NotFoundError
-from easeml.relation import Relation
+from easeml.relation import Block, Relation
+from easeml.stream.payloads import ColumnKind
 
 Ints = NDArray[np.int64]
 
@@ -39,6 +40,17 @@ class Suspects:
         return slice(first, last)
 
 
+def missing_cells(block: Block, column: int) -> NDArray[np.bool_]:
+    """Return which cells of a column have no value; shape (n,)."""
+    own, kind = block.column(column), block.columns[column].kind
+    if kind is ColumnKind.TENSOR:
+        return np.asarray(np.isnan(own).all(axis=1), bool)
+    if kind is ColumnKind.TEXT:
+        return np.asarray(pd.isna(own), bool)
+    coded = kind in (ColumnKind.BOOLEAN, ColumnKind.CATEGORICAL)
+    return np.asarray(own < 0 if coded else np.isnan(own), bool)
+
+
 def suspects_of(relation: Relation, errors: pd.DataFrame | None) -> Suspects:
     """Return the doubted cells of a table of errors; errors of whole rows, of labels and missing cells are passed by.
 
@@ -65,6 +77,10 @@ def suspects_of(relation: Relation, errors: pd.DataFrame | None) -> Suspects:
         raise NotFoundError(f"Row {cellwise['row_id'].iloc[int(np.argmin(row))]!r} is not in the relation.")
     column = pd.Index(names, dtype=object).get_indexer(pd.Index(cellwise["column"], dtype=object))
     score = np.nan_to_num(cellwise["score"].to_numpy(np.float64), nan=0.5)
+    gone = np.zeros(len(row), bool)
+    for place in np.unique(column).tolist():
+        gone[column == place] = missing_cells(relation.block, place)[row[column == place]]
+    row, column, score = row[~gone], column[~gone], score[~gone]
     cell, place = np.unique(row * len(names) + column, return_inverse=True)
     worst = np.zeros(len(cell))
     np.maximum.at(worst, place, score)

@@ -1,0 +1,176 @@
+"""Injected errors are found, each with its row, column and kind; clean data raise few alarms."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from easeml.datamagic.dependencies import find_dependencies, groups
+from easeml.datamagic.detection import detect_errors, extremeness, robust_z
+from easeml.datamagic.schema import Clash
+from easeml.datamagic.spelling import Speller, edits
+from easeml.relation import Relation
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+
+def relation_of(frame, **options):
+    return Relation.from_frame(frame, row_ids=[f"r{place}" for place in range(len(frame))], **options)
+
+
+def test_injected_errors_are_found():
+    from bench_repairs import detection, injected
+
+    least = {
+        "missing": (1, 1),
+        "outlier": (0.85, 0.95),
+        "dependency": (0.95, 0.95),
+        "typo": (1, 1),
+        "duplicate": (1, 1),
+    }
+    for kind, precision, recall in detection(*injected(rows=1000, seed=3)):
+        assert precision >= least[kind][0], kind
+        assert recall >= least[kind][1], kind
+
+
+def test_clean_data_raise_few_alarms():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(2000, 5)), columns=list("abcde"))
+    frame["price"] = np.exp(rng.normal(size=2000))
+    frame["kind"] = rng.choice(["red", "green", "blue"], 2000)
+    found = detect_errors(relation_of(frame), rng=rng)
+    assert len(found) < 10
+    assert not set(found["kind"]) & {"dependency", "typo", "duplicate", "missing"}
+
+
+def test_the_table():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=50), "b": rng.normal(size=50)})
+    frame.loc[3, "a"], frame.loc[4, "b"] = np.nan, 100.0
+    found = detect_errors(relation_of(frame), rng=rng, clashes=[Clash("r7", "a", "seven"), Clash("zz", "a", "x")])
+    assert list(found.columns) == ["row_id", "column", "kind", "score", "detail"]
+    assert found["score"].between(0.5, 1).all()
+    assert found["score"].is_monotonic_decreasing
+    cells = {
+        (row, column): kind for row, column, kind in zip(found["row_id"], found["column"], found["kind"], strict=True)
+    }
+    assert cells["r3", "a"] == "missing"
+    assert cells["r7", "a"] == "clash"
+    assert cells["r4", "b"] == "outlier"
+    assert "100 is" in found.set_index(["row_id", "column"])["detail"]["r4", "b"]
+    everything = detect_errors(relation_of(frame), rng=rng, least_score=0)
+    assert len(everything) > len(found)
+
+
+def test_an_extreme_value_that_its_row_explains_is_no_error():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=500)
+    x[0] = 30.0
+    frame = pd.DataFrame({"x": x, "y": x + 0.1 * rng.normal(size=500), "z": -x + 0.1 * rng.normal(size=500)})
+    found = detect_errors(relation_of(frame), rng=rng)
+    assert not ((found["row_id"] == "r0") & (found["kind"] == "outlier")).any()
+    isolated = detect_errors(relation_of(frame), rng=rng, least_score=0.1)
+    isolated = isolated[isolated["kind"] == "outlier_row"]
+    assert isolated["row_id"].iloc[0] == "r0"
+
+
+def test_uncertain_cells_are_not_told_again():
+    frame = pd.DataFrame({"a": [1.0, np.nan, 3.0]})
+    relation = relation_of(frame)
+    known = pd.DataFrame({"row_id": ["r1"], "column": ["a"], "value": [2.0], "probability": [1.0]})
+    rng = np.random.default_rng(0)
+    assert len(detect_errors(relation, rng=rng)) == 1
+    assert len(detect_errors(relation.merge_candidates(known, source="me"), rng=rng)) == 0
+
+
+def test_duplicates_have_all_columns_and_the_label_alike():
+    frame = pd.DataFrame({"a": [1.0, 1.0, 1.0, np.nan, np.nan], "t": ["x", "x", "y", "z", "z"], "y": list("nnnab")})
+    found = detect_errors(relation_of(frame, label="y"), rng=np.random.default_rng(0))
+    found = found[found["kind"] == "duplicate"]
+    assert found["row_id"].tolist() == ["r1"]
+    assert found["detail"].tolist() == ["same as row r0"]
+
+
+def test_a_few_words_among_numbers_are_clashes():
+    frame = pd.DataFrame({"a": pd.Categorical([*map(str, range(10))] * 5 + ["ten"])})
+    found = detect_errors(relation_of(frame), rng=np.random.default_rng(0))
+    assert found[found["kind"] == "clash"]["row_id"].tolist() == ["r50"]
+
+
+def test_rare_words_score_low():
+    frame = pd.DataFrame({"a": ["red"] * 60 + ["green"] * 60 + ["ultramarine"]})
+    found = detect_errors(relation_of(frame), rng=np.random.default_rng(0), least_score=0.1)
+    rare = found[found["kind"] == "rare"]
+    assert rare["row_id"].tolist() == ["r120"]
+    assert rare["score"].iloc[0] < 0.5
+
+
+def test_nothing_is_nothing():
+    empty = detect_errors(relation_of(pd.DataFrame({"a": [1.0]})), rng=np.random.default_rng(0))
+    assert list(empty.columns) == ["row_id", "column", "kind", "score", "detail"]
+    assert len(empty) == 0
+    none = relation_of(pd.DataFrame({"a": [1.0]})).take(np.array([False]))
+    assert len(detect_errors(none, rng=np.random.default_rng(0))) == 0
+
+
+def test_robust_z():
+    z = robust_z(np.array([1.0, 2.0, 3.0, np.nan, 1000.0]))
+    assert np.isnan(z[3])
+    assert z[4] > 3
+    assert robust_z(np.array([5.0, 5.0, 5.0])).tolist() == [0, 0, 0]
+    assert robust_z(np.array([5.0] * 9 + [6.0]))[-1] > 3
+    skewed = np.exp(np.random.default_rng(0).normal(size=1000))
+    assert (extremeness(robust_z(skewed), 1000) > 0.5).sum() <= 5
+    assert extremeness(np.array([0.0, 10.0, np.nan]), 100).tolist() == pytest.approx([1 / 101, 1.0, 0.0], abs=1e-6)
+
+
+def test_dependencies():
+    rng = np.random.default_rng(0)
+    zips = rng.integers(50, size=1000)
+    city = zips // 5
+    city[:20] = rng.integers(10, size=20)
+    noise = rng.integers(2, size=1000)
+    ids = np.arange(1000)
+    found = find_dependencies([zips, city, noise, ids, np.full(1000, 3)], rng=rng)
+    assert [(item.determinant, item.dependent) for item in found] == [(0, 1)]
+    assert found[0].confidence == pytest.approx(0.982, abs=0.01)
+    own, confidence, cover = groups(zips, city)
+    assert own.value.tolist() == [zip_code // 5 for zip_code in range(50)]
+    assert cover == 1
+    assert find_dependencies([], rng=rng) == []
+    none, confidence, cover = groups(np.full(3, -1), np.zeros(3, np.int64))
+    assert (len(none.value), confidence, cover) == (0, 0, 0)
+
+
+def test_small_groups_agree_by_luck_and_are_no_dependency():
+    rng = np.random.default_rng(0)
+    rare = (rng.random(900) < 0.03).astype(np.int64)
+    assert find_dependencies([np.repeat(np.arange(300), 3), rare], rng=rng) == []
+
+
+def test_spelling():
+    words = ["Berlin", "Hamburg", "Berln", "berlin", "Hmabrug", "A12", "A13", "Ulm", "Ulb", "Mecklenburg", "Meklenbrug"]
+    speller = Speller(words, np.array([500, 300, 2, 3, 1, 90, 1, 80, 1, 50, 1]))
+    assert speller.correct("Berln").right == "Berlin"
+    assert speller.correct("berlin").distance == 0
+    assert speller.correct("Hmabrug") is None or speller.correct("Hmabrug").right == "Hamburg"
+    assert speller.correct("A13") is None
+    assert speller.correct("Ulb") is None
+    assert speller.correct("Meklenbrug").right == "Mecklenburg"
+    assert speller.correct("Berlin") is None
+    assert speller.correct("") is None
+    assert edits("abc", "abc", 1) == 0
+    assert edits("abcd", "dcba", 2) == 3
+
+
+def test_ten_thousand_words_are_no_trouble():
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcdefghij"), 9)) for _ in range(10_000)]
+    words = list(dict.fromkeys(words))
+    speller = Speller(words, np.full(len(words), 20))
+    wrong = words[7][:3] + words[7][4:]
+    assert speller.correct(wrong).right in words
