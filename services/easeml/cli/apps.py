@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from easeml.cli.frames import read_frame
 from easeml.cli.session import session
 from easeml.client import Client
+from easeml.datamagic.reading import read_frame
+from easeml.datamagic.schema import infer_schema
 from easeml.errors import InvalidDataError, NotFoundError
 from easeml.stream import codec
 from easeml.stream.payloads import AppDefined
@@ -51,7 +52,9 @@ def create(
         "label_budget": label_budget,
         "horizon": horizon,
     }
-    frame = read_frame(like) if like else None
+    rows = read_frame(like) if like else None
+    # By the same reading as 'easeml publish', so that the columns are those of the files to come.
+    frame = None if rows is None else infer_schema(rows, label=label if label in rows else None).apply(rows)
     with current.client() as client:
         created = client.create_app(name, label=label, frame=frame, **options)
         text, facts = _cost(client, created)

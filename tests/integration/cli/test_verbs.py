@@ -146,8 +146,8 @@ def test_errors_and_warnings_name_the_line(easeml, name, tmp_path):
     broken = frame().astype({"x": object})
     broken.loc[100, "x"] = "oops"
     broken.to_csv(odd, index=False)
-    with pytest.raises(InvalidDataError, match=r"(line|row) '?102"):
-        easeml("publish", name, str(odd))
+    with pytest.raises(InvalidDataError, match=r"line 102, column x: 'oops' is not a numeric value"):
+        easeml("publish", name, str(odd), "--strict")
     easeml("publish", name, str(file))
     unseen = frame(20)
     unseen.loc[3, "plan"] = "gold"

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from easeml.cli.frames import read_frame
 from easeml.cli.root import app
+from easeml.datamagic.reading import read_frame
 from easeml.errors import InvalidDataError
 
 COMMAND = Path(sys.executable).with_name("easeml")
@@ -106,17 +106,17 @@ def test_files_of_every_kind(tmp_path, name):
     assert (read.index.name, read.index[0]) == place
 
 
-def test_rows_are_counted_where_lines_do_not_tell(tmp_path):
+def test_lines_are_known_behind_blank_ones_and_cells_of_several(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text('x,y\n1,"two\nlines"\n\n2,b\n')
     read = read_frame(path)
-    assert (read.index.name, list(read.index)) == ("row", [1, 2])
+    assert (read.index.name, list(read.index)) == ("line", [2, 5])
 
 
 @pytest.mark.parametrize(
     ("name", "content", "text"),
     [
-        ("t.doc", "", "unknown ending"),
+        ("t.exe", "MZ", "unknown ending"),
         ("gone.csv", None, "no file"),
         ("e.csv", "x,y\n", "no rows"),
         ("b.json", "{", "not readable"),

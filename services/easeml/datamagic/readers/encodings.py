@@ -203,7 +203,7 @@ def _guess(block: bytes) -> str:
         western = ""
     beyond = [letter for letter in western if ord(letter) > 127]
     letters = sum(letter.isalpha() for letter in western) or 1
-    if beyond and sum(letter in _WESTERN for letter in beyond) >= 0.95 * len(beyond) and len(beyond) <= 0.4 * letters:
+    if beyond and sum(letter in _WESTERN for letter in beyond) >= 0.95 * len(beyond) and len(beyond) <= 0.5 * letters:
         return "cp1252"
     from charset_normalizer import from_bytes  # noqa: PLC0415 - slow to import, and most files are UTF-8
 
