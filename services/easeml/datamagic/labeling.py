@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from easeml.datamagic.votes import ABSTAIN, check_codes
 from easeml.errors import InvalidDataError
-from easeml.relation import Relation
+from easeml.relation import Candidates, Relation
+from easeml.relation.candidates import LABEL
 from easeml.stream.payloads import ColumnKind
 
 Progress = Callable[[int, int, str], None]
@@ -345,9 +346,13 @@ def votes_to_relation(relation: Relation, proba: ArrayLike, source: str | Named)
         )
     free = ~silent & (relation.labels < 0)
     row, code = np.nonzero(free[:, None] & (table > 0))
-    ids, classes = np.array(relation.row_ids, object), np.array(relation.classes, object)
-    candidates = pd.DataFrame(
-        {"row_id": ids[row], "column": relation.label, "value": classes[code], "probability": table[row, code]}
+    proposed = table[row, code] / np.where(silent, 1.0, table.sum(axis=1))[row]
+    cells = Candidates(
+        row=row.astype(np.int64),
+        column=np.full(len(row), LABEL, np.int64),
+        value=code.astype(np.float64),
+        probability=proposed,
+        source=np.zeros(len(row), np.int64),
+        sources=(source if isinstance(source, str) else source.source,),
     )
-    name = source if isinstance(source, str) else source.source
-    return relation.merge_candidates(candidates, source=name)
+    return relation.propose(cells) if len(row) else relation
