@@ -222,41 +222,45 @@ def _label(relation: Relation, part: Block, row: int, lines: list[int]) -> Cell:
 def _candidates(part: Block, lines: list[int], column: Column | None, classes: Sequence[str]) -> list[Choice]:
     """Return the distribution of a cell; several tools may propose one value."""
     table = part.candidates
-    values: dict[str | None, tuple[float, list[str]]] = {}
+    found = _Found()
     for line in lines:
         value = table.value[line]
         if column is None:
             text: str | None = short(classes[int(value)])
-        elif column.kind is ColumnKind.TEXT:
-            text = spelled(column, table.texts[int(value)] if value >= 0 else None)
         else:
-            text = spelled(column, value)
-        probability, sources = values.setdefault(text, (0.0, []))
-        sources.append(table.sources[int(table.source[line])])
-        values[text] = (probability + float(table.probability[line]), sources)
-    return _choices(values)
+            text = spelled(column, table.texts[int(value)] if column.kind is ColumnKind.TEXT else value)
+        found.add(float(value), text, float(table.probability[line]), table.sources[int(table.source[line])])
+    return found.choices()
 
 
 def _marginal(part: Block, lines: list[int], index: int) -> list[Choice]:
     """Return the distribution of a cell over the alternatives of its row; empty when they agree."""
     table = part.alternatives
-    values: dict[str | None, tuple[float, list[str]]] = {}
     if table.block is None or not lines:
         return []
     cells = table.block.column(index)
+    found = _Found()
     for line in lines:
-        text = spelled(part.columns[index], cells[line])
-        probability, sources = values.setdefault(text, (0.0, []))
-        sources.append(table.sources[int(table.source[line])])
-        values[text] = (probability + float(table.probability[line]), sources)
-    return _choices(values) if len(values) > 1 else []
+        cell = cells[line]
+        value = cell if isinstance(cell, str) or cell is None else np.asarray(cell).tobytes()
+        text = spelled(part.columns[index], cell)
+        found.add(value, text, float(table.probability[line]), table.sources[int(table.source[line])])
+    choices = found.choices()
+    return choices if len(choices) > 1 else []
 
 
-def _choices(values: dict[str | None, tuple[float, list[str]]]) -> list[Choice]:
-    return [
-        Choice("missing" if text is None else text, probability, _sources(sources))
-        for text, (probability, sources) in values.items()
-    ]
+class _Found:
+    """Values of one cell, told apart by themselves and not by their texts, which are cut."""
+
+    def __init__(self) -> None:
+        self._values: dict[Any, tuple[str, float, list[str]]] = {}
+
+    def add(self, value: Any, text: str | None, probability: float, source: str) -> None:
+        shown, sum_, sources = self._values.get(value, ("missing" if text is None else text, 0.0, []))
+        self._values[value] = (shown, sum_ + probability, [*sources, source])
+
+    def choices(self) -> list[Choice]:
+        return [Choice(text, sum_, _sources(sources)) for text, sum_, sources in self._values.values()]
 
 
 def _sources(names: Iterable[str]) -> tuple[str, ...]:

@@ -24,14 +24,13 @@ from easeml.stream.payloads import ColumnKind
 
 @pytest.fixture
 def relation():
+    moments = ["2024-01-01", None, "2024-02-03 04:05:06.000007", "2020-02-29"]
     frame = pd.DataFrame(
         {
             "age": [31.0, np.nan, 45.5, 60.0],
             "member": pd.array([True, None, False, True], dtype="boolean"),
             "plan": pd.Categorical(["plus", "basic", None, "plus"], categories=["basic", "plus", "premium"]),
-            "since": pd.to_datetime(
-                ["2024-01-01", None, "2024-02-03 04:05:06.000007", "2020-02-29"], utc=True, format="ISO8601"
-            ),
+            "since": pd.to_datetime(moments, utc=True, format="ISO8601"),
             "note": ["first", None, "", "last"],
             "pixels": [np.arange(4.0).reshape(2, 2), np.full((2, 2), np.nan), np.zeros((2, 2)), np.ones((2, 2))],
             "churned": ["no", None, "yes", None],
