@@ -221,7 +221,7 @@ def _numbers(column: Column, series: pd.Series[Any], rows: RowNames) -> NDArray[
 
 
 def _finite(column: Column, numbers: NDArray[np.float64], rows: RowNames) -> NDArray[np.float64]:
-    infinite = np.isinf(numbers).reshape(len(numbers), -1).any(axis=1)
+    infinite = np.isinf(numbers).any(axis=tuple(range(1, numbers.ndim)))
     if infinite.any():
         raise _refuse(column, rows[int(np.argmax(infinite))], "inf")
     return numbers

@@ -15,7 +15,7 @@ from easeml.relation.alternatives import Alternatives
 from easeml.relation.batches import text_columns
 from easeml.relation.block import Block, stack_alternatives
 from easeml.relation.candidates import LABEL, Candidates, concatenate, united_sources
-from easeml.relation.pooling import Voices, meet, own_distributions
+from easeml.relation.pooling import Voices, meet, own_distributions, pooled
 
 
 def merge_cells(block: Block, table: Candidates) -> Block:
@@ -75,11 +75,10 @@ def _without_former(block: Block, table: Candidates) -> Block:
     gone = np.isin(mine, np.unique(now))
     if not gone.any():
         return block
-    touched = np.isin(old.row, old.row[gone]) & ~gone
+    touched = np.isin(old.row, old.row[gone])
+    all_of_them = Voices(old.row[touched].astype(np.int64), source[: len(old)][touched], old.probability[touched])
+    left = ~gone[touched]
+    rest = all_of_them.select(left)._replace(probability=own_distributions(all_of_them, len(sources))[left])
     priors = old.probability.copy()
-    rest = Voices(old.row[touched].astype(np.int64), source[: len(old)][touched], old.probability[touched])
-    own = own_distributions(rest, len(sources))
-    rows, place = np.unique(rest.key, return_inverse=True)
-    voices = np.bincount(np.unique(place * len(sources) + rest.source) // len(sources), minlength=len(rows))
-    priors[touched] = own / voices[place] if len(rows) else own
+    priors[touched & ~gone] = pooled(rest, len(sources))
     return replace(block, alternatives=replace(old, probability=priors).select(~gone))

@@ -39,6 +39,10 @@ class Voices(NamedTuple):
     source: Indices
     probability: Floats
 
+    def select(self, keep: NDArray[np.bool_]) -> Voices:
+        """Return the chosen lines."""
+        return Voices(self.key[keep], self.source[keep], self.probability[keep])
+
     def runs(self) -> tuple[Ints, Ints]:
         """Return the distinct variables and, per line, the place among them."""
         first = np.ones(len(self.key), bool)
@@ -53,6 +57,13 @@ def own_distributions(voices: Voices, sources: int) -> Floats:
     """
     keys, unit = voices.runs()
     return _own(unit, voices.source, voices.probability, (len(keys), sources))
+
+
+def pooled(voices: Voices, sources: int) -> Floats:
+    """Return the priors of the pool of tools' own distributions."""
+    keys, unit = voices.runs()
+    pairs, count = _pairs(unit, voices.source, (len(keys), sources))
+    return np.asarray(_whole(voices.probability) / _voices(unit, pairs, count, len(keys))[unit], np.float64)
 
 
 def _own(unit: Ints, source: Indices, priors: Floats, shape: tuple[int, int]) -> Floats:

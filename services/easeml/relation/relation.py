@@ -138,11 +138,11 @@ class Relation:
 
         return rendering.html_of(self)
 
-    def show(self, rows: int = 20) -> str:
-        """Return the first rows as a table for a terminal, uncertain cells marked."""
+    def show(self, rows: int = 20) -> None:
+        """Print the first rows as a table for a terminal, uncertain cells marked."""
         from easeml.relation import rendering  # noqa: PLC0415 - only those who look need it
 
-        return rendering.text_of_relation(self, rows)
+        print(rendering.text_of_relation(self, rows))
 
     def to_arrow(self) -> pa.Table:
         """Return everything the relation holds, candidates included, as an Arrow table (extra ``files``)."""
