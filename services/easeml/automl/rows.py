@@ -1,4 +1,4 @@
-"""The labelled rows of one pillar of one app, as a trial sees them."""
+"""The labelled rows of one pillar of one app, as a trial sees them: the most probable world of what is known."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from easeml.errors import InvalidDataError, Poison
+from easeml.errors import EaseMLError, InvalidDataError
 from easeml.ids import EventId
 from easeml.relation import RelationView, features, validate_batch
-from easeml.stream.payloads import AppDefined, RelationBatch
+from easeml.stream.payloads import Answer, AppDefined, CandidateBatch, RelationBatch
 
 
 class Labelled(NamedTuple):
@@ -30,28 +30,28 @@ class Labelled(NamedTuple):
 
 
 class Rows:
-    """Batches of one pillar in the order of arrival, and the view of those that fit the app's definition.
+    """Batches, candidates and answers of one pillar in the order of arrival, and the view of those that fit the app.
 
     A fold does not know the app's definition, and the definition may change after the rows came; so batches are kept
     as they are and judged when a trial asks. Taking the same event twice changes nothing.
     """
 
     def __init__(self) -> None:
-        self._batches: dict[EventId, RelationBatch] = {}
+        self._told: dict[EventId, RelationBatch | CandidateBatch | Answer] = {}
         self._view: RelationView | None = None
         self._app: AppDefined | None = None
         self._judged = 0
 
-    def add(self, event_id: EventId, batch: RelationBatch) -> None:
-        """Take in a batch."""
-        self._batches.setdefault(event_id, batch)
+    def add(self, event_id: EventId, data: RelationBatch | CandidateBatch | Answer) -> None:
+        """Take in a batch, candidates or an answer; what is known of a row that is not here yet waits for it."""
+        self._told.setdefault(event_id, data)
 
     def count(self, app: AppDefined) -> int:
         """Return the number of rows that fit ``app``."""
         return len(self._fitting(app))
 
     def first(self, app: AppDefined, count: int) -> Labelled:
-        """Return the ``count`` rows that came first: the same ones whatever came later.
+        """Return the ``count`` rows that came first: the same ones whatever came later, each at its most probable.
 
         Raises
         ------
@@ -64,20 +64,21 @@ class Rows:
                 f"{len(view)} rows of {app.app} are here, {count} were announced.",
                 mend="Publish the rows before their data version, and at least one.",
             )
-        block = view.relation(view.row_ids[:count]).block
+        block = view.relation(view.row_ids[:count]).most_probable_world().block
         return Labelled(features(block), block.labels)
 
     def _fitting(self, app: AppDefined) -> RelationView:
         if self._view is None or self._app is None or not _same_rows(self._app, app):
-            self._view, self._judged = RelationView(app.label, app.classes), 0
+            self._view, self._judged = RelationView(app.label, app.classes, app.columns), 0
         self._app = app
-        for batch in list(self._batches.values())[self._judged :]:
+        for data in list(self._told.values())[self._judged :]:
             try:
-                validate_batch(batch, app)
-            except Poison:
-                continue  # its own handler has dead-lettered it
-            self._view.fold(batch)
-        self._judged = len(self._batches)
+                if isinstance(data, RelationBatch):
+                    validate_batch(data, app)
+                self._view.fold(data)
+            except EaseMLError:
+                continue  # it was dead-lettered: rows by their handler here, candidates by DataMagic
+        self._judged = len(self._told)
         return self._view
 
 

@@ -1,9 +1,9 @@
 """The trainer: turns assigned trials into models.
 
-Event in: TrialAssigned (work), RelationBatch of train and validation (views), Tick. Event out: ModelPublished,
-TrialFinished.
-A trial trains on the first ``train_rows`` rows that came, with the seed of its own name, in a worker process; the
-model file is content-addressed, so repeating a trial repeats its result (Li et al., PVLDB 2018, section 3).
+Event in: TrialAssigned (work), RelationBatch, CandidateBatch and Answer of train and validation (views), Tick. Event
+out: ModelPublished, TrialFinished.
+A trial trains on the first ``train_rows`` rows that came, at the most probable of what candidates and answers say of
+them when it begins, with the seed of its own name, in a worker process; the model file is content-addressed, so repeating a trial repeats its result (Li et al., PVLDB 2018, section 3).
 It waits (Busy) for a store that cannot be written, and up to a minute for rows that are announced but not here. A
 training that fails is a TrialFinished with its error.
 """
@@ -22,6 +22,8 @@ from easeml.ids import ModelId
 from easeml.relation import check_pillar, validate_batch
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
+    Answer,
+    CandidateBatch,
     ModelPublished,
     Pillar,
     RelationBatch,
@@ -32,7 +34,16 @@ from easeml.stream.payloads import (
 )
 from easeml.stream.service import Context, Job, On, Packed, Service
 from easeml.stream.settings import Settings
-from easeml.stream.topics import DATA_TRAIN, DATA_VALIDATION, MODELS, TICKS, TRIALS, Topic
+from easeml.stream.topics import (
+    ANSWERS,
+    CANDIDATES,
+    DATA_TRAIN,
+    DATA_VALIDATION,
+    MODELS,
+    TICKS,
+    TRIALS,
+    Topic,
+)
 
 PATIENCE = 60.0
 """Seconds that a trial waits for announced rows: they were on the broker before it, so only a lag explains it."""
@@ -60,6 +71,8 @@ class TrainerService(Service[None]):
         return (
             On(DATA_TRAIN, RelationBatch, fold=self._arrived, handle=self._judge),
             On(DATA_VALIDATION, RelationBatch, fold=self._arrived, handle=self._judge),
+            On(CANDIDATES, CandidateBatch, fold=self._known),
+            On(ANSWERS, Answer, fold=self._known),
             On(TICKS, Tick, fold=self._ticked),
             On(TRIALS, TrialAssigned, prepare=self._prepare, handle=self._finish),
         )
@@ -88,6 +101,10 @@ class TrainerService(Service[None]):
         pillar = Pillar.TRAIN if event.topic == DATA_TRAIN.name else Pillar.VALIDATION
         check_pillar(event.data, pillar)
         self._pillar(event.app, pillar).add(event.id, event.data)
+
+    def _known(self, event: Event[CandidateBatch] | Event[Answer]) -> None:
+        if event.data.pillar in (Pillar.TRAIN, Pillar.VALIDATION):
+            self._pillar(event.app, event.data.pillar).add(event.id, event.data)
 
     def _ticked(self, event: Event[Tick]) -> None:
         self._now = max(self._now, event.time)

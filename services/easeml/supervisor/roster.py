@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 SERVICES: dict[str, str] = {
     "labels": "easeml.labels.__main__",
+    "datamagic": "easeml.datamagic.__main__",
     "serving": "easeml.serving.__main__",
     "automl": "easeml.automl.__main__",
     "trainer": "easeml.automl.trainer",

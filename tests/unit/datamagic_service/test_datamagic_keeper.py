@@ -203,12 +203,12 @@ BAD = {
     "a probability of 1.5": (cells(probabilities=(1.5, -0.5)), "bad_candidates", "Row 'r3', column 'y'"),
     "probability NaN": (cells(probabilities=(float("nan"), 1.0)), "bad_candidates", "Row 'r3', column 'y'"),
     "unknown column": (cells(column="z"), "unknown_column", "'z'"),
-    "a word for a number": (cells(values=("1", "many")), "bad_candidates", "Row 'r3', column 'y': 'many'"),
-    "infinite": (cells(values=("1", "inf")), "bad_candidates", "Row 'r3', column 'y': 'inf'"),
-    "foreign class": (cells(values=("no", "perhaps"), column="bought"), "unknown_class", "column 'bought': 'perhaps'"),
+    "a word for a number": (cells(values=("1", "many")), "bad_candidates", "'many'"),
+    "infinite": (cells(values=("1", "inf")), "bad_candidates", "'inf'"),
+    "foreign class": (cells(values=("no", "perhaps"), column="bought"), "bad_candidates", "'perhaps'"),
     "labels of test rows": (cells(values=("no", "yes"), column="bought", pillar=Pillar.TEST), "labels_not_allowed", ""),
-    "no source": (cells(source=""), "bad_candidates", "no source"),
-    "a value too few": (replace(cells(), values=("1",)), "bad_candidates", "values has 1"),
+    "no source": (cells(source=""), "bad_candidates", "without a source"),
+    "a value too few": (replace(cells(), values=("1",)), "bad_candidates", "values holds 1"),
     "row beyond": (replace(cells(), row=np.array([0, 7], np.int32)), "bad_candidates", "row points beyond"),
     "missing beyond": (replace(cells(), missing=np.array([2], np.int32)), "bad_candidates", "missing points"),
     "row twice": (replace(cells(), row_ids=("r3", "r3")), "duplicate_row", "'r3' occurs twice"),
@@ -220,7 +220,7 @@ BAD = {
     "a row's odd value": (
         replace(cells(values=("1", "x")), kind=CandidateKind.ROWS, column=np.empty(0, np.int32)),
         "bad_candidates",
-        "Row 'r3', column 'y': 'x'",
+        "'x'",
     ),
 }
 
