@@ -26,6 +26,8 @@ from easeml.lineage.values import Value, canonical
 FORMAT = 1
 DEFAULT_LIMIT = 4 << 30
 _OBJECT = re.compile(r"[0-9a-f]{64}\.[a-z]+")
+_LOOK_AGAIN = 500
+"""Results stored after which the folder is measured anew, for other processes write to it too."""
 _ABANDONED = 3600.0
 """Seconds after which a half-written file belongs to a process that died."""
 
@@ -82,6 +84,8 @@ class Cache:
     def __init__(self, folder: str | os.PathLike[str], *, limit: int = DEFAULT_LIMIT) -> None:
         self.folder = Path(folder)
         self.limit = limit
+        self._held: int | None = None
+        self._stored = 0
         if limit <= 0:
             raise InvalidDataError(f"A cache of {limit} bytes holds nothing.", mend="Give a positive limit.")
 
@@ -131,7 +135,7 @@ class Cache:
         aside = self._aside(path.parent)
         aside.write_text(canonical(told), encoding="ascii")
         aside.replace(path)
-        self._evict()
+        self._make_room(path.stat().st_size + self._bytes(kept))
         return kept
 
     def forget(self, key: str) -> None:
@@ -195,7 +199,22 @@ class Cache:
             if path.is_file():
                 yield path, status.st_size, status.st_mtime
 
-    def _evict(self) -> None:
+    def _bytes(self, record: Record) -> int:
+        try:
+            return (self.folder / "objects" / record.file).stat().st_size if record.file else 0
+        except FileNotFoundError:  # another process evicted it meanwhile
+            return 0
+
+    def _make_room(self, added: int) -> None:
+        """Evict when it is time; measuring the folder costs a look at every file, so it is not done each time."""
+        self._stored += 1
+        if self._held is not None:
+            self._held += added
+        if self._held is None or self._held > self.limit or self._stored % _LOOK_AGAIN == 0:
+            self._held = self._evict()
+
+    def _evict(self) -> int:
+        """Remove what was used longest ago until the limit holds, and return what is left."""
         files = sorted(self._files(), key=lambda file: file[2])
         total = sum(size for _, size, _ in files)
         for path, size, used in files:
@@ -205,6 +224,7 @@ class Cache:
             elif total > self.limit and not half_written:
                 path.unlink(missing_ok=True)
                 total -= size
+        return total
 
 
 def _check(key: str, record: Record) -> str:

@@ -219,12 +219,20 @@ class _Evaluator:
     def _result(self, place: int) -> _Result:
         node = self._plan.steps[place].node
         if node.operator == GIVEN:
-            value = node.value
+            value = node.value if node.value is not None else self._lost(place)
             told = Record(node.parameters["address"], content_hash(value), rows_of(value), cells_of(value), 0.0)
             return _Result(told, Status.GIVEN, value)
         key = self._key(place)
         record = self._cache.find(key) if self._cache is not None and key is not None else None
         return self._run(place, key) if record is None else _Result(record, Status.CACHED)
+
+    def _lost(self, place: int) -> Value:
+        """Refuse a step whose relation was held by another process."""
+        node = self._plan.steps[place].node
+        try:
+            return node.kind.run((), node.parameters)
+        except EaseMLError as error:
+            raise self._located(error, place, node) from error
 
     def _value(self, wanted: Node) -> Value:
         """Return the value of a node that has a result: at hand, loaded, or made again because it was evicted."""

@@ -338,23 +338,29 @@ def _adapters(name: str, function: Callable[..., Any]) -> dict[str, TypeAdapter[
     return adapters
 
 
-def discover() -> dict[str, str]:
+def discover(*, again: bool = False) -> dict[str, str]:
     """Import the operators that come with Ease.ML and those of installed packages.
+
+    Parameters
+    ----------
+    again : bool
+        Whether to look for packages that were installed since.
 
     Returns
     -------
     dict of str to str
         Modules that could not be imported, with the reason.
     """
-    installed = [entry.module for entry in entry_points(group=GROUP)]
-    for module in dict.fromkeys([*_OWN, *installed]):
-        if module not in _discovered:
-            try:
-                importlib.import_module(module)
-            except Exception as error:  # a foreign package may fail in any way; lookup tells it
-                _discovered[module] = f"{type(error).__name__}: {error}"
-            else:
-                _discovered[module] = ""
+    if again or not _discovered:
+        installed = [entry.module for entry in entry_points(group=GROUP)]
+        for module in dict.fromkeys([*_OWN, *installed]):
+            if module not in _discovered:
+                try:
+                    importlib.import_module(module)
+                except Exception as error:  # a foreign package may fail in any way; lookup tells it
+                    _discovered[module] = f"{type(error).__name__}: {error}"
+                else:
+                    _discovered[module] = ""
     return {module: problem for module, problem in _discovered.items() if problem}
 
 
@@ -382,9 +388,11 @@ def resolve(name: str) -> str:
         return fitting[0]
     if fitting:
         raise NotFoundError(f"Several operators are called {name!r}.", mend=f"Say which: {', '.join(fitting)}.")
+    problems = "".join(f" {module} could not be loaded: {why}." for module, why in discover(again=True).items())
+    if names() != known:
+        return resolve(name)
     near = difflib.get_close_matches(name, [*known, *(full.rpartition(".")[2] for full in known)], 1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
-    problems = "".join(f" {module} could not be loaded: {problem}." for module, problem in discover().items())
     raise NotFoundError(
         f"No operator {name!r}.{problems}",
         mend=f"{hint}Import the module that registers it, or install its package. Known: {', '.join(known)}.",

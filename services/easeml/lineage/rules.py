@@ -97,8 +97,8 @@ def imbalance(view: View) -> Suggestion | None:
         AUGMENT,
         {},
         f"Class {names[rare]!r} has {int(counts[rare]):,} certain labels, class {names[usual]!r} "
-        f"{int(counts[usual]):,} ({ratio:.1f} times as many). Synthetic rows of the rare class can balance training; they are tagged and "
-        "can be taken away again.",
+        f"{int(counts[usual]):,} ({ratio:.1f} times as many). Synthetic rows of the rare class can balance "
+        "training; they are tagged and can be taken away again.",
         {"rare": int(counts[rare]), "usual": int(counts[usual]), "ratio": float(ratio)},
         _MAYBE * float(1 - len(counts) * counts[rare] / counts.sum()),
     )

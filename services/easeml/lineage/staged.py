@@ -154,12 +154,17 @@ class Namespace:
         """Return itself when an operator or a package is called so; attributes that do not exist must raise."""
         if self._path.startswith("_") or "._" in self._path:
             raise AttributeError(self._path)
-        if not any(name.startswith(f"{self._path}.") for name in names()):
+        if not self._is_package():
             try:
                 resolve(self._path)
             except NotFoundError as error:
-                raise AttributeError(str(error)) from error
+                # The search has just looked for packages that were installed since.
+                if not self._is_package():
+                    raise AttributeError(str(error)) from error
         return self
+
+    def _is_package(self) -> bool:
+        return any(name.startswith(f"{self._path}.") for name in names())
 
     def __call__(self, *inputs: Any, **parameters: Any) -> Staged:
         """Return the handle of a new step."""

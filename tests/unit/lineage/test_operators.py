@@ -13,11 +13,7 @@ from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, N
 from easeml.lineage import lookup, operator, operators, ops
 from easeml.relation import Relation
 
-
-@pytest.fixture(autouse=True)
-def registry(monkeypatch):
-    operators.names()
-    monkeypatch.setattr(operators, "_registry", {name: dict(all_) for name, all_ in operators._registry.items()})
+pytestmark = pytest.mark.usefixtures("registry")
 
 
 @pytest.fixture
