@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from easeml.cli import apps, ci, deadletters, demo, label, publish, status, up, watch
+from easeml.cli import apps, ci, deadletters, demo, label, look, publish, run, status, up, watch
 from easeml.cli.session import Session
 from easeml.errors import ConfigurationError, EaseMLError
 
@@ -33,6 +33,8 @@ app.add_typer(ci.app, name="ci")
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("publish")(publish.publish)
+app.command("look")(look.look)
+app.command("run")(run.run)
 app.command("watch")(watch.watch)
 app.command("label")(label.label)
 app.command("status")(status.status)
