@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 
 from easeml.datamagic.label_model import decided, shared_ties
 from easeml.datamagic.votes import Floats, Ints, Votes, check_balance, check_classes, normalised
@@ -20,7 +19,7 @@ from easeml.errors import ConfigurationError
 RIGHT_ROWS, WRONG_ROWS = 0.5, 0.1
 """Votes added to each worker's table: for the true class, and for every other one."""
 _MOST_STEPS = 500
-_STILL = 1e-8
+_STILL = 1e-7
 _COOLEST = 0.05
 _FOLDS = 3
 
@@ -115,16 +114,19 @@ class DawidSkene:
         for _ in range(_MOST_STEPS):
             self._maximise(said, posterior, table)
             scores = self._scores(said, self.confusion)
-            posterior = normalised(scores)
-            self.history.append(self._objective(scores))
+            top = scores.max(axis=1, keepdims=True, initial=-np.inf)
+            weight = np.exp(scores - top)
+            total = weight.sum(axis=1, keepdims=True)
+            posterior = weight / total
+            self.history.append(float((top + np.log(total)).sum()) + self._prior_density())
             if len(self.history) > 1 and self.history[-1] - self.history[-2] <= _STILL * abs(self.history[-1]):
                 break
         self.temper = self._tempered(table) if self._temperature is None else self._temperature
         return self
 
     def _shares(self, table: Votes) -> Floats:
-        counts = np.zeros((table.n_items, self.n_classes))
-        np.add.at(counts, (table.item, table.answer), 1.0)
+        cells = table.item * self.n_classes + table.answer
+        counts = np.bincount(cells, minlength=table.n_items * self.n_classes).reshape(-1, self.n_classes)
         total = counts.sum(axis=1, keepdims=True)
         start = self.balance if self._given is None else self._given
         return np.where(total > 0, counts / np.maximum(total, 1), start)
@@ -148,12 +150,12 @@ class DawidSkene:
         weight = np.log(confusion).transpose(0, 2, 1).reshape(-1, self.n_classes)
         return np.asarray(np.log(self.balance) + said @ weight, np.float64)
 
-    def _objective(self, scores: Floats) -> float:
-        """Return the log posterior of the parameters, up to a constant."""
-        prior = float((self._prior * np.log(self.confusion)).sum())
+    def _prior_density(self) -> float:
+        """Return the log prior of the parameters, up to a constant."""
+        density = float((self._prior * np.log(self.confusion)).sum())
         if self._given is None:
-            prior += float(np.log(self.balance).sum())
-        return float(logsumexp(scores, axis=1).sum()) + prior
+            density += float(np.log(self.balance).sum())
+        return density
 
     def _tempered(self, table: Votes) -> float:
         """Return the temperature under which held-out votes are predicted best from the others on their item.
