@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -219,5 +220,5 @@ def test_other_tools_read_a_plain_table(relation):
     for place in numbers:
         name = relation.columns[place].name
         np.testing.assert_array_equal(frame[name].to_numpy(float), relation.block.column(place))
-    field = next(field.name for field in reversed(table.schema) if field.name.endswith("__candidates__"))
+    field = json.loads(table.schema.metadata[b"easeml"])["candidates"]
     assert sum(len(one) for one in frame[field] if one is not None) == len(relation.block.candidates)

@@ -61,7 +61,7 @@ except ImportError as error:
 
 from easeml.relation.arrow_alternatives import alternative_lists, check_apart, opened_alternatives
 from easeml.relation.arrow_candidates import Owners, candidate_lists, candidates_of
-from easeml.relation.arrow_columns import array_of, cast, cells_of, codes_of, inexact, names, numbers, numbers_of
+from easeml.relation.arrow_columns import array_of, cells_of, codes_of, inexact, names, numbers, numbers_of, texts_in
 from easeml.relation.arrow_foreign import relation_of_foreign
 from easeml.relation.arrow_schema import ColumnEntry, TableMetadata, metadata_of, packed, unpacked
 
@@ -205,15 +205,16 @@ def _alternatives(table: Any, metadata: TableMetadata, terms: Terms) -> Alternat
 
 
 def _row_ids(array: Any, field: str) -> tuple[str, ...]:
-    row_ids = cast(array, pa.string(), f"Field {field!r}").to_pylist()
-    if None in row_ids:
+    texts = texts_in(array, f"Field {field!r}")
+    row_ids = tuple(text for text in texts if text is not None)
+    if len(row_ids) < len(texts):
         raise InvalidDataError(
-            f"Field {field!r}, row {row_ids.index(None)}: missing.",
+            f"Field {field!r}, row {texts.index(None)}: missing.",
             mend="Give every row its own id.",
             reason="bad_row_id",
         )
     check_row_ids(row_ids)
-    return tuple(row_ids)
+    return row_ids
 
 
 def _parts(

@@ -54,7 +54,7 @@ def inexact(seconds: NDArray[np.float64]) -> bool:
     return not np.array_equal(back.view(np.uint64), seconds.view(np.uint64))
 
 
-def names(codes: NDArray[Any], domain: Sequence[str]) -> Any:
+def names(codes: NDArray[Any], domain: Sequence[str | None]) -> Any:
     """Return codes as a dictionary array; -1 is null."""
     codes = np.ascontiguousarray(codes, np.int32)
     gone = codes < 0
@@ -129,9 +129,23 @@ def cells_of(column: Column, array: Any, rows: Sequence[str]) -> NDArray[Any]:
         case ColumnKind.CATEGORICAL:
             return codes_of(array, column.categories, what, rows)
         case ColumnKind.TEXT:
-            return np.array(cast(array, pa.string(), what).to_pylist(), object)
+            return np.array(texts_in(array, what), object)
         case ColumnKind.TENSOR:
             return _flat(column, array, rows)
+
+
+def texts_in(array: Any, what: str) -> list[str | None]:
+    """Return texts; those of several chunks may be more than one array of Arrow holds.
+
+    Raises
+    ------
+    InvalidDataError
+        When the array holds no texts.
+    """
+    kind = array.type
+    plain = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    texts: list[str | None] = (array if plain else cast(array, pa.large_string(), what)).to_pylist()
+    return texts
 
 
 def cast(array: Any, kind: Any, what: str, *, through: Any = None) -> Any:

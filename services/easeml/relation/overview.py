@@ -161,10 +161,11 @@ def _shown_columns(total: int, most: int) -> list[int]:
 
 def _shown_rows(block: Block, rows: int) -> NDArray[np.int64]:
     first = np.arange(min(max(rows, 0), len(block)))
-    doubtful = np.union1d(block.candidates.row, block.alternatives.row).astype(np.int64)
-    if not len(first) or (doubtful < len(first)).any():
+    doubtful = block.alternatives.has(len(block))
+    doubtful[block.candidates.row] = True
+    if not len(first) or doubtful[: len(first)].any():
         return first
-    return np.concatenate([first, doubtful[:UNCERTAIN_ROWS]])
+    return np.concatenate([first, np.flatnonzero(doubtful)[:UNCERTAIN_ROWS]])
 
 
 def _uncertain_cells(block: Block) -> int:

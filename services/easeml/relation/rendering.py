@@ -173,7 +173,7 @@ def text_of_relation(relation: Relation, rows: int = 10, *, width: int = 100) ->
     console.print(_table(seen))
     for line in filter(None, [_rest(seen), *_told(seen)]):
         say(line)
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()) + "\n"
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).rstrip("\n")
 
 
 def _label_text(seen: Overview) -> str:
