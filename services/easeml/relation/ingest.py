@@ -152,7 +152,7 @@ def _parts(frame: pd.DataFrame, columns: tuple[Column, ...], names: RowNames) ->
     }
     for column, (part, place) in zip(columns, places, strict=True):
         cells = encode(column, frame[column.name], names)
-        parts[part][:, place] = cells.reshape(rows, -1)
+        parts[part][:, place] = cells.reshape(rows, place.stop - place.start)
     return tuple(parts.values())
 
 

@@ -167,14 +167,14 @@ def versions_of_frame(terms: Terms, frame: pd.DataFrame, *, normalize: bool) -> 
 
 def alternatives_of(block: Block, versions: Versions, source: str) -> Alternatives:
     """Return alternatives of the rows of a block; what a version does not tell is as observed."""
+    if not len(versions.row):
+        return Alternatives()
     rows = block.cells(versions.row)
     parts: dict[str, Any] = {part: getattr(rows, part) for part in (NUMERIC, CODES, TEXTS, TENSOR)}
     places = layout(block.columns)[1]
     for index, cells in versions.cells.items():
         part, place = places[index]
         parts[part][:, place] = cells.reshape(len(cells), -1)
-    if not len(versions.row):
-        return Alternatives()
     lines = np.zeros(len(versions.row), np.int8)
     return Alternatives(versions.row, versions.probability, lines, (source,), replace(rows, **parts))
 

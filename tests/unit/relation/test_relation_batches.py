@@ -90,7 +90,7 @@ def test_a_good_batch_passes():
         ({"candidate_value": np.array([1.0, np.nan, 0.0, 1.0])}, "bad_candidates", "'a', column 'age': a candidate"),
         ({"candidate_value": np.array([1.0, 2.0, 0.0, 2.0])}, "bad_candidates", "'b', column 'note': candidate 2.0"),
         ({"candidate_column": np.array([-1, -1, 3, 3], np.int32)}, "bad_candidates", "'a', the label: candidate 2.0"),
-        ({"candidate_probability": np.array([0.5, 0.4, 0.25, 0.75])}, "bad_candidates", "'a', column 'age': the priors"),
+        ({"candidate_probability": np.array([0.5, 0.4, 0.25, 0.75])}, "bad_candidates", "'a', column 'age': .* sum"),
         ({"candidate_probability": np.array([1.0, 0.0, 0.25, 0.75])}, "bad_candidates", r"not in \(0, 1\]"),
         ({"candidate_probability": np.array([0.5, 0.5, np.nan, 0.75])}, "bad_candidates", r"not in \(0, 1\]"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -325,3 +326,29 @@ def test_joint_needs_a_number_and_leaves_certain_relations_alone():
     assert relation().joint(3).content_hash() == relation().content_hash()
     with pytest.raises(InvalidDataError, match="0 alternatives"):
         relation().joint(0)
+
+
+def test_a_relation_with_candidates_takes_at_most_twice_the_memory_of_its_frame():
+    """20,000 rows x 30 numbers, 5 % of the cells uncertain with 5 candidates each; row ids count as well."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(20_000, 30)), columns=[f"c{place}" for place in range(30)])
+    cells = np.sort(rng.choice(600_000, 30_000, replace=False))
+    made = Relation.from_frame(frame).propose(
+        Candidates(np.repeat(cells // 30, 5), np.repeat(cells % 30, 5), rng.normal(size=150_000),
+                   np.tile([0.3, 0.3, 0.2, 0.1, 0.1], 30_000), np.zeros(150_000, np.int64), (), ("knn",))
+    )  # fmt: skip
+    block, table = made.block, made.block.candidates
+    arrays = (block.numeric, block.labels, table.row, table.column, table.value, table.probability, table.source)
+    held = sum(own.nbytes for own in arrays if own.strides != (0,))
+    ids = sys.getsizeof(block.row_ids) + sum(map(sys.getsizeof, block.row_ids))
+    assert held + ids <= 2 * frame.memory_usage(deep=True).sum()
+    assert int(made.uncertain_rows().sum()) == len(np.unique(cells // 30))
+
+
+def test_an_empty_frame_is_an_empty_relation():
+    empty = Relation.from_frame(relation().frame().iloc[:0], label="churned", classes=CLASSES, columns=COLUMNS)
+    assert (
+        len(empty) == len(empty.uncertain_cells()) == len(empty.alternatives()) == len(empty.joint().candidates()) == 0
+    )
+    assert empty.merge_candidates(cells("age", [1.0]).iloc[:0], source="knn").sources == ()
+    assert len(empty.sample_world(np.random.default_rng(0))) == len(empty.expected_world()) == 0
