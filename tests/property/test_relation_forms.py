@@ -139,6 +139,8 @@ def same(back, relation):
     assert (back.columns, back.classes, back.label) == (relation.columns, relation.classes, relation.label)
     assert back.row_ids == relation.row_ids
     assert back.entropy().total == relation.entropy().total
+    draws = [one.sample_world(np.random.default_rng(0)).content_hash() for one in (back, relation)]
+    assert draws[0] == draws[1], "the same seed draws the same world"
     return True
 
 

@@ -177,7 +177,7 @@ def _relation(table: Any, metadata: TableMetadata) -> Relation:
         labels = codes_of(table.column(label.field), classes, f"Label {label.field!r}", row_ids)
     name = label.name if label else None
     terms = Terms(columns, name if name is not None else "" if label else None, classes, row_ids)
-    candidates = candidates_of(table.column(metadata.candidates), metadata.candidates, terms)
+    candidates = candidates_of(table.column(metadata.candidates), metadata.candidates, terms, metadata.sources)
     alternatives = _alternatives(table, metadata, terms)
     check_apart(alternatives, candidates, terms)
     block = replace(_block(columns, row_ids, parts), labels=labels, candidates=candidates, alternatives=alternatives)

@@ -2,7 +2,9 @@
 
 Beside each row stands a list of ``{column, value, number, probability, source}``: ``value`` is the candidate as people
 write it (null for numbers), ``number`` what a computer calculates with (a number, the seconds since 1970 of a datetime,
-0 or 1; null for names and texts). A row without uncertain cells has null.
+0 or 1, the place of a text among all texts; null for names). A row without uncertain cells has null.
+
+The order of texts and sources comes back too, so that the same seed draws the same world before and after.
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ from easeml.relation.validation import check_candidates
 from easeml.stream.payloads import ColumnKind
 
 _TRUTHS = ("false", "true")
-_NUMERIC = (ColumnKind.NUMERIC, ColumnKind.DATETIME, ColumnKind.BOOLEAN)
+_NUMBERED = (ColumnKind.NUMERIC, ColumnKind.DATETIME, ColumnKind.BOOLEAN, ColumnKind.TEXT)
 FIELDS = ("column", "value", "number", "probability", "source")
 
 
 def candidate_lists(block: Block, label: str | None, classes: Sequence[str]) -> Any:
     """Return the candidates of n rows as a list array of n items."""
     table = block.candidates
-    numeric = np.array([*(column.kind in _NUMERIC for column in block.columns), False])[table.column]
+    numeric = np.array([*(column.kind in _NUMBERED for column in block.columns), False])[table.column]
     titles = [*(column.name for column in block.columns), label or ""]
     column = np.where(table.column == LABEL, len(titles) - 1, table.column.astype(np.int64))
     place, pool = _spelled(block, classes)
@@ -127,8 +129,15 @@ def parts_of(lines: Any, wanted: Sequence[str], what: str) -> dict[str, Any]:
     return {name: children[have.index(name)] for name in wanted}
 
 
-def candidates_of(array: Any, what: str, terms: Terms) -> Candidates:
+def candidates_of(array: Any, what: str, terms: Terms, order: Sequence[str] = ()) -> Candidates:
     """Return the candidate table of what ``candidate_lists`` made.
+
+    Parameters
+    ----------
+    what : str
+        How errors name the field.
+    order : sequence of str
+        Sources in their order; others follow by name.
 
     Raises
     ------
@@ -148,8 +157,11 @@ def candidates_of(array: Any, what: str, terms: Terms) -> Candidates:
     column[column == len(terms.columns)] = LABEL
     spelled, spellings = texts_of(parts["value"], f"{title} value")
     value, texts = _values((spelled, spellings), numbers_of(parts["number"], f"{title} number"), terms, row, column)
-    source, sources = texts_of(parts["source"], f"{title} source")
+    source, found = texts_of(parts["source"], f"{title} source")
     _need(source >= 0, "has no source", terms, row, column)
+    first = {name: place for place, name in enumerate(order)}
+    sources = tuple(sorted(found, key=lambda name: (first.get(name, len(first)), name)))
+    source = np.array([sources.index(name) for name in found], np.int64)[source]
     probability = numbers_of(parts["probability"], f"{title} probability")
     table = Candidates(row, column, value, probability, source, texts, sources).sort()
     check_candidates(table, terms.columns, terms.classes, terms.row_ids)
@@ -194,7 +206,7 @@ def _values(
     """Return the value of each candidate as relations hold it, and the texts of text candidates."""
     place, spellings = spelled
     value, good = number, np.isfinite(number)
-    texts: tuple[str, ...] = ()
+    texts: list[NDArray[np.int64]] = []
     for index in np.unique(column).tolist():
         kind = None if index == LABEL else terms.columns[index].kind
         mine = np.flatnonzero(column == index)
@@ -203,9 +215,8 @@ def _values(
         if kind is ColumnKind.BOOLEAN:
             good[mine] = np.isin(number[mine], (0.0, 1.0))
         elif kind is ColumnKind.TEXT:
-            used, value[mine] = _used(place[mine], len(texts))
+            texts.append(mine)
             good[mine] = place[mine] >= 0
-            texts += tuple(spellings[code] for code in used)
         elif kind is ColumnKind.TENSOR:
             good[mine] = False
         else:
@@ -215,27 +226,23 @@ def _values(
             value[mine] = table[place[mine]]
             good[mine] = value[mine] >= 0
     _need(good, "has no value that fits", terms, row, column)
-    return _distinct(value, texts, terms, column)
+    if not texts:
+        return value, ()
+    mine = np.concatenate(texts)
+    value[mine], words = _ordered(place[mine], number[mine], spellings)
+    return value, words
 
 
-def _used(place: NDArray[np.int64], start: int) -> tuple[list[int], NDArray[np.int64]]:
-    """Return the places in use, ascending, and where each candidate's is among them, counted from ``start``."""
+def _ordered(
+    place: NDArray[np.int64], number: NDArray[np.float64], spellings: tuple[str, ...]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return texts as places in those in use, in the order of their numbers; without numbers by name."""
     used, where = np.unique(place, return_inverse=True)
-    return used.tolist(), where + start
-
-
-def _distinct(
-    value: NDArray[np.float64], texts: tuple[str, ...], terms: Terms, column: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Return the values with each text once: two text columns may share one."""
-    distinct = tuple(dict.fromkeys(texts))
-    if len(distinct) == len(texts):
-        return value, texts
-    codes = {text: code for code, text in enumerate(distinct)}
-    table = np.array([codes[text] for text in texts])
-    is_text = np.array([*(one_.kind is ColumnKind.TEXT for one_ in terms.columns), False])[column]
-    value[is_text] = table[value[is_text].astype(np.int64)]
-    return value, distinct
+    rank = np.full(len(used), np.inf)
+    np.fmin.at(rank, where, number)
+    words = [spellings[code] for code in used.tolist()]
+    order = sorted(range(len(words)), key=lambda code: (rank[code], words[code]))
+    return np.argsort(order)[where], tuple(words[code] for code in order)
 
 
 def _need(good: NDArray[np.bool_], what: str, terms: Terms, row: NDArray[np.int64], column: NDArray[np.int64]) -> None:

@@ -69,6 +69,8 @@ class TableMetadata(_Strict):
         Feature columns in their order; the field of each has its name.
     label : LabelEntry, optional
         None: no label.
+    sources : list of str
+        Tools that propose candidates of cells, in their order.
     """
 
     format: int
@@ -77,6 +79,7 @@ class TableMetadata(_Strict):
     alternatives: str | None = None
     columns: list[ColumnEntry]
     label: LabelEntry | None = None
+    sources: list[str] = []
 
     def values(self) -> list[str]:
         """Return the names of the fields with feature cells."""
@@ -132,6 +135,7 @@ def metadata_of(
             for column in block.columns
         ],
         label=None if field is None else LabelEntry(name=label, field=field, classes=list(classes)),
+        sources=list(block.candidates.sources),
     )
 
 

@@ -95,7 +95,7 @@ def test_candidates_stand_beside_their_rows(relation):
     first, second, third, fourth = table_of(relation).column("__candidates__").to_pylist()
     assert first == [{"column": "member", "value": "false", "number": 0.0, "probability": 1.0, "source": "knn/1"}]
     assert {"column": "age", "value": None, "number": 40.0, "probability": 0.75, "source": "knn/1"} in second
-    assert {"column": "note", "value": "wrote", "number": None, "probability": 0.5, "source": "knn/1"} in second
+    assert {"column": "note", "value": "wrote", "number": 1.0, "probability": 0.5, "source": "knn/1"} in second
     assert {"column": "churned", "value": "yes", "number": None, "probability": 0.9, "source": "knn/1"} in second
     assert {one["column"]: one["value"] for one in third} == {"plan": "basic", "since": "2024-02-03T00:00:00.000000Z"}
     assert fourth is None
