@@ -32,7 +32,7 @@ Rule = Literal["argmax", "confident", "noise"]
 
 FOLDS = 5
 ROUNDS = 2
-"""The second round trains without the rows that the first one doubts, so that it does not learn their mistakes."""
+"""The first round finds rows to leave out, so that the others do not learn their mistakes."""
 MOST_ROWS = 20_000
 """Rows that one model is trained on."""
 KIND = "label"
@@ -179,7 +179,8 @@ def out_of_fold(
         With ``predict_proba``. Without it, the mean of a logistic regression and extremely randomised trees (texts:
         the regression alone).
     rounds : int
-        1, or 2: train again without the rows whose label the first round contradicts.
+        Each round trains without the rows whose label the one before contradicts; the result is the mean over all
+        rounds but the first, if there are several.
     progress : callable, optional
         Called with models trained, models in all, and what they are.
 
@@ -203,10 +204,10 @@ def out_of_fold(
     trained, total = 0, rounds * folds * len(models)
     keep = given >= 0
     proba = np.full((len(given), classes), 1 / classes)
+    judged = np.zeros_like(proba)
     for turn in range(rounds):
         if turn:
-            doubted = proba.argmax(axis=1) != given
-            keep = (given >= 0) & ~doubted
+            keep = (given >= 0) & (proba.argmax(axis=1) == given)
         for fold in stratified_folds(given, folds, rng):
             train = np.flatnonzero(keep & ~fold)
             if len(train) > MOST_ROWS:
@@ -217,7 +218,9 @@ def out_of_fold(
                 trained += 1
                 if progress is not None:
                     progress(trained, total, "models against wrong labels")
-    return proba
+        if turn or rounds == 1:
+            judged += proba / max(rounds - 1, 1)
+    return judged
 
 
 def stratified_folds(given: Ints, folds: int, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
