@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from easeml.lineage.operators import GROUP
 from easeml.relation import Relation
 
 _SHOWN = 3
+_DATAMAGIC = "easeml.datamagic.operators"
 
 
 def run(
@@ -53,13 +55,14 @@ def run(
         return
     done = _evaluated(current, graph, values, cache)
     if output is not None:
-        _write(current, next(iter(done.values.values())), output)
-    for name in done.values:
+        _write(current, next(iter(done.results.values())), output)
+    for name in done.results:
         _tell(current, name, done, graph)
 
 
 def _import(modules: list[str]) -> None:
-    for module in ["easeml.datamagic.operators", *modules]:
+    shipped = [_DATAMAGIC] if importlib.util.find_spec(_DATAMAGIC) else []
+    for module in [*shipped, *modules]:
         try:
             importlib.import_module(module)
         except ImportError as error:
@@ -129,7 +132,7 @@ def _facts(report: Report) -> dict[str, Any]:
 
 
 def _tell(current: Session, name: str, done: Evaluation, graph: Graph) -> None:
-    value, content = done.values[name], done.content_hashes[name]
+    value, content = done.results[name], done.content_hashes[name]
     told = suggestions(value, graph.outputs[name]) if isinstance(value, Relation) else []
     what = repr(value) if isinstance(value, Relation) else json.dumps(value, ensure_ascii=False)
     lines = [f"[bold]{escape(name)}[/] {escape(what if len(what) <= 200 else what[:197] + '...')}"]

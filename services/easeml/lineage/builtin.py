@@ -177,7 +177,7 @@ def sample_world(relation: Relation, *, seed: Annotated[int, Field(ge=0)] = 0) -
 def merge_candidates(relation: Relation, candidates: Json, *, source: str) -> Relation:
     """Add the candidates that a tool proposes: a list of row_id, column, value and probability."""
     wanted = ["row_id", "column", "value", "probability"]
-    lines = candidates if isinstance(candidates, list) else [None]
+    lines: list[Any] = candidates if isinstance(candidates, list) else [None]
     if not all(isinstance(line, dict) and set(wanted) <= set(line) for line in lines):
         raise InvalidDataError(
             "The candidates are no list of objects with row_id, column, value and probability.",

@@ -28,7 +28,7 @@ def explain(graph: Graph, *, parameters: Mapping[str, Any] | None = None, cache:
         taken = ", ".join(str(places[id(node)]) for node in step.inputs)
         wanted = f"  => {names[id(step.node)]}" if id(step.node) in names else ""
         lines.append(f"{place}. {' + '.join(map(described, step.nodes))}{f' on {taken}' if taken else ''}{wanted}")
-        lines += [f"   {node.kind.summary}" for node in step.nodes]
+        lines += [f"   {node.kind.summary}" for node in step.nodes if node.kind.summary]
         lines.append(f"   {_state(one)}")
     ready = sum(one.cached for one in told)
     open_costs = [one.seconds for one in told if not one.cached]

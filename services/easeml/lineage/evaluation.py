@@ -77,7 +77,7 @@ class Evaluation:
 
     Parameters
     ----------
-    values : mapping of str to value
+    results : mapping of str to value
         Result per output.
     content_hashes : mapping of str to str
         Content hash per output.
@@ -87,7 +87,7 @@ class Evaluation:
         What was run.
     """
 
-    values: Mapping[str, Value]
+    results: Mapping[str, Value]
     content_hashes: Mapping[str, str]
     reports: tuple[Report, ...]
     plan: Plan
@@ -195,9 +195,9 @@ class _Evaluator:
             report = Report(step.name, step.node.digest, result.status, told.seconds, told.rows, told.content_hash)
             reports.append(report)
             self._progress(place + 1, total, report.text)
-        values = {name: self._value(node) for name, node in self._plan.outputs.items()}
+        results = {name: self._value(node) for name, node in self._plan.outputs.items()}
         hashes = {name: self._results[id(node)].record.content_hash for name, node in self._plan.outputs.items()}
-        return Evaluation(MappingProxyType(values), MappingProxyType(hashes), tuple(reports), self._plan)
+        return Evaluation(MappingProxyType(results), MappingProxyType(hashes), tuple(reports), self._plan)
 
     def _release(self, nodes: Sequence[Node]) -> None:
         """Let go of values that no later step takes."""

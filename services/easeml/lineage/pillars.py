@@ -44,7 +44,7 @@ def split(
     if not known.any():
         raise InvalidDataError("No row has a certain label, so none can be split.", mend="Label some rows first.")
     sides = _sides(relation, group_column)
-    wanted = {pillar: share for pillar, share in shares.items() if share > 0}
+    wanted = {pillar: shares[pillar] for pillar in Pillar if shares.get(pillar, 0.0) > 0}
     assigned = np.full(len(relation), "", object)
     assigned[known] = split_pillars(sides[known], labels[known], wanted, rng=np.random.default_rng(seed))
     held = np.isin(sides, sides[np.isin(assigned, [Pillar.VALIDATION, Pillar.TEST])])

@@ -21,7 +21,7 @@ def missing_cells(view: View) -> Suggestion | None:
     missing = view.missing
     if not missing.any():
         return None
-    rows = missing.any(axis=1)
+    rows = np.asarray(missing.any(axis=1), bool)
     per_column = missing.sum(axis=0)
     worst = int(per_column.argmax())
     name = view.relation.columns[worst].name
@@ -71,7 +71,7 @@ def uncertain_cells(view: View) -> Suggestion | None:
         return None
     rows = table["row_id"].nunique()
     share = rows / len(relation)
-    top = table.loc[table["bits"].idxmax()]
+    top = table.iloc[int(table["bits"].to_numpy().argmax())]
     bits = float(table["bits"].sum())
     return Suggestion(
         "relation.collapse",

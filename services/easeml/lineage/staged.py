@@ -87,7 +87,7 @@ class Staged:
         app: str = "",
     ) -> Value:
         """Return the result: run what the cache does not hold (see ``easeml.lineage.evaluate``)."""
-        return self.evaluate(cache=cache, progress=progress, parameters=parameters, sink=sink, app=app).values[RESULT]
+        return self.evaluate(cache=cache, progress=progress, parameters=parameters, sink=sink, app=app).results[RESULT]
 
     def evaluate(self, **options: Any) -> Evaluation:
         """Return the result with a report of each step; options are those of ``easeml.lineage.evaluate``."""

@@ -24,7 +24,7 @@ MOST_NESTED = 100
 
 
 def plain(value: Any, _depth: int = 0) -> Json:
-    """Return a value as JSON: numpy scalars and arrays as numbers and lists, tuples as lists, paths as text.
+    """Return a value as JSON: numpy as numbers and lists, tuples as lists, paths as text, keys sorted.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def plain(value: Any, _depth: int = 0) -> Json:
         odd = [key for key in value if not isinstance(key, str)]
         if odd:
             raise InvalidDataError(f"The key {odd[0]!r} is no text.", mend="Use text keys, as JSON does.")
-        return {str(key): plain(item, _depth + 1) for key, item in value.items()}
+        return {str(key): plain(value[key], _depth + 1) for key in sorted(value)}
     raise InvalidDataError(
         f"A {type(value).__name__} is neither a relation nor a JSON value.",
         mend="Use relations, numbers, texts, booleans, null, and lists and dicts of them.",

@@ -6,8 +6,8 @@ import json
 import os
 
 import pytest
+from lineage_rows import relation_of
 
-from conftest import relation_of
 from easeml.errors import InvalidDataError
 from easeml.lineage import Cache, storage
 from easeml.lineage.cache import ABSENT, Record

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from lineage_rows import relation_of
 
-from conftest import relation_of
 from easeml.errors import EaseMLError, InvalidDataError, NotFoundError
 from easeml.lineage import Parameter, evaluate, graph_of, hold, load, ops, save
 from easeml.lineage.documents import document_of, parse
@@ -23,7 +23,7 @@ def test_a_graph_comes_back_with_its_hash(graph, tmp_path):
     back = load(tmp_path / "flow.json")
     assert back.digest == graph.digest
     assert dict(back.parameters) == dict(graph.parameters)
-    assert dict(evaluate(back, parameters={"more": 1}, cache=False).values) == {"sum": 11, "start": 5}
+    assert dict(evaluate(back, parameters={"more": 1}, cache=False).results) == {"sum": 11, "start": 5}
     assert list(tmp_path.iterdir()) == [tmp_path / "flow.json"]
 
 
@@ -164,7 +164,7 @@ def test_a_circle_names_its_nodes(calls):
 def test_nodes_may_stand_in_any_order(calls):
     nodes = [node(id="a", operator="test.add", inputs=["b", "b"]), node(id="b")]
     document = {"format": "easeml.workflow", "version": 1, "nodes": nodes, "outputs": {"x": "a"}}
-    assert evaluate(parse(json.dumps(document)), cache=False).values["x"] == 2
+    assert evaluate(parse(json.dumps(document)), cache=False).results["x"] == 2
 
 
 def test_files_are_named_in_errors(tmp_path, graph):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -100,7 +100,7 @@ def test_the_svg_stands_alone_and_is_escaped():
     nasty = '<script>alert("x")</script>&\x1b[31m'
     graph = graph_of({nasty: ops.constant(value=nasty), "b": ops.constant(value=1).stack(ops.constant(value=nasty))})
     text = draw_svg(graph)
-    root = ElementTree.fromstring(text)
+    root = ET.fromstring(text)
     assert root.tag == f"{SVG}svg"
     assert "<script" not in text
     assert not [one for one in root.iter() if any("href" in name for name in one.attrib)]
@@ -111,7 +111,7 @@ def test_the_svg_stands_alone_and_is_escaped():
 
 def test_boxes_do_not_overlap_and_unused_ones_are_dashed(graph):
     narrowed = graph.want(["start"])
-    root = ElementTree.fromstring(draw_svg(narrowed, plan_of(narrowed)))
+    root = ET.fromstring(draw_svg(narrowed, plan_of(narrowed)))
     boxes = [tuple(int(box.get(side)) for side in ("x", "y", "width", "height")) for box in root.iter(f"{SVG}rect")]
     for x, y, width, height in boxes:
         assert x + width <= int(root.get("width"))

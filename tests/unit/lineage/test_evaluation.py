@@ -22,7 +22,7 @@ def test_a_second_evaluation_runs_nothing(calls, cache):
     assert end.eval(cache=cache) == 3
     count = len(calls)
     done = end.evaluate(cache=Cache(cache.folder))
-    assert done.values["result"] == 3
+    assert done.results["result"] == 3
     assert len(calls) == count
     assert set(statuses(done)) == {Status.CACHED}
 
@@ -58,9 +58,9 @@ def test_a_cached_relation_is_the_same_to_the_bit(cache, uncertain):
     first = end.eval(cache=cache)
     again = end.evaluate(cache=cache)
     assert statuses(again) == [Status.GIVEN, Status.CACHED]
-    assert again.values["result"].content_hash() == first.content_hash() == again.content_hashes["result"]
-    assert again.values["result"].label == "churned"
-    assert again.values["result"].candidates().equals(first.candidates())
+    assert again.results["result"].content_hash() == first.content_hash() == again.content_hashes["result"]
+    assert again.results["result"].label == "churned"
+    assert again.results["result"].candidates().equals(first.candidates())
 
 
 def test_files_count_by_their_content(registry, cache, tmp_path):
@@ -174,7 +174,7 @@ def test_operators_cannot_change_what_others_take(registry):
 
     start = ops.constant(value=[1])
     done = evaluate(graph_of({"a": start.spoil(), "b": start.spoil().spoil(), "c": start}), cache=False)
-    assert dict(done.values) == {"a": [1, 9], "b": [1, 9, 9], "c": [1]}
+    assert dict(done.results) == {"a": [1, 9], "b": [1, 9, 9], "c": [1]}
 
 
 def test_events_tell_what_ran(calls, cache, tmp_path):
@@ -317,7 +317,7 @@ def test_none_is_a_value(registry, cache):
     assert ops.nothing().eval(cache=cache) is None
     done = ops.nothing().evaluate(cache=cache)
     assert statuses(done) == [Status.CACHED]
-    assert done.values["result"] is None
+    assert done.results["result"] is None
 
 
 def test_numpy_results_become_json(registry):

@@ -12,7 +12,7 @@ def test_branches_that_nobody_wants_are_dropped(calls):
     assert [step.name for step in plan.steps] == ["test.number", "test.add"]
     assert [node.parameters["more"] for node in plan.dropped] == [2]
     assert plan.notes == ("dropped 1 step that no wanted output needs: test.add",)
-    assert dict(evaluate(graph, cache=False).values) == {"a": 2}
+    assert dict(evaluate(graph, cache=False).results) == {"a": 2}
     assert calls == ["number 1", "add (1,) 1"]
 
 
@@ -33,7 +33,7 @@ def test_unoptimised_everything_runs_as_it_stands(calls):
     end = ops.number(value=1).add(ops.number(value=1))
     extra = ops.number(value=7).node
     graph = Graph({"result": end.node}, [extra])
-    assert evaluate(graph, cache=False, optimise=False).values["result"] == 2
+    assert evaluate(graph, cache=False, optimise=False).results["result"] == 2
     assert calls == ["number 1", "number 1", "add (1, 1) 0", "number 7"]
 
 
