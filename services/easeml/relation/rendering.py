@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from html import escape
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from easeml.relation.overview import Cell, Choice, Overview, Row, overview, percent
 from easeml.relation.relation import Relation
@@ -41,6 +41,8 @@ background:var(--b);color:var(--f);white-space:nowrap}}
 .easeml-r summary small{{color:var(--f)}}
 .easeml-r .c{{display:grid;grid-template-columns:fit-content(20em) 70px auto auto;gap:2px 8px;align-items:center;
 margin:4px 0;width:max-content;max-width:44em}}
+.easeml-r .a{{grid-column:1/-1}}
+.easeml-r .o{{white-space:nowrap}}
 .easeml-r .b{{display:block;height:8px;border-radius:4px;background:var(--l);overflow:hidden}}
 .easeml-r .b i{{display:block;height:100%;background:var(--p)}}
 .easeml-r .k{{display:inline-block;width:120px;height:8px;border-radius:4px;background:var(--l);overflow:hidden;
@@ -48,6 +50,8 @@ vertical-align:middle;margin:0 4px}}
 .easeml-r .k i{{display:block;height:100%;background:var(--g)}}
 """
 _BAR = 10
+_ROW_ID = 16
+"""Characters of a row id in a terminal at most."""
 _COLUMN = 14
 """Characters that a column of a terminal table needs at least, on average."""
 
@@ -78,7 +82,9 @@ def _label_line(seen: Overview) -> str:
     if seen.label is None:
         return '<p class="d">no label</p>'
     total = max(seen.rows, 1)
-    parts = [f"{escape(name)} {_meter(count / total, 'k')} {count:,}" for name, count in seen.classes]
+    parts = [
+        f'<span class="o">{escape(name)}{_meter(count / total, "k")}{count:,}</span>' for name, count in seen.classes
+    ]
     free = f'<span class="d">unlabelled {seen.unlabelled:,}</span>'
     return f"<p>label <b>{escape(seen.label)}</b>: {' · '.join([*parts, free])}</p>"
 
@@ -106,7 +112,7 @@ def _cell(cell: Cell, kind: str) -> str:
         return '<td class="m">–</td>' if cell.text is None else f'<td class="{side}">{escape(cell.text)}</td>'
     told = "; ".join(f"{choice.text} {percent(choice.probability)}{_by(choice)}" for choice in cell.choices)
     lines = "".join(_choice(choice) for choice in cell.choices)
-    more = f'<span class="d">and {cell.more:,} more</span>' if cell.more else ""
+    more = f'<span class="d a">and {cell.more:,} more</span>' if cell.more else ""
     return (
         f'<td class="u {side}" title="{escape(told)}"><details><summary>{_brief(cell)}</summary>'
         f'<div class="c">{lines}{more}</div></details></td>'
@@ -170,7 +176,7 @@ def text_of_relation(relation: Relation, rows: int = 10, *, width: int = 100) ->
     say(f"Relation  {seen.headline()}")
     say(_label_text(seen))
     say(seen.doubt())
-    console.print(_table(seen))
+    console.print(_table(seen, width))
     for line in filter(None, [_rest(seen), *_told(seen)]):
         say(line)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).rstrip("\n")
@@ -183,16 +189,20 @@ def _label_text(seen: Overview) -> str:
     return f"label {seen.label}: {' · '.join([*parts, f'unlabelled {seen.unlabelled:,}'])}"
 
 
-def _table(seen: Overview) -> Table:
+def _table(seen: Overview, width: int) -> Table:
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("row", overflow="ellipsis", no_wrap=True)
+    # Shares are told here: rich takes width from narrow columns first, and those are the row ids.
+    longest = max((len(row.row_id) for row in seen.lines), default=0)
+    own = min(max(longest, 3), _ROW_ID)
+    share = max((width - own - 2) // max(len(seen.columns), 1) - 3, 3)
+    table.add_column("row", overflow="ellipsis", no_wrap=True, max_width=own)
     for name, kind in seen.columns:
-        right = kind == "numeric"
-        table.add_column(Text(name), justify="right" if right else "left", overflow="ellipsis", no_wrap=True)
+        side: Literal["left", "right"] = "right" if kind == "numeric" else "left"
+        table.add_column(Text(name), justify=side, overflow="ellipsis", no_wrap=True, max_width=share)
     before = -1
     for row in seen.lines:
         if row.place > before + 1:

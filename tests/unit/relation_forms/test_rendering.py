@@ -146,6 +146,13 @@ def test_uncertain_rows_are_shown_wherever_they_are():
     assert "994 more rows" in html_of(made, 5)
 
 
+def test_row_ids_stay_readable_beside_wide_columns():
+    frame = pd.DataFrame({f"measurement number {place}": [0.123456789, -1e-7] for place in range(40)})
+    text = text_of_relation(relation_of(frame, row_ids=["customer-1", "customer-2"]))
+    assert "customer-1" in text
+    assert "customer-2" in text
+
+
 def test_alternatives_of_whole_rows_are_shown():
     frame = pd.DataFrame({"street": ["Long Lane", "x"], "town": ["Ham", "y"], "age": [1.0, 2.0]}, dtype=object)
     made = Relation.from_frame(frame.astype({"age": float}), row_ids=["r1", "r2"]).merge_rows(
