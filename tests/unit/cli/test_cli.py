@@ -22,7 +22,21 @@ COMMAND = Path(sys.executable).with_name("easeml")
 def test_help_names_every_verb():
     shown = CliRunner().invoke(app, ["--help"])
     assert shown.exit_code == 0
-    for verb in ("up", "demo", "apps", "publish", "watch", "label", "status", "doctor", "topics", "dead-letters", "ci"):
+    for verb in (
+        "up",
+        "demo",
+        "apps",
+        "publish",
+        "watch",
+        "label",
+        "status",
+        "doctor",
+        "topics",
+        "dead-letters",
+        "ci",
+        "look",
+        "run",
+    ):
         assert verb in shown.output
 
 
