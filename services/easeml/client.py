@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from easeml import ci, definition, publication
+from easeml import ci, definition, publication, uploading
 from easeml.errors import InvalidDataError, NotFoundError, PermissionDeniedError, Poison, SchemaError
 from easeml.ids import EventId
 from easeml.publication import Draft, Publication
@@ -297,6 +297,44 @@ class Client:
         for part, letters in messages.items():
             self._send(draft, part, letters, [version for version in history if version.pillar is part])
         return draft.publication(new=True)
+
+    def upload(
+        self,
+        name: str,
+        source: str | Path | bytes | pd.DataFrame,
+        pillar: Pillar | str | None = None,
+        *,
+        wait: float = 0.0,
+        **wish: Any,
+    ) -> str:
+        """Send a file to DataMagic, which makes it rows with candidates; return the name of the upload.
+
+        Parameters
+        ----------
+        name : str
+            The app; the file's first rows fix its columns and classes if it has none.
+        source : path, bytes or DataFrame
+            The file.
+        pillar : Pillar, optional
+            Where the rows go; None: they are split.
+        wait : float
+            Seconds to wait for the end; 0: do not.
+        **wish
+            ``id_column``, ``group_column``, ``seed`` (0), ``test_share``, ``repairs`` (5), ``again``, ``format`` and
+            ``file_name``, as in ``Upload``.
+
+        Raises
+        ------
+        NotFoundError, InvalidDataError
+            When there is no such app or file, the file does not fit, or DataMagic gave it up (with ``wait``).
+        UnavailableError
+            When the store cannot be written, or the end does not come in time.
+        """
+        return uploading.upload(self, self._publisher, name, source, pillar, wait, wish)
+
+    def uploads(self, name: str) -> dict[str, uploading.Progress]:
+        """Return the uploads of an app, by name: running, done or given up, and what became of their rows."""
+        return uploading.progress_of(self.app(name), self.settings)
 
     def events(
         self,

@@ -20,6 +20,7 @@ from sklearn.datasets import load_iris
 from easeml.automl.service import AutoMLService
 from easeml.automl.trainer import TrainerService
 from easeml.ci.service import CIService
+from easeml.datamagic.service import DataMagicService
 from easeml.ids import EventId
 from easeml.labels.service import LabelsService
 from easeml.modelpicker.service import ModelPickerService
@@ -34,6 +35,7 @@ from easeml.stream.payloads import (
     AlgorithmAnnounced,
     Annotation,
     AppDefined,
+    CandidateBatch,
     Column,
     ColumnKind,
     DataVersion,
@@ -45,6 +47,7 @@ from easeml.stream.payloads import (
     TestLabels,
     Tick,
     TrialFinished,
+    Upload,
 )
 from easeml.stream.routing import Routes
 from easeml.stream.service import Service
@@ -53,12 +56,14 @@ from easeml.stream.topics import (
     ANNOTATIONS,
     APPS,
     BY_NAME,
+    CANDIDATES,
     DATA_TEST_LABELS,
     DATA_VERSIONS,
     MODELS,
     PILLAR_TOPICS,
     PREDICTIONS,
     QUESTIONS,
+    UPLOADS,
     Topic,
     partition_of,
 )
@@ -71,6 +76,7 @@ ROOMS: dict[str, Callable[[str], Service[Any]]] = {
     "ci": lambda _store: CIService(),
     "modelpicker": lambda _store: ModelPickerService(),
     "labels": lambda _store: LabelsService(),
+    "datamagic": lambda store: DataMagicService((store,)),
 }
 """Service name -> how it is made, given the URI of the artifact store."""
 
@@ -132,7 +138,9 @@ TRUTH: dict[str, str] = {row: label for part in FRAMES.values() for row, label i
 
 def rows(pillar: Pillar, start: int = 0, stop: int | None = None, app: str = APP.app) -> Said:
     """Return rows of a pillar as a user publishes them: without labels where labels must not travel."""
-    part = FRAMES[pillar].iloc[start:stop]
+    part = FRAMES[Pillar.TRAIN if pillar is Pillar.POOL else pillar].iloc[start:stop]
+    if pillar is Pillar.POOL:
+        part = part.assign(species=None).set_axis([f"pool-{place}" for place in range(len(part))])
     if pillar in (Pillar.TEST, Pillar.PRODUCTION):
         part = part.assign(species=None)
     relation = Relation.from_frame(part, label=APP.label, classes=CLASSES, row_ids=tuple(part.index), columns=COLUMNS)
@@ -171,6 +179,32 @@ def outsider() -> list[Said]:
     )
     guesses = PredictionBatch(APP.app, OUTSIDER, Pillar.TEST, tuple(FRAMES[Pillar.TEST].index), codes)
     return [Said(MODELS, published, "outsider"), Said(PREDICTIONS, guesses, "outsider-test")]
+
+
+def unlabelled() -> Said:
+    """Return a small file for the pool, one row of which does not fit."""
+    table = FRAMES[Pillar.TRAIN].drop(columns="species").iloc[:6].astype(object)
+    table.iloc[3, 1] = None
+    table.iloc[4, 2] = "much"
+    content = table.to_csv(index=False).encode()
+    upload = Upload(APP.app, "pool", "pool.csv", hashlib.sha256(content).hexdigest(), pillar="pool", content=content)
+    return Said(UPLOADS, upload, "upload-pool")
+
+
+def doubts() -> Said:
+    """Return what a cleaner proposes for one training cell."""
+    batch = CandidateBatch(
+        APP.app,
+        Pillar.TRAIN,
+        "cleaner@1",
+        (COLUMNS[0].name,),
+        ("train-0",),
+        ("5.0", "6.5"),
+        row=np.zeros(2, np.int32),
+        column=np.zeros(2, np.int32),
+        probability=np.array([0.25, 0.75]),
+    )
+    return Said(CANDIDATES, batch, "candidates-train")
 
 
 # -- the recording ---------------------------------------------------------------------------------------------------
@@ -223,7 +257,8 @@ def record_house(store: str) -> Recording:
     models = [e.data.model for e in cluster.events(MODELS) if e.data.model != OUTSIDER]
     say([Said(MODELS, ModelRetired(APP.app, models[0], "its owner wants it"), "retired")])
     say([version(Pillar.TRAIN, SIZES[Pillar.TRAIN] + 1)])
-    cluster.tick(2)
+    say([rows(Pillar.POOL), unlabelled(), doubts()])
+    cluster.tick(4)
     assert cluster.restarts == 0
     return Recording(store, tuple(cluster._order))
 

@@ -45,7 +45,8 @@ class Case:
     change : callable
         Sound payload -> bad payload.
     reasons : dict of str to str
-        Service -> reason under which it gives the data up; a service that is not named accepts it by design.
+        Service, or service and noun of the topic -> reason under which it gives the data up; a service that is not
+        named accepts it by design.
     before, after : bool
         Whether it comes before the sound payload, and after everything: what is closed is beyond harm.
     """
@@ -106,6 +107,10 @@ def _labelled(code: int) -> Change:
     return lambda batch: replace(batch, classes=CLASSES, labels=np.full(len(batch.row_ids), code, np.int32))
 
 
+def _other_pillar(batch: p.RelationBatch) -> p.RelationBatch:
+    return replace(batch, pillar=p.Pillar.TRAIN if batch.pillar is p.Pillar.POOL else p.Pillar.POOL)
+
+
 def _candidate(probability: float) -> Change:
     def change(batch: p.RelationBatch) -> p.RelationBatch:
         pointer = np.ones(len(batch.row_ids) + 1, np.int32)
@@ -124,7 +129,10 @@ def _candidate(probability: float) -> Change:
     return change
 
 
-USERS = ("trainer", "serving")
+_UNLABELLED = ("datamagic data.test", "datamagic data.production")
+_FORBIDDEN = {"datamagic": "forbidden_uri"}
+_CANDIDATES = {"datamagic": "bad_candidates"}
+USERS = ("trainer", "serving", "datamagic")
 READERS = (*USERS, "labels")
 
 CASES: dict[type, tuple[Case, ...]] = {
@@ -151,7 +159,7 @@ CASES: dict[type, tuple[Case, ...]] = {
         Case("foreign class", _set(classes=("martian",)), _every("unknown_class", *USERS)),
         Case("class code 7", _labelled(7), _every("unknown_class", *USERS)),
         Case("class code -7", _labelled(-7), _every("unknown_class", *USERS)),
-        Case("labels where none belong", _labelled(0), {"serving": "labels_not_allowed"}),
+        Case("labels where none belong", _labelled(0), _every("labels_not_allowed", "serving", *_UNLABELLED)),
         Case(
             "a row twice", lambda d: replace(d, row_ids=d.row_ids[:1] * len(d.row_ids)), _every("duplicate_row", *USERS)
         ),
@@ -162,7 +170,32 @@ CASES: dict[type, tuple[Case, ...]] = {
         ),
         Case("prior 0.4 alone", _candidate(0.4), _every("bad_candidates", *USERS)),
         Case("prior NaN", _candidate(NAN), _every("bad_candidates", *USERS)),
-        Case("another pillar's", _set(pillar=p.Pillar.POOL), _every("wrong_pillar", *READERS)),
+        Case("another pillar's", _other_pillar, _every("wrong_pillar", *READERS)),
+    ),
+    p.Upload: (
+        Case("no name", _set(upload=""), {"datamagic": "bad_upload"}),
+        Case("chunk 5 of 1", _set(upload="x", chunk=5), {"datamagic": "bad_upload"}),
+        Case("no chunks", _set(upload="x", chunks=0), {"datamagic": "bad_upload"}),
+        Case("other digest", _set(upload="x", sha256="0" * 64), {"datamagic": "wrong_digest"}),
+        Case("digest that is none", _set(upload="x", sha256="x"), {"datamagic": "bad_upload"}),
+        Case("foreign pillar", _set(upload="x", pillar="cellar"), {"datamagic": "bad_upload"}),
+        Case("labels that are not there", _set(upload="x", pillar="train"), {"datamagic": "bad_upload"}),
+        Case(
+            "file of the server", _set(upload="x", sha256="1" * 64, uri="file:///etc/passwd", content=b""), _FORBIDDEN
+        ),
+        Case("URI and content", _set(upload="x", uri="memory://x"), {"datamagic": "bad_upload"}),
+        Case("test share NaN", _set(upload="x", test_share=NAN), {"datamagic": "bad_upload"}),
+    ),
+    p.CandidateBatch: (
+        Case("priors sum to 0.5", lambda d: replace(d, probability=d.probability / 2), _CANDIDATES),
+        Case("prior NaN", lambda d: replace(d, probability=d.probability * NAN), _CANDIDATES),
+        Case("a value too few", _set(values=("5.0",)), _CANDIDATES),
+        Case("a word", _set(values=("5.0", "many")), _CANDIDATES),
+        Case("foreign column", _set(columns=("x",)), {"datamagic": "unknown_column"}),
+        Case("row beyond", _item("row", 0, 7), _CANDIDATES),
+        Case("no source", _set(source=""), _CANDIDATES),
+        Case("unknown row", _set(row_ids=("?",)), {}),
+        Case("another pillar's", _set(pillar=p.Pillar.POOL), {}),
     ),
     p.TestLabels: (
         Case("a label too few", _short("labels"), {"ci": "width"}),
@@ -326,7 +359,7 @@ def test_bad_data(name, topic, payload, case, alone, one_by_one):
         life.say(topic, bad, "bad-after")
         life.cluster.run()
     assert life.cluster.restarts == 0
-    reason = case.reasons.get(name)
+    reason = case.reasons.get(f"{name} {topic.noun}", case.reasons.get(name))
     letters = life.letters()
     assert [letter.reason for letter in letters] == ([reason] * (case.before + case.after) if reason else [])
     if reason:

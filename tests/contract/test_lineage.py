@@ -53,6 +53,11 @@ CHECKS: dict[type, Callable[[Any, Names], bool]] = {
     p.ModelPicked: lambda d, n: d.model in n["passed"] and set(d.posterior) <= n["passed"],
     p.Answer: lambda d, n: d.question in n["question"] and d.text == TRUTH[d.row_id] and d.asked_by == "modelpicker",
     p.Budget: lambda d, _: d.asker == "modelpicker" and 0 <= d.spent <= d.granted == APP.label_budget,
+    p.RelationBatch: lambda d, n: d.version in n["version"] and len(d.row_ids) > 0,
+    p.DataVersion: lambda d, n: set(d.parents) <= n["version"] and d.rows > 0 and len(d.content_hash) == 64,
+    p.OperatorRun: lambda d, n: (
+        {o.name.split("/")[-1] for o in d.outputs} <= n["version"] and d.job == "datamagic.upload"
+    ),
     p.AuditRecord: lambda d, n: d.subject in n["question"] and d.actor in n["annotator"],
 }
 """Payload type -> whether its references are sound."""
@@ -71,7 +76,7 @@ def test_every_payload_that_services_write_is_checked():
     written = {
         kind for topic in CATALOGUE for kind in topic.payloads if set(topic.produced_by) - {"user", "supervisor"}
     }
-    rare = {p.TrialRequested, p.TrialProgress, p.ModelRetired, p.Annotation, p.RelationBatch}
+    rare = {p.TrialRequested, p.TrialProgress, p.ModelRetired, p.Annotation, p.TestLabels, p.Upload, p.CandidateBatch}
     assert written - rare == set(CHECKS)
 
 

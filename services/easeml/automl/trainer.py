@@ -3,7 +3,8 @@
 Event in: TrialAssigned (work), RelationBatch, CandidateBatch and Answer of train and validation (views), Tick. Event
 out: ModelPublished, TrialFinished.
 A trial trains on the first ``train_rows`` rows that came, at the most probable of what candidates and answers say of
-them when it begins, with the seed of its own name, in a worker process; the model file is content-addressed, so repeating a trial repeats its result (Li et al., PVLDB 2018, section 3).
+them when it begins, with the seed of its own name, in a worker process; the model file is content-addressed, so
+repeating a trial repeats its result (Li et al., PVLDB 2018, section 3).
 It waits (Busy) for a store that cannot be written, and up to a minute for rows that are announced but not here. A
 training that fails is a TrialFinished with its error.
 """

@@ -21,7 +21,6 @@ from easeml.datamagic.chunks import Chunks
 from easeml.datamagic.keeper import Ledger
 from easeml.datamagic.memory import DataMagicState, Running, pack, unpack
 from easeml.errors import Busy, Poison
-from easeml.ids import EventId
 from easeml.relation import check_pillar, validate_batch
 from easeml.relation.validation import UNLABELLED, check_batch
 from easeml.stream.events import Event, Output
@@ -120,7 +119,8 @@ class DataMagicService(Service[DataMagicState]):
         check_batch(batch)
         if pillar in UNLABELLED and (len(batch.classes) or (batch.candidate_column < 0).any()):
             return  # its handler says why
-        self._ledger(event.app, pillar).rows(event.id, batch)
+        if batch.row_ids:
+            self._ledger(event.app, pillar).rows(event.id, batch)
 
     def _proposed(self, event: Event[CandidateBatch]) -> None:
         candidate_checks.check_whole(event.data)
@@ -315,7 +315,7 @@ def _run(
     }
     return OperatorRun(
         app=app,
-        run=run_of(app, upload.upload),
+        run=uploads.run_of(app, upload.upload),
         job=JOB,
         state=state,
         producer=producer(),
@@ -328,8 +328,3 @@ def _run(
         },
         message="\n".join([failure, *running.told] if failure else running.told),
     )
-
-
-def run_of(app: str, upload: str) -> EventId:
-    """Return the identity of the run of an upload."""
-    return EventId.derive("upload", app, upload)

@@ -25,6 +25,7 @@ from easeml.datamagic.repairs import RepairModel
 from easeml.datamagic.slices import Place, Slice
 from easeml.datamagic.sources import Sources, sha256_of
 from easeml.errors import Busy, EaseMLError, InvalidDataError, Poison, UnavailableError
+from easeml.ids import EventId
 from easeml.relation import Relation, row_digests
 from easeml.relation.splitting import chance_overlap
 from easeml.stream.payloads import AppDefined, ColumnKind, Pillar, RelationBatch, TestLabels, Upload
@@ -137,6 +138,11 @@ def _key(*parts: str) -> str:
 def version_of(upload: Upload, app: AppDefined) -> str:
     """Return the name of the data version that an upload makes."""
     return f"v{app.life}-{work_key(upload, app)[:12]}"
+
+
+def run_of(app: str, upload: str) -> EventId:
+    """Return the identity of an upload's run in lineage events."""
+    return EventId.derive("upload", app, upload)
 
 
 def named(upload: Upload) -> str:
