@@ -129,6 +129,8 @@ def read_table(
     if not parts:
         why = f"; {account.rejected:,} could not be read, first {account.rejects[0].why}" if account.rejects else ""
         raise InvalidDataError(f"{opened.name} has no rows{why}.", mend="Check the file.")
+    if not any(part.shape[1] for part in parts):
+        raise InvalidDataError(f"{opened.name} has no columns.", mend="Check the file.")
     index_name = parts[0].index.name
     frame = parts[0] if len(parts) == 1 else pd.concat(parts)
     frame.index.name = index_name

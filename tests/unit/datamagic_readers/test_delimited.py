@@ -51,6 +51,8 @@ def test_delimiters(text, delimiter):
         ("a,b\n1,2,\n3,4,\n", ["a", "b"]),
         ("a,,c\n1,2,3\n4,9,6\n", ["a", "column_2", "c"]),
         (" a , b \n1, 2\n", ["a", "b"]),
+        ("sep=;\na;b\n1;2\n", ["a", "b"]),
+        ("Sales;;;\n\na;b;c;d;e\n1;2;3;4;5\n6;7;8;9;10\n", ["a", "b", "c", "d", "e"]),
     ],
 )
 def test_headers(text, names):
@@ -82,6 +84,8 @@ def test_values_stay_what_they_are():
         ("a,b\n1,\x002\n", r"line 2: a NUL byte"),
         ("a,b\n", r"has no rows"),
         ("", r"has no rows"),
+        ('"a,b\n1,2\n3,4\n', r"line 1: a quote opens here and never closes"),
+        ("a,b\n'x,y',1\n", r"line 2: 3 fields, but the header has 2"),
         ("a,b\r\n1,2\r3,4\r\n", r"line 2: new-line character"),
         ("a\tb\n1\tx\\ty\n2\n", r"line 3: 1 field, but the header has 2"),
     ],

@@ -25,7 +25,7 @@ from easeml.errors import InvalidDataError
 
 MISSING = ("", r"\N")
 """What every text table means by a missing value; other tokens are for the schema to judge."""
-MOST_BYTES = 32 << 20
+MOST_BYTES = 16 << 20
 """Bytes of text that become one frame at most."""
 _HEAD = 256 << 10
 _PADDED = re.compile(r"[+-]?0\d")
@@ -90,7 +90,7 @@ def _tell(account: Account, dialect: Dialect, encoding: str) -> None:
 
 
 def _grouped(pieces: Records, rows: int) -> Iterator[tuple[bytes, NDArray[np.int64]]]:
-    """Yield pieces together, of at most ``rows`` rows and about 32 MiB."""
+    """Yield pieces together, of at most ``rows`` rows and about 16 MiB."""
     held: list[Piece] = []
     count = size = 0
     for piece in pieces:

@@ -27,6 +27,8 @@ _MOST_BEFORE = 30
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+")
 _POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+")
+_SAID = re.compile(r"sep=(.)")
+"""First line by which Excel is told the delimiter."""
 _ESCAPE = re.compile(r"\\[Nbfnrtv\\0]")
 
 
@@ -79,10 +81,16 @@ def sniff(head: str, options: Options, *, ending: str = "") -> Dialect:
     """
     comment = options.comment or ""
     lines = head.split("\n")
-    delimiter = options.delimiter or _delimiter(lines, "\t" if ending in {".tsv", ".tab"} else "")
+    said = _SAID.fullmatch(lines[0].rstrip("\r"))
+    delimiter = (
+        options.delimiter or (said[1] if said else "") or _delimiter(lines, "\t" if ending in {".tsv", ".tab"} else "")
+    )
     escaped = delimiter == "\t" and _is_escaped(lines)
     spaced = not escaped and delimiter in ",;" and _is_spaced(head, delimiter)
     records = _records(lines, delimiter, escaped=escaped, spaced=spaced)
+    if not records and head.strip():
+        # Even the first record is broken: whoever reads it will say how.
+        return Dialect(delimiter, ".", spaced, escaped, (), 1, 0, 0, comment)
     width = _usual_width(records)
     start, named = _start(records, width, comment)
     table = [fields for fields, _ in records[start:] if any(fields)]
@@ -100,7 +108,7 @@ def sniff(head: str, options: Options, *, ending: str = "") -> Dialect:
     names = [first[0].lstrip("# "), *first[1:]] if named else first
     below = Counter(len(fields) for fields in table[1:])
     usual = below.most_common(1)[0][0] if below else len(names)
-    if usual == len(names) + 1 and below[usual] == below.total():
+    if usual == len(names) + 1 and below[usual] == below.total() > 1:
         # R leaves the name of the row names out; a trailing delimiter makes a last field that is always empty.
         trailing = all(not fields[-1] for fields in table[1:])
         names = [*names, ""] if trailing else ["", *names]
@@ -130,7 +138,7 @@ def _records(lines: Sequence[str], delimiter: str, *, escaped: bool, spaced: boo
     clean = [line.rstrip("\r") for line in lines]
     if escaped:
         return [(line.split(delimiter), place) for place, line in enumerate(clean[:_LINES], 1) if line]
-    reader = csv.reader((f"{line}\n" for line in clean), delimiter=delimiter, skipinitialspace=spaced)
+    reader = csv.reader((f"{line}\n" for line in clean), delimiter=delimiter, skipinitialspace=spaced, strict=True)
     records: list[tuple[list[str], int]] = []
     try:
         for fields in reader:
@@ -159,9 +167,9 @@ def _start(records: Sequence[tuple[list[str], int]], width: int, comment: str) -
             if len(fields) == len(below) > 1 and not below[0].startswith("#"):
                 return place, True
             continue
-        if width > 1 and len(fields) == 1:
+        if (width > 1 and len(fields) == 1) or (place == 0 and first == "sep="):
             continue
-        if width > 2 and len(fields) >= width and sum(filled) == 1 and filled[0]:
+        if width > 2 and sum(filled) == 1 and filled[0]:
             continue
         return place, False
     return 0, False

@@ -56,6 +56,9 @@ def workbook(source: Source, options: Options, account: Account, rows: int) -> I
     title, sheet = _chosen(content, source.name, options, account)
     account.facts["sheet"] = title
     frame = _table(sheet, source.name, title, options, account)
+    empty = [column for column in frame.columns if frame[column].isna().all()]
+    if empty and len(frame):
+        _check_results(content, source.name, title, empty)
     account.rows += len(frame)
     for start in range(0, len(frame), rows):
         yield frame.iloc[start : start + rows]
@@ -151,6 +154,24 @@ def _rows(sheet: Any, name: str) -> _Sheet:
     return found
 
 
+def _check_results(content: bytes, name: str, title: str, empty: list[str]) -> None:
+    """Refuse columns of formulas whose results nobody stored: to us they would look empty."""
+    import openpyxl  # noqa: PLC0415 - an extra
+
+    sheet = openpyxl.load_workbook(io.BytesIO(content), read_only=True)[title]
+    sheet.reset_dimensions()
+    titles: dict[int, str] = {}
+    for number, row in enumerate(sheet.iter_rows(), 1):
+        for place, cell in enumerate(row):
+            if isinstance(cell.value, str) and _title(cell.value) in empty:
+                titles.setdefault(place, _title(cell.value))
+            if cell.data_type == "f" and place in titles:
+                raise InvalidDataError(
+                    f"{name}, sheet {title!r}, row {number}, column {titles[place]!r}: a formula without its result.",
+                    mend="Open the workbook in a spreadsheet program and save it; that stores the results.",
+                )
+
+
 def _value(cell: Any) -> Any:
     value = cell.value
     if isinstance(value, str):
@@ -162,6 +183,11 @@ def _table(sheet: _Sheet, name: str, title: str, options: Options, account: Acco
     if not sheet:
         raise InvalidDataError(f"{name}, sheet {title!r} has no rows.", mend="Name another sheet.")
     width = max(len(cells) for _, cells in sheet)
+    if width * len(sheet) > MOST_CELLS:
+        raise InvalidDataError(
+            f"{name}, sheet {title!r}: {len(sheet):,} rows of up to {width:,} cells.",
+            mend="Remove what stands far beside the table, or save it as CSV.",
+        )
     start = _header(sheet, width, options)
     if start:
         account.note(f"{start} row{'s' * (start != 1)} before the table left out")
