@@ -98,7 +98,7 @@ class Labeling:
         Class names in code order.
     errors : DataFrame
         ``errors`` (rows the function failed on, which count as abstentions), and ``row_id`` and ``message`` of the
-        first one, per function (the index).
+        first one (empty: none, or the frame as a whole), per function (the index).
     """
 
     votes: NDArray[np.int8]
@@ -171,7 +171,7 @@ def apply_labeling_functions(
             )
         first = failures[0] if failures else (None, "")
         count = len(relation) if first[0] == _ALL else len(failures)
-        report.append((count, None if first[0] in (None, _ALL) else relation.row_ids[first[0]], first[1]))
+        report.append((count, "" if first[0] in (None, _ALL) else relation.row_ids[first[0]], first[1]))
         if progress is not None:
             progress(place + 1, len(functions), function.name)
     index = pd.Index(names, dtype=object, name="function")

@@ -107,7 +107,7 @@ def test_functions_on_the_whole_frame_fail_as_a_whole(relation):
     broken = labeling_function(name="broken", whole=True)(lambda frame: frame["nothing"])
     report = apply_labeling_functions(relation, [short, broken]).errors
     assert report["errors"].tolist() == [5, 5]
-    assert report["row_id"].isna().all()
+    assert (report["row_id"] == "").all()
     assert report["message"].tolist() == ["1 votes for 5 rows", "KeyError: 'nothing'"]
     with pytest.raises(InvalidDataError, match="the whole frame: 1 votes"):
         apply_labeling_functions(relation, [short], on_error="raise")
