@@ -45,8 +45,8 @@ SAMPLE = 4000
 """Rows a model is fitted on."""
 _CALIBRATED = 200
 _LEAST_DONORS = 50
-_ROWS = 4096
-_POINTS = 256
+_ROWS = 2048
+_POINTS = 128
 
 Progress = Callable[[int, int, str], None]
 Floats = NDArray[np.float64]
@@ -198,16 +198,15 @@ class RepairModel:
         suspects = suspects_of(relation, errors)
         alternatives = block.alternatives
         free = ~alternatives.has(len(block)) if len(alternatives) else np.ones(len(block), bool)
-        lines: list[Candidates] = []
         texts: dict[str, int] = {}
+        gathered = _Gathered(_open_cells(block) + len(suspects.row), self.max_candidates)
         for start in range(0, len(block), _ROWS):
             stop = min(start + _ROWS, len(block))
-            lines.append(
-                _coded(self._lines(relation, np.arange(start, stop), suspects, free, texts), len(self.columns))
-            )
+            gathered.add(self._lines(relation, np.arange(start, stop), suspects, free, texts), len(self.columns))
             if progress is not None:
                 progress(stop, len(block), "proposing repairs")
-        table = _table(lines, texts)
+        table = gathered.table(tuple(texts))
+        del gathered
         return relation.propose(table) if len(table) else relation
 
     def _aligned(self, relation: Relation) -> Relation:
@@ -269,6 +268,7 @@ class RepairModel:
                 if len(mine):
                     donors, values, column = self._donors[place]
                     yield place, part[mine], column.propose(nearest(distance[np.ix_(mine, donors)], values))
+            del distance  # not to be held while the next one is computed
 
     def _implications(
         self,
@@ -346,21 +346,45 @@ def _wanted(block: Block, numbers: Floats, rows: Ints, hidden: NDArray[np.bool_]
     return wanted
 
 
-def _coded(lines: Lines, width: int) -> Candidates:
-    """Return lines as a table in small types: those of a large relation are many."""
-    return Candidates(lines.cell // width, lines.cell % width, lines.value, lines.probability, lines.source)
+def _open_cells(block: Block) -> int:
+    """Return how many cells are missing, tensors aside."""
+    return int(np.isnan(block.numeric).sum() + (block.codes < 0).sum() + pd.isna(block.texts).sum())
 
 
-def _table(parts: list[Candidates], texts: dict[str, int]) -> Candidates:
-    """Return parts, which are emptied on the way, as the table that a relation takes."""
-    taken: dict[str, list[NDArray[Any]]] = {name: [] for name in ("row", "column", "value", "probability", "source")}
-    for part in parts:
-        for name, arrays in taken.items():
-            arrays.append(getattr(part, name))
-    parts.clear()
-    if not taken["row"]:
-        return Candidates()
-    whole = {name: np.concatenate(taken.pop(name)) for name in list(taken)}
-    used = np.unique(whole["source"])
-    whole["source"] = np.searchsorted(used, whole["source"])
-    return Candidates(**whole, texts=tuple(texts), sources=tuple(SOURCES[place] for place in used.tolist()))
+class _Gathered:
+    """Lines of many cells in arrays of their largest size: pages that are not written take no memory.
+
+    Parameters
+    ----------
+    most_cells, most : int
+        Most cells there can be, and most candidates of one.
+    """
+
+    def __init__(self, most_cells: int, most: int) -> None:
+        self.count = 0
+        size = most_cells * most
+        self._row, self._column = np.empty(size, np.int32), np.empty(size, np.int16)
+        self._value, self._probability, self._source = np.empty(size), np.empty(size), np.empty(size, np.int8)
+
+    def add(self, lines: Lines, width: int) -> None:
+        """Take in the lines of later cells; ``width`` is the number of columns."""
+        own = slice(self.count, self.count + len(lines.cell))
+        self._row[own], self._column[own] = lines.cell // width, lines.cell % width
+        self._value[own], self._probability[own], self._source[own] = lines.value, lines.probability, lines.source
+        self.count = own.stop
+
+    def table(self, texts: tuple[str, ...]) -> Candidates:
+        """Return the lines as the table that a relation takes."""
+        own = slice(0, self.count)
+        used = np.unique(self._source[own])
+        places = np.zeros(len(SOURCES), np.int8)
+        places[used] = np.arange(len(used))
+        return Candidates(
+            self._row[own],
+            self._column[own],
+            self._value[own],
+            self._probability[own],
+            places[self._source[own]],
+            texts,
+            tuple(SOURCES[place] for place in used.tolist()),
+        )
