@@ -164,7 +164,7 @@ def test_parquet_gives_back_every_bit(relation, rows):
 
 
 @settings(max_examples=60, deadline=None)
-@given(relation=relations(least=1))
+@given(relation=relations())
 def test_pandas_gives_back_every_bit(relation):
     assert same(from_pandas(to_pandas(relation)), relation)
     assert same(from_pandas(relation.frame(), like=relation), relation)
