@@ -152,9 +152,10 @@ def straightened(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     outliers that are looked for have no say.
     """
     known = numbers[np.isfinite(numbers)]
-    if len(known) < 3 or not ((known > 0).all() or (known < 0).all()):
+    if len(known) < 3 or not ((known >= 0).all() or (known < 0).all()):
         return numbers
-    logs = np.sign(numbers) * np.log(np.abs(numbers))
+    # Counts may be 0.
+    logs = np.log1p(numbers) if known.min() == 0 else np.sign(numbers) * np.log(np.abs(numbers))
     return logs if abs(_skew(logs)) < abs(_skew(numbers)) else numbers
 
 
