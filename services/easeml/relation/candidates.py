@@ -33,7 +33,7 @@ def _floats() -> Floats:
 
 def narrow(numbers: Indices, smallest: type[np.signedinteger[Any]] = np.int8) -> Indices:
     """Return integers in the smallest type from ``smallest`` on that holds them and one more."""
-    if numbers.dtype.kind == "i" and numbers.dtype.itemsize <= np.dtype(smallest).itemsize:
+    if numbers.dtype == smallest:
         return numbers
     low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
     for kind in (np.int8, np.int16, np.int32, np.int64):

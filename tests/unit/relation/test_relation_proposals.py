@@ -345,6 +345,17 @@ def test_a_relation_with_candidates_takes_at_most_twice_the_memory_of_its_frame(
     assert int(made.uncertain_rows().sum()) == len(np.unique(cells // 30))
 
 
+def test_candidates_of_the_first_rows_leave_the_later_batches_without():
+    frame = pd.DataFrame({"age": np.arange(3000.0)}, index=[f"r{place}" for place in range(3000)])
+    plain = Relation.from_frame(frame)
+    small = Candidates(np.array([3, 3], np.int8), np.zeros(2, np.int8), np.arange(2.0), np.full(2, 0.5),
+                       np.zeros(2, np.int8), (), ("knn",))  # fmt: skip
+    for made in (plain, plain.propose(small), plain.propose(small).joint()):
+        batches = made.to_batches("churn", Pillar.TRAIN, "v1")
+        assert [len(batch.row_ids) for batch in batches] == [1000] * 3
+        assert Relation.from_batches(batches).content_hash() == made.content_hash()
+
+
 def test_an_empty_frame_is_an_empty_relation():
     empty = Relation.from_frame(relation().frame().iloc[:0], label="churned", classes=CLASSES, columns=COLUMNS)
     assert (
