@@ -113,6 +113,16 @@ def test_an_archive_of_one_file_is_that_file():
         read_frame(zipped(a__csv=CSV, b__csv=CSV), name="t.zip")
 
 
+def test_archives_are_bounded_by_their_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "FREE_EXPANSION", 1 << 18)
+    digits = np.random.default_rng(0).integers(0, 10**9, 60_000).tolist()
+    (tmp_path / "t.zip").write_bytes(zipped(t__csv=b"a,b\n" + b"".join(b"%d,1\n" % digit for digit in digits)))
+    assert len(read_frame(tmp_path / "t.zip", most_expansion=4)) == 60_000
+    (tmp_path / "t.zip").write_bytes(zipped(t__csv=b"a,b\n" + b"1,2\n" * (1 << 20)))
+    with pytest.raises(InvalidDataError, match="may be a zip bomb"):
+        read_frame(tmp_path / "t.zip")
+
+
 def workbook(**extra: bytes) -> bytes:
     return zipped(**{"[Content_Types]__xml": b"<Types/>", "xl/workbook__xml": b"<x/>", **extra})
 

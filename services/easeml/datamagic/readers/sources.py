@@ -205,6 +205,8 @@ class Source:
                 f"{self.name} is an archive of {len(members)} files: {', '.join(members[:8])}.",
                 mend="Unpack it and give one file or the folder.",
             )
+        # The archive is not read front to back: what it may become is bounded by its size.
+        self.read = archive.seek(0, io.SEEK_END)
         return opened_member(archive, members[0])
 
 
