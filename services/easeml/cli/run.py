@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,8 +60,7 @@ def run(
 
 
 def _import(modules: list[str]) -> None:
-    shipped = [_DATAMAGIC] if importlib.util.find_spec(_DATAMAGIC) else []
-    for module in [*shipped, *modules]:
+    for module in [_DATAMAGIC, *modules]:
         try:
             importlib.import_module(module)
         except ImportError as error:

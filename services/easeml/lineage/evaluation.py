@@ -341,6 +341,9 @@ def _fault(node: Node, error: Exception) -> EaseMLError:
 
 def described(node: Node, most: int = 120) -> str:
     """Return a node as a call, its parameters shortened."""
+    if node.operator == GIVEN:
+        rows = f", {rows_of(node.value):,} rows" if node.value is not None else ""
+        return f"{GIVEN}({str(node.parameters['address'])[:12]}{rows})"
     told = ", ".join(f"{name}={canonical(value)}" for name, value in node.parameters.items())
     return f"{node.operator}({told if len(told) <= most else told[: most - 3] + '...'})"
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import easeml.datamagic.operators
 from easeml.cli.root import app as command
 from easeml.errors import ConfigurationError, InvalidDataError, NotFoundError
 from easeml.lineage import Parameter, evaluate, graph_of, hold, load, ops, save
@@ -171,3 +172,21 @@ def test_without_the_cache_nothing_is_kept(easeml, tmp_path):
     ops.constant(value=[1, 2]).save(tmp_path / "flow.json")
     assert "result [1, 2]" in easeml(tmp_path / "flow.json", "--no-cache")
     assert not (tmp_path / "home").exists()
+
+
+def test_a_file_becomes_a_relation_with_candidates(easeml, tmp_path):
+    lines = ["age,plan,churned"] + [
+        f"{place % 40 or ''},{'ab'[place % 2]},{'ny'[place % 3 == 0]}" for place in range(80)
+    ]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    path = Parameter("path", str(tmp_path / "rows.csv"), "file to read")
+    ops.datamagic.read(path=path, label="churned").propose_repairs(max_candidates=4).save(tmp_path / "flow.json")
+    first = easeml(tmp_path / "flow.json", as_json=True)
+    assert [line["status"] for line in first if "step" in line] == ["run", "run"]
+    assert "datamagic.propose_repairs" not in {one["operator"] for one in first[-1]["suggestions"]}
+    again = easeml(tmp_path / "flow.json", as_json=True)
+    assert [line["status"] for line in again if "step" in line] == ["cached", "cached"]
+    assert again[-1]["content_hash"] == first[-1]["content_hash"]
+    (tmp_path / "rows.csv").write_text("\n".join(lines[:-1]))
+    changed = easeml(tmp_path / "flow.json", as_json=True)
+    assert [line["status"] for line in changed if "step" in line] == ["run", "run"]

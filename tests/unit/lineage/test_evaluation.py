@@ -335,3 +335,28 @@ def test_a_relation_that_is_not_at_hand_is_said(relation):
 
     with pytest.raises(NotFoundError, match=r"lineage\.given.*is not at hand"):
         Staged(lost).take(first=1).eval(cache=False)
+
+
+def test_an_operator_of_the_session_is_cached_by_its_source(registry, cache):
+    def one() -> int:
+        return 1
+
+    one.__module__ = "__main__"
+    operator("test.session")(one)
+    assert ops.session().eval(cache=cache) == 1
+
+    def one() -> int:
+        return 2
+
+    one.__module__ = "__main__"
+    operator("test.session")(one)
+    assert ops.session().eval(cache=cache) == 2
+    assert statuses(ops.session().evaluate(cache=cache)) == [Status.CACHED]
+
+
+def test_an_operator_whose_source_cannot_be_seen_is_not_cached(registry, cache):
+    function = eval("lambda: 7")
+    function.__module__ = "__main__"
+    operator("test.hidden")(function)
+    for _ in range(2):
+        assert statuses(ops.hidden().evaluate(cache=cache)) == [Status.RUN]

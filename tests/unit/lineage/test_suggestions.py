@@ -14,6 +14,13 @@ from easeml.relation import Relation
 module = __import__("sys").modules["easeml.lineage.suggestions"]
 
 
+@pytest.fixture(autouse=True)
+def own_rules(monkeypatch):
+    """Rules of other packages, which another test may have imported, keep out."""
+    own = {name: one for name, one in module._rules.items() if name[0] == "easeml.lineage.rules"}
+    monkeypatch.setattr(module, "_rules", own)
+
+
 def relation_of(labels, x=None) -> Relation:
     x = np.arange(len(labels), dtype=float) if x is None else x
     frame = pd.DataFrame({"x": x, "y": labels})
