@@ -32,14 +32,30 @@ from street import FUSE, Street
 from easeml.stream.metrics import Metrics
 from easeml.stream.payloads import Answer, ModelPublished, Pillar, PredictionBatch, Question
 from easeml.stream.routing import Routes
-from easeml.stream.topics import ANSWERS, BY_NAME, MODELS, PREDICTIONS, QUESTIONS, VERDICTS
+from easeml.stream.topics import (
+    ANNOTATIONS,
+    ANSWERS,
+    BY_NAME,
+    MODELS,
+    PICKS,
+    PREDICTIONS,
+    QUESTIONS,
+    TRIALS,
+    UPLOADS,
+    VERDICTS,
+)
 
 INPUTS = {name: Routes(make("memory://none")).topics for name, make in ROOMS.items()}
 OWN = {
-    name: min(topics, key=lambda topic: sum(topic in others for others in INPUTS.values()))
-    for name, topics in INPUTS.items()
+    "automl": TRIALS.name,
+    "trainer": TRIALS.name,
+    "ci": PREDICTIONS.name,
+    "modelpicker": PREDICTIONS.name,
+    "serving": PICKS.name,
+    "labels": ANNOTATIONS.name,
+    "datamagic": UPLOADS.name,
 }
-"""An input topic of each service that few others read, and none whose own is another one."""
+"""An input topic of each service; none of them is read by a service that has another one here."""
 OUTPUTS = sorted({topic.name for make in ROOMS.values() for topic in make("memory://none").produces()})
 
 
