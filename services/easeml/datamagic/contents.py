@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ Words = NDArray[np.uint64]
 _LABEL = -1
 _CODED = (ColumnKind.BOOLEAN, ColumnKind.CATEGORICAL)
 _MISSING = np.uint64(0)
-_UNALTERED = {
+_UNALTERED: dict[str, Any] = {
     "alternative_texts": (),
     "alternative_ptr": np.empty(0, np.int32),
     "alternative_source": np.empty(0, np.int32),
@@ -85,7 +86,8 @@ def total(digests: bytes) -> int:
     256
     """
     sums = np.frombuffer(digests, np.uint8).reshape(-1, 32).sum(axis=0, dtype=np.uint64)
-    return sum(part << 8 * (31 - place) for place, part in enumerate(sums.tolist())) % MODULUS
+    parts: list[int] = sums.tolist()
+    return sum(part << 8 * (31 - place) for place, part in enumerate(parts)) % MODULUS
 
 
 def candidate_contents(batch: CandidateBatch) -> Iterator[tuple[str, str, int]]:
@@ -209,8 +211,9 @@ def _alternative_lines(batch: RelationBatch, plain: RelationBatch) -> dict[int, 
 
 
 def _lines_by_row(what: bytes, pointer: Sequence[int] | NDArray[np.int32], table: Words) -> dict[int, bytes]:
+    bounds: list[int] = np.asarray(pointer).tolist()
     found = {}
-    for row in np.flatnonzero(np.diff(pointer)):
-        lines = sorted(line.tobytes() for line in table[pointer[row] : pointer[row + 1]])
-        found[int(row)] = what + b"".join(lines)
+    for row in np.flatnonzero(np.diff(pointer)).tolist():
+        lines = sorted(line.tobytes() for line in table[bounds[row] : bounds[row + 1]])
+        found[row] = what + b"".join(lines)
     return found

@@ -75,24 +75,31 @@ class Topic:
 
 _USER = ("user",)
 _VIEWERS = ("user",)
+_MAKERS = ("datamagic", "user")
 
 APPS = Topic("apps", (p.AppDefined, p.AppDeleted), _USER, ("all services",), compacted=True)
-DATA_TRAIN = Topic("data.train", (p.RelationBatch,), _USER, ("trainer",))
-DATA_POOL = Topic("data.pool", (p.RelationBatch,), _USER, ())
-DATA_VALIDATION = Topic("data.validation", (p.RelationBatch,), _USER, ("trainer",))
-DATA_TEST = Topic("data.test", (p.RelationBatch,), _USER, ("serving",))
-DATA_PRODUCTION = Topic("data.production", (p.RelationBatch,), ("user", "serving"), ("serving", "labels"))
-DATA_TEST_LABELS = Topic("data.test-labels", (p.TestLabels,), _USER, ("ci",), restricted=True)
-UPLOADS = Topic("uploads", (p.Upload,), _USER, ("datamagic",), key=lambda u: f"{u.app}/{u.upload}")
-CANDIDATES = Topic(
-    "candidates", (p.CandidateBatch,), ("datamagic", "any cleaner or labeller"), ("datamagic", "trainer")
+DATA_TRAIN = Topic("data.train", (p.RelationBatch,), _MAKERS, ("trainer", "datamagic"))
+DATA_POOL = Topic("data.pool", (p.RelationBatch,), _MAKERS, ("datamagic",))
+DATA_VALIDATION = Topic("data.validation", (p.RelationBatch,), _MAKERS, ("trainer", "datamagic"))
+DATA_TEST = Topic("data.test", (p.RelationBatch,), _MAKERS, ("serving", "datamagic"))
+DATA_PRODUCTION = Topic(
+    "data.production", (p.RelationBatch,), ("datamagic", "user", "serving"), ("serving", "labels", "datamagic")
 )
-DATA_VERSIONS = Topic("data-versions", (p.DataVersion,), ("datamagic", "user"), ("automl",))
+DATA_TEST_LABELS = Topic("data.test-labels", (p.TestLabels,), _MAKERS, ("ci",), restricted=True)
+UPLOADS = Topic("uploads", (p.Upload,), _MAKERS, ("datamagic",), key=lambda u: f"{u.app}/{u.upload}")
+CANDIDATES = Topic("candidates", (p.CandidateBatch,), ("any cleaner or labeller",), ("datamagic", "trainer", "automl"))
+DATA_VERSIONS = Topic("data-versions", (p.DataVersion,), _MAKERS, ("automl", "datamagic"))
 QUESTIONS = Topic("questions", (p.Question,), ("modelpicker",), ("labels",), key=lambda q: f"{q.app}/{q.question}")
 ANNOTATIONS = Topic(
     "annotations", (p.Annotation,), ("labels",), ("labels",), key=lambda a: f"{a.app}/{a.question}/{a.annotator}"
 )
-ANSWERS = Topic("answers", (p.Answer,), ("labels",), ("modelpicker",), key=lambda a: f"{a.app}/{a.question}")
+ANSWERS = Topic(
+    "answers",
+    (p.Answer,),
+    ("labels",),
+    ("modelpicker", "trainer", "automl", "datamagic"),
+    key=lambda a: f"{a.app}/{a.question}",
+)
 BUDGETS = Topic("budgets", (p.Budget,), ("labels",), _VIEWERS, key=lambda b: f"{b.app}/{b.asker}", compacted=True)
 ALGORITHMS = Topic(
     "algorithms", (p.AlgorithmAnnounced,), ("user",), ("automl",), key=lambda a: a.algorithm, compacted=True
@@ -133,7 +140,7 @@ TICKS = Topic(
     "ticks",
     (p.Tick,),
     ("supervisor",),
-    ("automl", "trainer", "ci", "modelpicker", "labels"),
+    ("automl", "trainer", "ci", "modelpicker", "labels", "datamagic"),
     key=lambda _: "tick",
     retention_ms=WEEK,
 )
