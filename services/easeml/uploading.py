@@ -14,9 +14,9 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from easeml.datamagic import reading
-from easeml.datamagic.schema import infer_schema
-from easeml.datamagic.sources import Sources, sha256_of
-from easeml.datamagic.uploads import run_of
+from easeml.datamagic.cleaning.schema import infer_schema
+from easeml.datamagic.ingestion.sources import Sources, sha256_of
+from easeml.datamagic.ingestion.uploads import run_of
 from easeml.definition import plan_of
 from easeml.errors import InvalidDataError, SchemaError, UnavailableError
 from easeml.ids import EventId

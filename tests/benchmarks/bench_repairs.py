@@ -25,9 +25,9 @@ import pyarrow as pa
 from river.datasets import ImageSegments, Phishing
 from sklearn.datasets import load_breast_cancer, load_wine
 
-from easeml.datamagic.detection import detect_errors
-from easeml.datamagic.repairs import propose_repairs
-from easeml.datamagic.schema import infer_schema
+from easeml.datamagic.cleaning.detection import detect_errors
+from easeml.datamagic.cleaning.repairs import propose_repairs
+from easeml.datamagic.cleaning.schema import infer_schema
 from easeml.relation import Relation
 
 DESIGN = {"breast_cancer": (0.28, 0.58), "wine": (0.44, 0.42), "segments": (0.44, 0.44), "phishing": (0.76, 0.04)}

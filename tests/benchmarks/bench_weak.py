@@ -22,11 +22,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
-from easeml.datamagic.dawid_skene import DawidSkene
-from easeml.datamagic.few_labels import WAYS, choose_supervision, train_on_probabilities
-from easeml.datamagic.label_issues import find_label_issues, out_of_fold
-from easeml.datamagic.label_model import LabelModel
-from easeml.datamagic.votes import Votes
+from easeml.datamagic.supervision.dawid_skene import DawidSkene
+from easeml.datamagic.supervision.few_labels import WAYS, choose_supervision, train_on_probabilities
+from easeml.datamagic.supervision.label_issues import find_label_issues, out_of_fold
+from easeml.datamagic.supervision.label_model import LabelModel
+from easeml.datamagic.supervision.votes import Votes
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("EASEML_REFERENCE_DATA", ROOT.parent / "shared" / "data")) / "weak"

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from easeml.datamagic.dawid_skene import DawidSkene
-from easeml.datamagic.label_model import LabelModel
-from easeml.datamagic.votes import Votes
+from easeml.datamagic.supervision.dawid_skene import DawidSkene
+from easeml.datamagic.supervision.label_model import LabelModel
+from easeml.datamagic.supervision.votes import Votes
 
 MOST = 60
 

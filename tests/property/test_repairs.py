@@ -7,10 +7,10 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from easeml.datamagic.amounts import AmountFormat, amount_format, amounts
-from easeml.datamagic.repairs import propose_repairs
-from easeml.datamagic.schema import infer_schema
-from easeml.datamagic.spelling import edits
+from easeml.datamagic.cleaning.amounts import AmountFormat, amount_format, amounts
+from easeml.datamagic.cleaning.repairs import propose_repairs
+from easeml.datamagic.cleaning.schema import infer_schema
+from easeml.datamagic.cleaning.spelling import edits
 from easeml.relation import Relation
 
 NUMBERS = st.one_of(st.none(), st.integers(-5, 5), st.floats(-1e6, 1e6, allow_nan=False, width=32))

@@ -10,8 +10,8 @@ from rich.markup import escape
 
 from easeml.cli.session import session
 from easeml.client import Client
+from easeml.datamagic.cleaning.schema import infer_schema
 from easeml.datamagic.reading import read_frame
-from easeml.datamagic.schema import infer_schema
 from easeml.errors import InvalidDataError, NotFoundError
 from easeml.stream import codec
 from easeml.stream.payloads import AppDefined

@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from easeml.cli.session import Session, session
-from easeml.datamagic.detection import detect_errors
+from easeml.datamagic.cleaning.detection import detect_errors
+from easeml.datamagic.cleaning.repairs import propose_repairs
 from easeml.datamagic.reading import FORMATS, read
-from easeml.datamagic.repairs import propose_repairs
 from easeml.relation import Relation
 from easeml.relation.rendering import html_of
 

@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 
 from easeml.cli.session import session
+from easeml.datamagic.cleaning.schema import Clash, Kind, Schema, infer_schema
 from easeml.datamagic.reading import FORMATS, Account, identified, read_table
-from easeml.datamagic.schema import Clash, Kind, Schema, infer_schema
 from easeml.errors import InvalidDataError
 from easeml.publication import Publication
 from easeml.stream.payloads import AppDefined, Column

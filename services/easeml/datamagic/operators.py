@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from easeml.datamagic import augmentation, detection, label_issues, labeling, reading, repairs, schema
-from easeml.datamagic.label_model import LabelModel
+from easeml.datamagic import reading
+from easeml.datamagic.cleaning import detection, repairs, schema
+from easeml.datamagic.supervision import augmentation, label_issues, labeling
+from easeml.datamagic.supervision.label_model import LabelModel
 from easeml.errors import InvalidDataError
 from easeml.lineage import Suggestion, View, operator, rule
 from easeml.lineage.operators import silent

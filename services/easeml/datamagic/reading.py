@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from easeml.datamagic.cleaning.schema import Schema, infer_schema
 from easeml.datamagic.readers import folders
 from easeml.datamagic.readers.account import Account, Options, Reject
 from easeml.datamagic.readers.drawing import Drawing
 from easeml.datamagic.readers.formats import FORMATS, Format, sniff
 from easeml.datamagic.readers.sample import ROWS, Sample
 from easeml.datamagic.readers.sources import Readable, Source
-from easeml.datamagic.schema import Schema, infer_schema
 from easeml.errors import InvalidDataError
 from easeml.relation import Relation
 from easeml.relation.ingest import _content_ids as content_ids

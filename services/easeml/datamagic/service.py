@@ -15,11 +15,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from easeml.datamagic import candidate_checks, contents, keeper, uploads
-from easeml.datamagic.assignment import JUDGING, Known
-from easeml.datamagic.chunks import Chunks
-from easeml.datamagic.keeper import Ledger
-from easeml.datamagic.memory import DataMagicState, Running, pack, unpack
+from easeml.datamagic.ingestion import uploads
+from easeml.datamagic.ingestion.assignment import JUDGING, Known
+from easeml.datamagic.ingestion.chunks import Chunks
+from easeml.datamagic.ingestion.memory import DataMagicState, Running, pack, unpack
+from easeml.datamagic.versions import candidate_checks, contents, keeper
+from easeml.datamagic.versions.keeper import Ledger
 from easeml.errors import Busy, Poison
 from easeml.relation import check_pillar, validate_batch
 from easeml.relation.validation import UNLABELLED, check_batch

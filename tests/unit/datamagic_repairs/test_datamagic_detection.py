@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from easeml.datamagic.dependencies import find_dependencies, groups
-from easeml.datamagic.detection import detect_errors, extremeness, robust_z
-from easeml.datamagic.schema import Clash
-from easeml.datamagic.spelling import Speller, edits
+from easeml.datamagic.cleaning.dependencies import find_dependencies, groups
+from easeml.datamagic.cleaning.detection import detect_errors, extremeness, robust_z
+from easeml.datamagic.cleaning.schema import Clash
+from easeml.datamagic.cleaning.spelling import Speller, edits
 from easeml.relation import Relation
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from easeml.datamagic.detection import detect_errors
-from easeml.datamagic.repairs import SOURCES, RepairModel, propose_repairs
+from easeml.datamagic.cleaning.detection import detect_errors
+from easeml.datamagic.cleaning.repairs import SOURCES, RepairModel, propose_repairs
 from easeml.errors import InvalidDataError, NotFoundError
 from easeml.relation import Relation
 

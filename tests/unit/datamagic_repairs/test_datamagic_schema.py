@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from easeml.datamagic.missing import is_missing, sentinels
-from easeml.datamagic.schema import Clash, Kind, infer_schema
+from easeml.datamagic.cleaning.missing import is_missing, sentinels
+from easeml.datamagic.cleaning.schema import Clash, Kind, infer_schema
 from easeml.errors import InvalidDataError
 from easeml.relation import Relation
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from datamagic_town import APP, CLASSES, COLUMNS, Town, csv, frame, upload
 
-from easeml.datamagic import contents
+from easeml.datamagic.versions import contents
 from easeml.relation import Relation
 from easeml.stream.payloads import (
     Answer,

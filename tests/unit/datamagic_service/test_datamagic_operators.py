@@ -5,8 +5,8 @@ import pytest
 from datamagic_town import csv, frame
 
 from easeml.datamagic import operators as own
+from easeml.datamagic.cleaning.repairs import propose_repairs
 from easeml.datamagic.reading import read
-from easeml.datamagic.repairs import propose_repairs
 from easeml.errors import InvalidDataError
 from easeml.lineage import hold, lookup, ops
 from easeml.lineage.suggestions import suggestions

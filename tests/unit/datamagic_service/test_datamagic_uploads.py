@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from datamagic_town import APP, CLASSES, COLUMNS, Town, chunked, csv, frame, upload
 
-from easeml.datamagic import uploads as work
+from easeml.datamagic.ingestion import uploads as work
 from easeml.relation import Relation
 from easeml.stream.payloads import AppDefined, Pillar, RunState
 from easeml.stream.topics import APPS, PILLAR_TOPICS, UPLOADS
@@ -319,7 +319,7 @@ def test_links_that_lead_out_of_the_store_are_refused(tmp_path):
 @pytest.fixture
 def small_slices(monkeypatch):
     monkeypatch.setattr(work, "WHOLE_BYTES", 4000)
-    monkeypatch.setattr("easeml.datamagic.slices.cut.__defaults__", (3000,))
+    monkeypatch.setattr("easeml.datamagic.ingestion.slices.cut.__defaults__", (3000,))
 
 
 def large(town, content, tmp_path, name="shop.csv", **options):

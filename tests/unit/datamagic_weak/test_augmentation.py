@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from easeml.datamagic.augmentation import (
+from easeml.datamagic.supervision.augmentation import (
     PREFIX,
     SOURCE,
     augment,

@@ -6,8 +6,8 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from easeml.datamagic.few_labels import choose_supervision, train_on_probabilities
-from easeml.datamagic.label_model import LabelModel
+from easeml.datamagic.supervision.few_labels import choose_supervision, train_on_probabilities
+from easeml.datamagic.supervision.label_model import LabelModel
 from easeml.errors import InvalidDataError
 
 

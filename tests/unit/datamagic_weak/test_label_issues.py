@@ -10,7 +10,7 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
-from easeml.datamagic.label_issues import detect_label_issues, find_label_issues, out_of_fold
+from easeml.datamagic.supervision.label_issues import detect_label_issues, find_label_issues, out_of_fold
 from easeml.errors import ConfigurationError, InvalidDataError
 from easeml.relation import Relation
 

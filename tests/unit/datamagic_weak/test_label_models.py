@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from easeml.datamagic.dawid_skene import DawidSkene
-from easeml.datamagic.label_model import LabelModel, decided
-from easeml.datamagic.votes import Votes
+from easeml.datamagic.supervision.dawid_skene import DawidSkene
+from easeml.datamagic.supervision.label_model import LabelModel, decided
+from easeml.datamagic.supervision.votes import Votes
 from easeml.errors import ConfigurationError, InvalidDataError
 
 

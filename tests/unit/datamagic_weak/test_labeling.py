@@ -9,11 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from easeml.datamagic.dawid_skene import DawidSkene
-from easeml.datamagic.label_model import LabelModel
-from easeml.datamagic.label_studio import import_label_studio, merge_label_studio, read_label_studio
-from easeml.datamagic.labeling import analysis, apply_labeling_functions, labeling_function, votes_to_relation
-from easeml.datamagic.votes import Votes
+from easeml.datamagic.supervision.dawid_skene import DawidSkene
+from easeml.datamagic.supervision.label_model import LabelModel
+from easeml.datamagic.supervision.label_studio import import_label_studio, merge_label_studio, read_label_studio
+from easeml.datamagic.supervision.labeling import (
+    analysis,
+    apply_labeling_functions,
+    labeling_function,
+    votes_to_relation,
+)
+from easeml.datamagic.supervision.votes import Votes
 from easeml.errors import InvalidDataError, NotFoundError
 from easeml.relation import Relation
 

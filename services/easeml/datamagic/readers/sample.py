@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from easeml.datamagic.cleaning.schema import Clash, Schema
 from easeml.datamagic.readers.account import Account
-from easeml.datamagic.schema import Clash, Schema
 from easeml.relation import Relation
 from easeml.relation.columns import text_of
 

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from easeml.datamagic import contents
-from easeml.datamagic.schema import Kind, Schema, infer_schema
+from easeml.datamagic.cleaning.schema import Kind, Schema, infer_schema
+from easeml.datamagic.versions import contents
 from easeml.errors import InvalidDataError
 from easeml.ids import RowId
 from easeml.relation import Relation

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from easeml.datamagic.keeper import Said, Watch
-from easeml.datamagic.slices import Place
-from easeml.datamagic.uploads import TOLD, Made
+from easeml.datamagic.ingestion.slices import Place
+from easeml.datamagic.ingestion.uploads import TOLD, Made
+from easeml.datamagic.versions.keeper import Said, Watch
 from easeml.stream.payloads import Pillar, Upload
 from easeml.stream.service import Packed
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from easeml.datamagic.votes import ABSTAIN, check_codes
+from easeml.datamagic.supervision.votes import ABSTAIN, check_codes
 from easeml.errors import InvalidDataError
 from easeml.relation import Candidates, Relation
 from easeml.relation.candidates import LABEL

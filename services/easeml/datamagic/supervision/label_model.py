@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from easeml.datamagic.votes import (
+from easeml.datamagic.supervision.votes import (
     ABSTAIN,
     Floats,
     Ints,

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from easeml.datamagic import candidate_checks, contents
-from easeml.datamagic.places import Places
+from easeml.datamagic.versions import candidate_checks, contents
+from easeml.datamagic.versions.places import Places
 from easeml.errors import EaseMLError
 from easeml.relation import Block, row_digests
 from easeml.relation.columns import cell_number

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from easeml.datamagic.missing import TOKENS, WEAK_TOKENS
+from easeml.datamagic.cleaning.missing import TOKENS, WEAK_TOKENS
 from easeml.errors import InvalidDataError
 from easeml.relation.columns import RowNames, text_of
 

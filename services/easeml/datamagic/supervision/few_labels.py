@@ -15,10 +15,10 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
-from easeml.datamagic.encoding import Matrix
-from easeml.datamagic.label_issues import stratified_folds
-from easeml.datamagic.label_model import LabelModel
-from easeml.datamagic.votes import ABSTAIN, Floats, Ints, check_classes, check_codes, check_matrix
+from easeml.datamagic.supervision.encoding import Matrix
+from easeml.datamagic.supervision.label_issues import stratified_folds
+from easeml.datamagic.supervision.label_model import LabelModel
+from easeml.datamagic.supervision.votes import ABSTAIN, Floats, Ints, check_classes, check_codes, check_matrix
 from easeml.errors import InvalidDataError
 
 Progress = Callable[[int, int, str], None]

@@ -22,8 +22,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from easeml.datamagic.encoding import Matrix, RowEncoder
-from easeml.datamagic.votes import Floats, Ints, check_classes, check_codes
+from easeml.datamagic.supervision.encoding import Matrix, RowEncoder
+from easeml.datamagic.supervision.votes import Floats, Ints, check_classes, check_codes
 from easeml.errors import ConfigurationError, InvalidDataError
 from easeml.relation import Relation
 

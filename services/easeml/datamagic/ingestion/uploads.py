@@ -18,12 +18,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from easeml.datamagic import assignment, contents, reading, slices
-from easeml.datamagic.assignment import JUDGING, Known, Wish
-from easeml.datamagic.fitting import Fitted, Reject, Rules, fit
-from easeml.datamagic.repairs import RepairModel
-from easeml.datamagic.slices import Place, Slice
-from easeml.datamagic.sources import Sources, sha256_of
+from easeml.datamagic import reading
+from easeml.datamagic.cleaning.repairs import RepairModel
+from easeml.datamagic.ingestion import assignment, slices
+from easeml.datamagic.ingestion.assignment import JUDGING, Known, Wish
+from easeml.datamagic.ingestion.fitting import Fitted, Reject, Rules, fit
+from easeml.datamagic.ingestion.slices import Place, Slice
+from easeml.datamagic.ingestion.sources import Sources, sha256_of
+from easeml.datamagic.versions import contents
 from easeml.errors import Busy, EaseMLError, InvalidDataError, Poison, UnavailableError
 from easeml.ids import EventId
 from easeml.relation import Relation, row_digests

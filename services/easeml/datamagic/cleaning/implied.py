@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from easeml.datamagic.dependencies import column_codes, find_dependencies, groups
-from easeml.datamagic.spelling import LEAST_RATIO, Speller
+from easeml.datamagic.cleaning.dependencies import column_codes, find_dependencies, groups
+from easeml.datamagic.cleaning.spelling import LEAST_RATIO, Speller
 from easeml.relation.block import Block
 from easeml.stream.payloads import ColumnKind
 

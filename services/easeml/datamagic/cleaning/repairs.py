@@ -26,10 +26,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from easeml.datamagic.donors import ColumnDonors, Lines, joined, merged, nearest
-from easeml.datamagic.embedding import CODED, NUMBERS, Embedding, cells
-from easeml.datamagic.implied import WORDS, ImpliedValues
-from easeml.datamagic.suspects import Suspects, suspects_of
+from easeml.datamagic.cleaning.donors import ColumnDonors, Lines, joined, merged, nearest
+from easeml.datamagic.cleaning.embedding import CODED, NUMBERS, Embedding, cells
+from easeml.datamagic.cleaning.implied import WORDS, ImpliedValues
+from easeml.datamagic.cleaning.suspects import Suspects, suspects_of
 from easeml.errors import InvalidDataError
 from easeml.relation import Block, Candidates, Relation
 from easeml.relation.batches import united

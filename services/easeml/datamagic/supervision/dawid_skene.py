@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.optimize import minimize_scalar
 
-from easeml.datamagic.label_model import decided, shared_ties
-from easeml.datamagic.votes import Floats, Ints, Votes, check_balance, check_classes, normalised
+from easeml.datamagic.supervision.label_model import decided, shared_ties
+from easeml.datamagic.supervision.votes import Floats, Ints, Votes, check_balance, check_classes, normalised
 from easeml.errors import ConfigurationError
 
 RIGHT_ROWS, WRONG_ROWS = 0.5, 0.1

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from easeml.datamagic.amounts import AmountFormat, amount_format, amounts, plain_numbers
-from easeml.datamagic.dates import DateFormat, date_format, dates
-from easeml.datamagic.missing import sentinels
-from easeml.datamagic.words import Words, words_of
+from easeml.datamagic.cleaning.amounts import AmountFormat, amount_format, amounts, plain_numbers
+from easeml.datamagic.cleaning.dates import DateFormat, date_format, dates
+from easeml.datamagic.cleaning.missing import sentinels
+from easeml.datamagic.cleaning.words import Words, words_of
 from easeml.errors import InvalidDataError
 from easeml.relation.columns import MOST_CATEGORIES, MOSTLY, RowNames, text_of
 

@@ -17,8 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.neighbors import NearestNeighbors
 
-from easeml.datamagic.encoding import RowEncoder
-from easeml.datamagic.label_issues import stratified_folds
+from easeml.datamagic.supervision.encoding import RowEncoder
+from easeml.datamagic.supervision.label_issues import stratified_folds
 from easeml.errors import InvalidDataError
 from easeml.relation import Block, Candidates, Relation
 from easeml.relation.block import stack

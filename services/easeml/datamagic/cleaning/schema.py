@@ -25,8 +25,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from easeml.datamagic.inference import ColumnSchema, Kind, infer_column, suspected_target, values_of
-from easeml.datamagic.words import words_of
+from easeml.datamagic.cleaning.inference import ColumnSchema, Kind, infer_column, suspected_target, values_of
+from easeml.datamagic.cleaning.words import words_of
 from easeml.errors import InvalidDataError
 from easeml.relation.columns import RowNames
 from easeml.stream.payloads import Column, ColumnKind

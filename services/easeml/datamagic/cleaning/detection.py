@@ -16,12 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
-from easeml.datamagic.dependencies import column_codes, find_dependencies, groups
-from easeml.datamagic.embedding import NUMBERS, Embedding, cells
-from easeml.datamagic.implied import WORDS, word_counts
-from easeml.datamagic.schema import Clash
-from easeml.datamagic.spelling import Speller
-from easeml.datamagic.suspects import missing_cells
+from easeml.datamagic.cleaning.dependencies import column_codes, find_dependencies, groups
+from easeml.datamagic.cleaning.embedding import NUMBERS, Embedding, cells
+from easeml.datamagic.cleaning.implied import WORDS, word_counts
+from easeml.datamagic.cleaning.schema import Clash
+from easeml.datamagic.cleaning.spelling import Speller
+from easeml.datamagic.cleaning.suspects import missing_cells
 from easeml.relation import Block, Relation
 from easeml.relation.columns import MOSTLY, cell_value, moments_of
 from easeml.stream.payloads import ColumnKind

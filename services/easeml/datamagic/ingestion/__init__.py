@@ -1,0 +1,1 @@
+"""Ingestion: uploads become rows of pillars, whole or slice by slice."""
