@@ -125,10 +125,13 @@ class Operator:
     def session_source(self) -> str | None:
         """Source of a function that was typed into the session, where it may change under the same version.
 
-        Empty for a function of a module; None when the source cannot be seen.
+        Empty for a function of a module; None when the source cannot be seen, or does not tell all that it does
+        because it uses other things of the session.
         """
         if self.function.__module__ != "__main__":
             return ""
+        if not _stands_alone(self.function):
+            return None
         try:
             return hashlib.sha256(inspect.getsource(self.function).encode()).hexdigest()
         except (OSError, TypeError):
@@ -418,3 +421,17 @@ def lookup(name: str, version: int | None = None) -> Operator:
             reason="unknown_version",
         )
     return versions[wanted]
+
+
+def _stands_alone(function: Callable[..., Any]) -> bool:
+    """Return whether a function uses nothing of the session beside modules and what they define."""
+    if getattr(function, "__closure__", None):
+        return False
+    codes, names = [function.__code__], set[str]()
+    while codes:
+        code = codes.pop()
+        names.update(code.co_names)
+        codes += [inner for inner in code.co_consts if inspect.iscode(inner)]
+    session = function.__globals__
+    used = [session[name] for name in names if name in session]
+    return all(inspect.ismodule(value) or getattr(value, "__module__", "__main__") != "__main__" for value in used)

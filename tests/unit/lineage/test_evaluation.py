@@ -354,6 +354,33 @@ def test_an_operator_of_the_session_is_cached_by_its_source(registry, cache):
     assert statuses(ops.session().evaluate(cache=cache)) == [Status.CACHED]
 
 
+FACTOR = 2
+
+
+def test_an_operator_that_uses_other_things_of_the_session_is_not_cached(registry, cache, monkeypatch):
+    def scaled() -> int:
+        return 10 * FACTOR
+
+    scaled.__module__ = "__main__"
+    operator("test.scaled")(scaled)
+    assert ops.scaled().eval(cache=cache) == 20
+    monkeypatch.setitem(globals(), "FACTOR", 3)
+    assert ops.scaled().eval(cache=cache) == 30
+
+
+def test_an_operator_of_the_session_with_a_closure_is_not_cached(registry, cache):
+    many = 1
+
+    def counted() -> int:
+        return many
+
+    counted.__module__ = "__main__"
+    operator("test.counted")(counted)
+    assert ops.counted().eval(cache=cache) == 1
+    many = 2
+    assert ops.counted().eval(cache=cache) == 2
+
+
 def test_an_operator_whose_source_cannot_be_seen_is_not_cached(registry, cache):
     function = eval("lambda: 7")
     function.__module__ = "__main__"
