@@ -18,9 +18,9 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.neighbors import NearestNeighbors
 
 from easeml.datamagic.supervision.encoding import RowEncoder
-from easeml.datamagic.supervision.label_issues import stratified_folds
+from easeml.datamagic.supervision.folds import stratified_folds
 from easeml.errors import InvalidDataError
-from easeml.relation import Block, Candidates, Relation
+from easeml.relation import Block, Candidates, Relation, row_digests
 from easeml.relation.block import stack
 from easeml.stream.payloads import ColumnKind, Pillar
 
@@ -126,9 +126,10 @@ def augment(
     score = balanced_accuracy_score if metric == "balanced_accuracy" else accuracy_score
     labels = world.labels.astype(np.int64)
     folds = int(min(folds, np.bincount(labels).max()))
+    same = row_digests(world.block)
     scores: list[list[float]] = []
     for repeat in range(repeats):
-        for fold, held in enumerate(stratified_folds(labels, folds, rng)):
+        for fold, held in enumerate(stratified_folds(labels, folds, rng, same)):
             train, test = world.take(~held), world.take(held)
             scores.append([_trial(judge, train, test, method, score, rng) for method in ("none", *methods)])
             if progress is not None:

@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from easeml.datamagic.supervision.encoding import Matrix
-from easeml.datamagic.supervision.label_issues import stratified_folds
+from easeml.datamagic.supervision.folds import same_rows, stratified_folds
 from easeml.datamagic.supervision.label_model import LabelModel
 from easeml.datamagic.supervision.votes import ABSTAIN, Floats, Ints, check_classes, check_codes, check_matrix
 from easeml.errors import InvalidDataError
@@ -133,9 +133,10 @@ def choose_supervision(
     desk = _Desk(judge, features[covered], table, covered, own, known, labels, classes)
     ways = WAYS if covered.any() else WAYS[:1]
     proba = {way: np.zeros((len(labels), classes)) for way in ways}
+    same = same_rows(own)
     splits = int(min(folds, np.bincount(labels).max()))
     for repeat in range(repeats):
-        for fold, held in enumerate(stratified_folds(labels, splits, rng)):
+        for fold, held in enumerate(stratified_folds(labels, splits, rng, same)):
             label_model = desk.label_model(~held)
             for way in ways:
                 proba[way][held] += desk.judged(way, label_model, ~held, own[held]) / repeats

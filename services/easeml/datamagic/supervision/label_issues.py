@@ -23,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from easeml.datamagic.supervision.encoding import Matrix, RowEncoder
+from easeml.datamagic.supervision.folds import same_rows, stratified_folds
 from easeml.datamagic.supervision.votes import Floats, Ints, check_classes, check_codes
 from easeml.errors import ConfigurationError, InvalidDataError
 from easeml.relation import Relation
@@ -200,6 +201,7 @@ def out_of_fold(
             "Fewer than two classes have two labelled rows.", mend="Label more rows before looking for mistakes."
         )
     models = [model] if model is not None else _models(features, rng)
+    same = same_rows(features)
     folds = int(min(FOLDS, counts.max()))
     trained, total = 0, rounds * folds * len(models)
     keep = given >= 0
@@ -208,7 +210,7 @@ def out_of_fold(
     for turn in range(rounds):
         if turn:
             keep = (given >= 0) & (proba.argmax(axis=1) == given)
-        for fold in stratified_folds(given, folds, rng):
+        for fold in stratified_folds(given, folds, rng, same):
             train = np.flatnonzero(keep & ~fold)
             if len(train) > MOST_ROWS:
                 train = np.sort(rng.choice(train, MOST_ROWS, replace=False))
@@ -221,15 +223,6 @@ def out_of_fold(
         if turn or rounds == 1:
             judged += proba / max(rounds - 1, 1)
     return judged
-
-
-def stratified_folds(given: Ints, folds: int, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
-    """Return masks of disjoint folds, stratified by label; an unknown label is a class of its own here."""
-    places = np.empty(len(given), np.int64)
-    for label in np.unique(given):
-        mine = rng.permutation(np.flatnonzero(given == label))
-        places[mine] = (np.arange(len(mine)) + rng.integers(folds)) % folds
-    return [places == fold for fold in range(folds)]
 
 
 def _models(features: Matrix, rng: np.random.Generator) -> list[Any]:
