@@ -186,10 +186,13 @@ def read(
     if label is None and table.account.format in {"texts", "images"} and "label" in table.frame:
         label = "label"
     frame, ids = identified(table.frame, table.account.name, label, id_column)
+    del table  # the frame alone shall hold the words, so that they go when they have been read
     if not clean:
         return _relation(frame, label, classes, ids)
     schema = infer_schema(frame, label=label)
-    return _relation(schema.apply(frame), label, classes, ids or schema.row_ids(frame), schema)
+    ids = ids or schema.row_ids(frame)
+    frame = schema.apply(frame)
+    return _relation(frame, label, classes, ids, schema)
 
 
 def identified(
