@@ -1,25 +1,29 @@
 """A large file in slices: each is read by itself, from where the former ended, in bounded memory.
 
-Text tables are cut between records, at line ends outside quotes, and each slice is read behind the file's first line;
+Text tables are cut between records (``records``), and how they are written is decided once, for the whole file;
 Parquet is cut at its row groups. Other formats are read as a whole.
 """
 
 from __future__ import annotations
 
 import io
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import IO
 
 import pandas as pd
 
+from easeml.datamagic.ingestion.records import last_end
+from easeml.datamagic.readers import delimited
+from easeml.datamagic.readers.account import Dialect
+from easeml.datamagic.readers.encodings import Text
 from easeml.errors import InvalidDataError
 
 TEXTS = frozenset({"csv", "tsv", "jsonl"})
 COLUMNAR = frozenset({"parquet"})
 SLICE_BYTES = 8 * 2**20
 """Bytes of text in a slice."""
-MOST_HEAD = 2**20
-_WIDE = (b"\xff\xfe", b"\xfe\xff")
+_WIDE = ("utf-16", "utf-32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,14 @@ class Place:
         Bytes before it; for Parquet, row groups.
     rows, lines : int
         Rows and lines before it.
+    encoding : str
+        Encoding of the whole text; empty: not known yet.
     """
 
     offset: int = 0
     rows: int = 0
     lines: int = 0
+    encoding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Slice:
     Parameters
     ----------
     content : bytes
-        What is read; a text table begins with the file's first line.
+        What is read; only the first slice of a text table has its header.
     end : Place
         Where the next one begins, with the lines of this one counted and its rows not.
     last : bool
@@ -54,7 +61,7 @@ class Slice:
     share : float
         Share of the file that it is, in (0, 1].
     skipped : int
-        Lines of the file before the line that follows the repeated header.
+        Lines of the file before it.
     """
 
     content: bytes
@@ -64,7 +71,41 @@ class Slice:
     skipped: int
 
 
-def cut(file: IO[bytes], size: int, form: str, place: Place, most: int = SLICE_BYTES) -> Slice:
+def encoding_of(file: IO[bytes], name: str) -> str:
+    """Return the encoding of a whole text, read from its start block by block.
+
+    Raises
+    ------
+    InvalidDataError
+        When it mixes encodings, is no text, or is encoded in two bytes a character or more.
+    """
+    file.seek(0)
+    text = Text(file, name)
+    if text.encoding.startswith(_WIDE):
+        raise InvalidDataError(
+            f"The text is encoded in {text.encoding}, which large files cannot be.", mend="Save it as UTF-8."
+        )
+    deque(text, maxlen=0)
+    return text.encoding
+
+
+def dialect_of(file: IO[bytes], form: str, name: str, encoding: str) -> Dialect | None:
+    """Return how a text table is written, None where every line is a record."""
+    if form == "jsonl":
+        return None
+    file.seek(0)
+    return delimited.dialect_of(file.read(delimited.HEAD), name, encoding)
+
+
+def cut(
+    file: IO[bytes],
+    size: int,
+    form: str,
+    place: Place,
+    most: int = SLICE_BYTES,
+    *,
+    dialect: Dialect | None = None,
+) -> Slice:
     """Return the slice that begins at a place.
 
     Parameters
@@ -79,60 +120,41 @@ def cut(file: IO[bytes], size: int, form: str, place: Place, most: int = SLICE_B
         Where it begins.
     most : int
         Bytes of a slice, about.
+    dialect : Dialect, optional
+        How a text table is written; None: its lines are its records.
 
     Raises
     ------
     InvalidDataError
-        When a single record is larger than a slice, or the text is of a wide encoding.
+        When a single line is larger than a slice.
     """
     if form in COLUMNAR:
         return _row_group(file, place)
-    header = b"" if form == "jsonl" else _first_line(file)
-    begin = max(place.offset, len(header))
-    file.seek(begin)
+    file.seek(place.offset)
     body = file.read(most)
-    last = begin + len(body) >= size
+    last = place.offset + len(body) >= size
     if not last:
-        end = _record_end(body, quotes=form != "jsonl")
+        head = _head(body, dialect.skip) if dialect is not None and place.offset == 0 else 0
+        end = head + last_end(body[head:], dialect)
+        # A record as large as a slice has a quote that does not close: its first line is for the reader to refuse.
+        end = end if end > head else body.find(b"\n", head) + 1
         if end == 0:
             raise InvalidDataError(
-                f"The record after line {place.lines + 1:,} is larger than {most:,} bytes.",
-                mend="Look for a quote that is not closed.",
+                f"Line {place.lines + 1:,} is longer than {most:,} bytes.", mend="Check the format of the file."
             )
         body = body[:end]
-    lines = max(place.lines, header.count(b"\n"))
-    after = Place(begin + len(body), place.rows, lines + body.count(b"\n"))
-    return Slice(header + body, after, last, max(len(body) / max(size, 1), 1e-9), lines - header.count(b"\n"))
+    after = replace(place, offset=place.offset + len(body), lines=place.lines + body.count(b"\n"))
+    return Slice(body, after, last, max(len(body) / max(size, 1), 1e-9), place.lines)
 
 
-def _first_line(file: IO[bytes]) -> bytes:
-    file.seek(0)
-    head = file.read(MOST_HEAD)
-    if head[:2] in _WIDE or b"\0" in head[:1000]:
-        raise InvalidDataError(
-            "The text is encoded in two bytes a character, which large files cannot be.", mend="Save it as UTF-8."
-        )
-    end = _record_end(head, quotes=True, first=True)
-    if end == 0:
-        raise InvalidDataError(f"The first line is longer than {MOST_HEAD:,} bytes.", mend="Is this a text table?")
-    return head[:end]
-
-
-def _record_end(text: bytes, *, quotes: bool, first: bool = False) -> int:
-    """Return the end of the last (or first) whole record, 0 when there is none."""
-    if not quotes:
-        return (text.find(b"\n") if first else text.rfind(b"\n")) + 1
-    if first:
-        end = -1
-        while (end := text.find(b"\n", end + 1)) >= 0:
-            if text.count(b'"', 0, end) % 2 == 0:
-                return end + 1
-        return 0
-    end = len(text)
-    while (end := text.rfind(b"\n", 0, end)) >= 0:
-        if text.count(b'"', 0, end) % 2 == 0:
-            return end + 1
-    return 0
+def _head(text: bytes, lines: int) -> int:
+    """Return where the rows begin."""
+    end = 0
+    for _ in range(lines):
+        end = text.find(b"\n", end) + 1
+        if end == 0:
+            return 0
+    return end
 
 
 def _row_group(file: IO[bytes], place: Place) -> Slice:
@@ -146,7 +168,7 @@ def _row_group(file: IO[bytes], place: Place) -> Slice:
         raise InvalidDataError(f"The Parquet file is not readable: {error}.", mend="Write it again.") from error
     target = io.BytesIO()
     pq.write_table(part, target)
-    after = Place(place.offset + 1, place.rows, 0)
+    after = replace(place, offset=place.offset + 1)
     share = part.num_rows / max(table.metadata.num_rows, 1)
     return Slice(target.getvalue(), after, place.offset + 1 >= groups, max(share, 1e-9), 0)
 

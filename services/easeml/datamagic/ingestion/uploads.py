@@ -13,6 +13,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from easeml.datamagic.ingestion.assignment import JUDGING, Known, Wish
 from easeml.datamagic.ingestion.fitting import Fitted, Reject, Rules, fit
 from easeml.datamagic.ingestion.slices import Place, Slice
 from easeml.datamagic.ingestion.sources import Sources, sha256_of
+from easeml.datamagic.readers.account import Dialect
 from easeml.datamagic.versions import contents
 from easeml.errors import Busy, EaseMLError, InvalidDataError, Poison, UnavailableError
 from easeml.ids import EventId
@@ -253,8 +255,8 @@ def _sliceable(form: str) -> bool:
     return form in slices.TEXTS or form in slices.COLUMNAR
 
 
-def _frame(task: Task, content: bytes) -> tuple[pd.DataFrame, reading.Account]:
-    """Return the cells of a file, and what its reader says of it."""
+def _frame(task: Task, content: bytes, **written: Any) -> tuple[pd.DataFrame, reading.Account]:
+    """Return the cells of a file or a part of it, and what its reader says of it."""
     upload = task.upload
     # What is no number stays as the file writes it: codes keep their zeros, in every slice.
     words = {column.name for column in task.app.columns if column.kind is not ColumnKind.NUMERIC}
@@ -265,6 +267,7 @@ def _frame(task: Task, content: bytes) -> tuple[pd.DataFrame, reading.Account]:
         label=task.app.label,
         text=frozenset({*words, upload.id_column, upload.group_column} - {""}),
         on_error="collect",
+        **written,
     )
     return table.frame, table.account
 
@@ -296,12 +299,16 @@ def _sliced(task: Task) -> Made:
     size = sources.size(upload.uri)
     with sources.open(upload.uri) as file:
         form = _format(upload, file.read(65536))
-        piece = slices.cut(file, size, form, task.place)
-        first = piece if task.place == Place() else slices.cut(file, size, form, Place())
-    fitted, account = _fitted(task, piece, task.place)
+        place, dialect = task.place, None
+        if form in slices.TEXTS:
+            place = replace(place, encoding=place.encoding or slices.encoding_of(file, upload.name))
+            dialect = slices.dialect_of(file, form, upload.name, place.encoding)
+        piece = slices.cut(file, size, form, place, dialect=dialect)
+        first = piece if place.offset == 0 else slices.cut(file, size, form, Place(), dialect=dialect)
+    fitted, account = _fitted(task, piece, place, dialect)
     rows = account.rows + account.rejected
     total = task.total or max(1, round(rows / piece.share))
-    sample = fitted if first is piece else _fitted(task, first, Place())[0]
+    sample = fitted if first is piece else _fitted(task, first, Place(encoding=place.encoding), dialect)[0]
     made = _made(task, fitted, _unread(account, piece.skipped), total=total, sample=sample)
     made.rejected += account.rejected - len(account.rejects)
     made.rows, made.uri, made.total = rows, upload.uri, total
@@ -310,9 +317,11 @@ def _sliced(task: Task) -> Made:
     return made
 
 
-def _fitted(task: Task, piece: Slice, place: Place) -> tuple[Fitted, reading.Account]:
+def _fitted(task: Task, piece: Slice, place: Place, dialect: Dialect | None) -> tuple[Fitted, reading.Account]:
+    if dialect is not None and place.offset:
+        dialect = replace(dialect, skip=0, before=0)
     try:
-        frame, account = _frame(task, piece.content)
+        frame, account = _frame(task, piece.content, dialect=dialect, encoding=place.encoding or None)
     except InvalidDataError as error:
         if not piece.skipped:
             raise

@@ -17,6 +17,41 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Dialect:
+    r"""How a text table is written.
+
+    Parameters
+    ----------
+    delimiter, decimal : str
+        Character between fields; decimal mark.
+    spaced : bool
+        Whether blanks follow the delimiters.
+    escaped : bool
+        Whether it is a database's text copy: backslash escapes, ``\N`` for missing, quotes are letters.
+    names : tuple of str
+        Column names as they stand in the file; empty: there is no header.
+    width : int
+        Fields of a row.
+    skip : int
+        Lines before the first row, the header's included.
+    before : int
+        Lines before the header.
+    comment : str
+        Character that begins lines to be left out, or "".
+    """
+
+    delimiter: str
+    decimal: str
+    spaced: bool
+    escaped: bool
+    names: tuple[str, ...]
+    width: int
+    skip: int
+    before: int
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """How a file is read; None lets the file itself say.
 
@@ -36,6 +71,8 @@ class Options:
         Sheet of a workbook: its name, or its number from 1.
     size : tuple of (int, int), optional
         Height and width that images are brought to.
+    dialect : Dialect, optional
+        How a text table is written, where that is known: the text is a part of a larger file.
     label : str
         Name of the column that holds the names of the folders of a text or image folder.
     text : frozenset of str
@@ -57,6 +94,7 @@ class Options:
     comment: str | None = None
     sheet: str | int | None = None
     size: tuple[int, int] | None = None
+    dialect: Dialect | None = None
     label: str = "label"
     text: frozenset[str] = frozenset()
     as_text: bool = False

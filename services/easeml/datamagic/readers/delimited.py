@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from easeml.datamagic.readers.account import Account, Options
-from easeml.datamagic.readers.dialect import Dialect, sniff
+from easeml.datamagic.readers.account import Account, Dialect, Options
+from easeml.datamagic.readers.dialect import sniff
 from easeml.datamagic.readers.encodings import Text
 from easeml.datamagic.readers.naming import Naming, named, titled
 from easeml.datamagic.readers.records import Piece, Records
@@ -27,7 +27,8 @@ MISSING = ("", r"\N")
 """What every text table means by a missing value; other tokens are for the schema to judge."""
 MOST_BYTES = 16 << 20
 """Bytes of text that become one frame at most."""
-_HEAD = 256 << 10
+HEAD = 256 << 10
+"""Letters from which the dialect is told."""
 _PADDED = re.compile(r"[+-]?0\d")
 
 
@@ -54,8 +55,7 @@ def chunks(source: Source, options: Options, account: Account, rows: int) -> Ite
         text = Text(stream, source.name, options.encoding)
         blocks = iter(text)
         first = next(blocks, b"")
-        ending = PurePosixPath(source.plain_name).suffix.lower()
-        dialect = sniff(first[:_HEAD].decode("utf-8", "replace"), options, ending=ending)
+        dialect = options.dialect or _sniffed(first[:HEAD].decode("utf-8", "replace"), source.plain_name, options)
         if not dialect.width:
             return
         naming = named(dialect.names or tuple(f"column_{place + 1}" for place in range(dialect.width)), source.name)
@@ -69,6 +69,25 @@ def chunks(source: Source, options: Options, account: Account, rows: int) -> Ite
                 options.progress(source.read, source.size, "bytes")
             if len(frame):
                 yield frame
+
+
+def dialect_of(head: bytes, name: str, encoding: str) -> Dialect:
+    """Return how a text table is written.
+
+    Parameters
+    ----------
+    head : bytes
+        Its first 256 KiB.
+    name : str
+        Its name.
+    encoding : str
+        Its encoding.
+    """
+    return _sniffed(head.decode(encoding, "replace").removeprefix("\ufeff"), PurePosixPath(name).name, Options())
+
+
+def _sniffed(head: str, name: str, options: Options) -> Dialect:
+    return sniff(head[:HEAD], options, ending=PurePosixPath(name).suffix.lower())
 
 
 def _again(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

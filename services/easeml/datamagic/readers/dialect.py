@@ -16,10 +16,9 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
-from easeml.datamagic.readers.account import Options
+from easeml.datamagic.readers.account import Dialect, Options
 
 DELIMITERS = ("\t", ";", "|", ",")
 _LINES = 200
@@ -30,41 +29,6 @@ _POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+")
 _SAID = re.compile(r"sep=(.)")
 """First line by which Excel is told the delimiter."""
 _ESCAPE = re.compile(r"\\[Nbfnrtv\\0]")
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    r"""How a text table is written.
-
-    Parameters
-    ----------
-    delimiter, decimal : str
-        Character between fields; decimal mark.
-    spaced : bool
-        Whether blanks follow the delimiters.
-    escaped : bool
-        Whether it is a database's text copy: backslash escapes, ``\N`` for missing, quotes are letters.
-    names : tuple of str
-        Column names as they stand in the file; empty: there is no header.
-    width : int
-        Fields of a row.
-    skip : int
-        Lines before the first row, the header's included.
-    before : int
-        Lines before the header.
-    comment : str
-        Character that begins lines to be left out, or "".
-    """
-
-    delimiter: str
-    decimal: str
-    spaced: bool
-    escaped: bool
-    names: tuple[str, ...]
-    width: int
-    skip: int
-    before: int
-    comment: str
 
 
 def sniff(head: str, options: Options, *, ending: str = "") -> Dialect:

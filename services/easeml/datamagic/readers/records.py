@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from easeml.datamagic.readers.account import Account, Options
-from easeml.datamagic.readers.dialect import Dialect
+from easeml.datamagic.readers.account import Account, Dialect, Options
 
 LARGEST_FIELD = 16 << 20
 """Characters of one field."""
-_MOST_LINES = 10_000
+MOST_LINES = 10_000
+"""Lines of one record."""
 _NEWLINE, _RETURN = 10, 13
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "0": "\0", "N": ""}
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -213,7 +213,7 @@ class Records:
         while (line := self._lines.next()) is not None:
             held = len(line) if not taken else held + len(line)
             taken.append(line)
-            if len(taken) > _MOST_LINES or held > LARGEST_FIELD:
+            if len(taken) > MOST_LINES or held > LARGEST_FIELD:
                 raise csv.Error("unexpected end of data")
             yield f"{line}\n"
 
