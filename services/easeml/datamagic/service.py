@@ -3,6 +3,9 @@
 Event in: Upload, RelationBatch, CandidateBatch, Answer, DataVersion, Tick. Event out: RelationBatch, TestLabels,
 DataVersion, OperatorRun; Upload to itself, one for each further slice of a large file.
 Reading, repairs and splitting run in a worker process (``uploads``); what a pillar holds is a set digest (``keeper``).
+One upload of an app goes on at a time, and each step of it waits until all rows sent before have come back: so what is
+known of other rows does not depend on timing. An upload's version is announced when its rows have come back; its row
+count and content hash are the pillar's then, with candidates and answers, as in the keeper's own versions.
 The same file again changes nothing; rows equal to known ones stay in their pillar (PVLDB 14(3), 2021; CIDR 2021, 3).
 An upload that cannot be read is a dead letter that names row and column; rows of one that do not fit are left out and
 told by its COMPLETE event and its versions; a large file that breaks in the middle ends with FAIL, its rows stay.
@@ -18,7 +21,8 @@ from dataclasses import replace
 from easeml.datamagic.ingestion import uploads
 from easeml.datamagic.ingestion.assignment import JUDGING, Known
 from easeml.datamagic.ingestion.chunks import Chunks
-from easeml.datamagic.ingestion.memory import DataMagicState, Running, pack, unpack
+from easeml.datamagic.ingestion.memory import MOST_WAITING, DataMagicState, Running, pack, unpack
+from easeml.datamagic.ingestion.queueing import Queued, store
 from easeml.datamagic.versions import candidate_checks, contents, keeper
 from easeml.datamagic.versions.keeper import Ledger
 from easeml.errors import Busy, Poison
@@ -108,7 +112,8 @@ class DataMagicService(Service[DataMagicState]):
     # -- views ---------------------------------------------------------------------------------------------------
 
     def _ledger(self, app: str, pillar: Pillar) -> Ledger:
-        return self._ledgers.setdefault(app, {}).setdefault(pillar, Ledger())
+        ledgers = self._ledgers.setdefault(app, {})
+        return ledgers.setdefault(pillar, Ledger(features=pillar in JUDGING))
 
     def _sent(self, event: Event[Upload]) -> None:
         if event.source != OWN_SOURCE:
@@ -121,7 +126,7 @@ class DataMagicService(Service[DataMagicState]):
         if pillar in UNLABELLED and (len(batch.classes) or (batch.candidate_column < 0).any()):
             return  # its handler says why
         if batch.row_ids:
-            self._ledger(event.app, pillar).rows(event.id, batch)
+            self._ledger(event.app, pillar).rows(event.id, batch, own=event.source == OWN_SOURCE)
 
     def _proposed(self, event: Event[CandidateBatch]) -> None:
         candidate_checks.check_whole(event.data)
@@ -139,9 +144,8 @@ class DataMagicService(Service[DataMagicState]):
     # -- rows and candidates -------------------------------------------------------------------------------------
 
     def _judge(self, state: DataMagicState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
-        del state
         validate_batch(event.data, ctx.app)
-        return ()
+        return self._closed(state, ctx)
 
     def _check(self, state: DataMagicState, event: Event[CandidateBatch], ctx: Context) -> Iterable[Output]:
         del state
@@ -149,6 +153,7 @@ class DataMagicService(Service[DataMagicState]):
         return ()
 
     def _keep(self, state: DataMagicState, event: Event[Tick], ctx: Context) -> Iterator[Output]:
+        yield from self._closed(state, ctx)
         for pillar in Pillar:
             ledger = self._ledgers.get(ctx.app.app, {}).get(pillar)
             if ledger is None:
@@ -165,10 +170,11 @@ class DataMagicService(Service[DataMagicState]):
 
     def _prepare(self, state: DataMagicState, event: Event[Upload], ctx: Context) -> Job | None:
         upload = event.data
-        running = state.running.get(upload.upload)
-        if event.source == OWN_SOURCE:
+        if event.source == OWN_SOURCE and upload.chunk:
+            running = state.running.get(upload.upload)
             if running is None or upload.chunk != running.slices:
                 return None  # somebody else's, or done
+            self._check_complete(state, upload, ctx)
             return Job(uploads.go_on, (self._task(state, running.upload, ctx, running),))
         content = None
         if not upload.uri:
@@ -176,7 +182,7 @@ class DataMagicService(Service[DataMagicState]):
             content = chunks.whole(upload) if chunks is not None else None
             if content is None:
                 return None  # chunks are missing
-        if running is not None or uploads.work_key(upload, ctx.app) in state.done:
+        if self._is_repeated(state, upload, ctx):
             return None
         _check_pillar_name(upload)
         if not ctx.app.columns:
@@ -187,7 +193,39 @@ class DataMagicService(Service[DataMagicState]):
                 mend="Upload with client.upload or 'easeml publish', which fix them, or publish a first frame.",
                 reason="no_schema",
             )
-        return Job(uploads.begin, (self._task(state, replace(upload, content=b""), ctx, None), content))
+        bare = replace(upload, content=b"", chunk=0, chunks=1)
+        if state.running:
+            # Its next slice comes behind this message, so waiting here would be for ever.
+            _check_room(state, upload)
+            return Job(store, (bare, content, self._roots))
+        self._check_complete(state, upload, ctx)
+        return Job(uploads.begin, (self._task(state, bare, ctx, None), content))
+
+    def _is_repeated(self, state: DataMagicState, upload: Upload, ctx: Context) -> bool:
+        key = uploads.work_key(upload, ctx.app)
+        closing = () if state.closing is None else (state.closing.upload,)
+        for other in (*(one.upload for one in state.running.values()), *closing, *state.waiting):
+            if other.upload != upload.upload:
+                continue
+            if uploads.work_key(other, ctx.app) != key:
+                raise Poison(
+                    f"{uploads.named(upload)}: another file or wish of this name, {other.name}, is still under way.",
+                    mend="Give every upload its own name.",
+                    reason="conflict",
+                )
+            return True
+        return key in state.done
+
+    def _has_all(self, state: DataMagicState, ctx: Context) -> bool:
+        """Whether all rows that uploads have sent came back, so that the ledgers know them."""
+        ledgers = self._ledgers.get(ctx.app.app, {})
+        return all(
+            pillar in ledgers and ledgers[pillar].own_batches(ctx.app) >= sent for pillar, sent in state.sent.items()
+        )
+
+    def _check_complete(self, state: DataMagicState, upload: Upload, ctx: Context) -> None:
+        if state.closing is not None or not self._has_all(state, ctx):
+            raise Busy(f"{uploads.named(upload)} waits for the rows of {ctx.app.app} that were sent before it.")
 
     def _task(self, state: DataMagicState, upload: Upload, ctx: Context, running: Running | None) -> uploads.Task:
         ledgers = self._ledgers.get(ctx.app.app, {})
@@ -206,12 +244,16 @@ class DataMagicService(Service[DataMagicState]):
         )
 
     def _done(self, state: DataMagicState, event: Event[Upload], ctx: Context) -> Iterable[Output]:
-        made, own = ctx.result, event.source == OWN_SOURCE
+        made, upload = ctx.result, event.data
         if made is None:
             return ()
+        if isinstance(made, Queued):
+            state.waiting.append(made.upload)
+            return ()
         assert isinstance(made, uploads.Made)
-        former = state.running.get(event.data.upload) if own else None
-        running = former or Running(replace(event.data, content=b"", chunk=0, chunks=1, uri=made.uri))
+        former = state.running.get(upload.upload) if event.source == OWN_SOURCE and upload.chunk else None
+        bare = replace(upload, content=b"", chunk=0, chunks=1, uri=made.uri)
+        running = former or Running(bare, before=dict(state.sent))
         return self._told(state, running, made, ctx, first=former is None)
 
     def _told(
@@ -224,11 +266,9 @@ class DataMagicService(Service[DataMagicState]):
             yield Output(DATA_TEST_LABELS, labels)
         for pillar, batches in made.batches.items():
             for batch in batches:
-                running.fresh[pillar] = running.fresh.get(pillar, 0) + self._new_rows(ctx, pillar, batch)
                 running.rows[pillar] = running.rows.get(pillar, 0) + len(batch.row_ids)
                 yield Output(PILLAR_TOPICS[pillar], batch)
-            digest = running.digests.get(pillar, 0) + made.digests[pillar]
-            running.digests[pillar] = digest % contents.MODULUS
+            state.sent[pillar] = state.sent.get(pillar, 0) + len(batches)
         for pillar, groups in made.groups.items():
             state.add_groups(pillar, groups)
         running.count(made)
@@ -238,35 +278,50 @@ class DataMagicService(Service[DataMagicState]):
             yield Output(UPLOADS, replace(upload, chunk=running.slices, chunks=running.slices + 1))
             return
         state.running.pop(upload.upload, None)
+        running.failure = made.failure
         if not made.failure:
             state.finish(uploads.work_key(upload, ctx.app))
-        versions = list(self._versions(state, running, ctx))
+        state.closing = running
+        yield from self._closed(state, ctx)
+        # Each is judged anew: the first large one of them makes the others wait again.
+        for waiting in state.waiting:
+            yield Output(UPLOADS, waiting)
+        state.waiting = []
+
+    def _closed(self, state: DataMagicState, ctx: Context) -> Iterator[Output]:
+        """Announce the versions of the upload whose rows have all come back."""
+        running = state.closing
+        if running is None or not self._has_all(state, ctx):
+            return
+        state.closing = None
+        versions = list(self._versions(running, ctx))
         for version in versions:
             yield Output(DATA_VERSIONS, version)
-        end = RunState.FAIL if made.failure else RunState.COMPLETE
-        yield Output(LINEAGE, _run(running, ctx, end, versions, made.failure))
+        end = RunState.FAIL if running.failure else RunState.COMPLETE
+        yield Output(LINEAGE, _run(running, ctx, end, versions, running.failure))
 
-    def _new_rows(self, ctx: Context, pillar: Pillar, batch: RelationBatch) -> int:
-        ledger = self._ledgers.get(ctx.app.app, {}).get(pillar)
-        return len(batch.row_ids) if ledger is None else ledger.count_new(ctx.app, batch.row_ids)
-
-    def _versions(self, state: DataMagicState, running: Running, ctx: Context) -> Iterator[DataVersion]:
+    def _versions(self, running: Running, ctx: Context) -> Iterator[DataVersion]:
         name = uploads.version_of(running.upload, ctx.app)
         for pillar, rows in running.rows.items():
-            ledger = self._ledger(ctx.app.app, pillar)
-            content = ledger.content(ctx.app)
-            # Rows of this upload may be here already, or still on their way: both count once.
-            total = max(content.rows, state.rows.get(pillar, 0) + running.fresh[pillar], rows)
-            state.rows[pillar] = total
+            content = self._ledger(ctx.app.app, pillar).content(ctx.app)
             yield DataVersion(
                 ctx.app.app,
                 pillar,
                 name,
-                total,
-                contents.hexadecimal(running.digests[pillar]),
+                content.rows,
+                contents.hexadecimal(content.digest),
                 f"{rows:,} rows of {running.upload.name} uploaded{running.troubles()}",
                 (content.parent,) if content.parent and content.parent != name else (),
             )
+
+
+def _check_room(state: DataMagicState, upload: Upload) -> None:
+    if len(state.waiting) >= MOST_WAITING:
+        raise Poison(
+            f"{uploads.named(upload)}: {MOST_WAITING} uploads of this app already wait for a large one.",
+            mend="Upload it again when they are done.",
+            reason="too_many_uploads",
+        )
 
 
 def _put(table: dict[Pillar, keeper.Said] | dict[Pillar, keeper.Watch], pillar: Pillar, value: object) -> None:

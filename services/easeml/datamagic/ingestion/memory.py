@@ -17,11 +17,13 @@ DONE = 1000
 """Uploads remembered as done; older ones would be done again, under the same row ids."""
 MOST_GROUPS = 10_000
 """Groups remembered per pillar; those of later uploads follow their hash alone."""
+MOST_WAITING = 100
+"""Uploads of an app that may wait while a large one is read."""
 
 
 @dataclass
 class Running:
-    """A large upload that is read slice by slice.
+    """An upload whose rows are on their way: one slice after the other, or all of them until they are counted.
 
     Parameters
     ----------
@@ -33,14 +35,16 @@ class Running:
         Slices done.
     total : int
         Rows of the whole file, about.
-    rows, fresh : dict of Pillar to int
-        Rows so far, and those of them that were not there before.
-    digests : dict of Pillar to int
-        Content so far.
+    rows : dict of Pillar to int
+        Rows so far.
+    before : dict of Pillar to int
+        Batches that uploads had sent when it began.
     rejected, clashes, candidates : int
         As ``uploads.Made``.
     told : list of str
         The first rows and cells that did not fit.
+    failure : str
+        Why the file could not be read to its end; empty: it could.
     """
 
     upload: Upload
@@ -48,12 +52,12 @@ class Running:
     slices: int = 0
     total: int = 0
     rows: dict[Pillar, int] = field(default_factory=dict)
-    fresh: dict[Pillar, int] = field(default_factory=dict)
-    digests: dict[Pillar, int] = field(default_factory=dict)
+    before: dict[Pillar, int] = field(default_factory=dict)
     rejected: int = 0
     clashes: int = 0
     candidates: int = 0
     told: list[str] = field(default_factory=list)
+    failure: str = ""
 
     def count(self, made: Made) -> None:
         """Add what a slice has found."""
@@ -81,20 +85,26 @@ class DataMagicState:
     done : dict of str to None
         Keys of the uploads that are done, oldest first.
     running : dict of str to Running
-        Large uploads under way, by name.
+        The large upload under way, by name.
+    closing : Running or None
+        The upload whose last rows are on their way back: its versions are announced when they are counted.
+    waiting : list of Upload
+        Uploads that came while a large one was under way, oldest first, each at a URI.
+    sent : dict of Pillar to int
+        Batches that uploads have sent: what is known is complete when all of them have come back.
     said, watched : dict of Pillar
         The keeper's last version and the change it watches.
-    rows : dict of Pillar to int
-        Rows that the last upload announced.
     groups : dict of Pillar to uint64[n]
         Groups of earlier uploads.
     """
 
     done: dict[str, None] = field(default_factory=dict)
     running: dict[str, Running] = field(default_factory=dict)
+    closing: Running | None = None
+    waiting: list[Upload] = field(default_factory=list)
+    sent: dict[Pillar, int] = field(default_factory=dict)
     said: dict[Pillar, Said] = field(default_factory=dict)
     watched: dict[Pillar, Watch] = field(default_factory=dict)
-    rows: dict[Pillar, int] = field(default_factory=dict)
     groups: dict[Pillar, NDArray[np.uint64]] = field(default_factory=dict)
 
     def finish(self, key: str) -> None:
@@ -118,15 +128,19 @@ def pack(state: DataMagicState) -> Packed:
         "running": {name: _running(one) for name, one in state.running.items()},
         "said": {pillar: asdict(said) for pillar, said in state.said.items()},
         "watched": {pillar: asdict(watch) for pillar, watch in state.watched.items()},
-        "rows": dict(state.rows),
+        "closing": None if state.closing is None else _running(state.closing),
+        "waiting": [_upload(upload) for upload in state.waiting],
+        "sent": dict(state.sent),
     }
     return Packed(document, {f"groups.{pillar}": groups for pillar, groups in state.groups.items()})
 
 
+def _upload(upload: Upload) -> dict[str, object]:
+    return {name: value for name, value in asdict(upload).items() if name != "content"}
+
+
 def _running(running: Running) -> dict[str, object]:
-    upload = {name: value for name, value in asdict(running.upload).items() if name != "content"}
-    digests = {pillar: f"{digest:x}" for pillar, digest in running.digests.items()}
-    return asdict(running) | {"upload": upload, "digests": digests}
+    return asdict(running) | {"upload": _upload(running.upload)}
 
 
 def unpack(packed: Packed) -> DataMagicState:
@@ -137,13 +151,14 @@ def unpack(packed: Packed) -> DataMagicState:
         running={name: _run_of(dict(one)) for name, one in document["running"].items()},
         said={Pillar(pillar): Said(**said) for pillar, said in document["said"].items()},
         watched={Pillar(pillar): Watch(**watch) for pillar, watch in document["watched"].items()},
-        rows={Pillar(pillar): rows for pillar, rows in document["rows"].items()},
+        closing=None if document["closing"] is None else _run_of(dict(document["closing"])),
+        waiting=[Upload(**one) for one in document["waiting"]],
+        sent={Pillar(pillar): count for pillar, count in document["sent"].items()},
         groups={Pillar(name.removeprefix("groups.")): groups for name, groups in packed.arrays.items()},
     )
 
 
 def _run_of(one: dict[str, object]) -> Running:
-    tables = {name: {Pillar(p): n for p, n in one[name].items()} for name in ("rows", "fresh")}  # type: ignore[attr-defined]
-    digests = {Pillar(p): int(digest, 16) for p, digest in one["digests"].items()}  # type: ignore[attr-defined]
+    tables = {name: {Pillar(p): n for p, n in one[name].items()} for name in ("rows", "before")}  # type: ignore[attr-defined]
     upload, place = Upload(**one["upload"]), Place(**one["place"])  # type: ignore[arg-type]
-    return Running(**(one | tables | {"digests": digests, "upload": upload, "place": place}))  # type: ignore[arg-type]
+    return Running(**(one | tables | {"upload": upload, "place": place}))  # type: ignore[arg-type]

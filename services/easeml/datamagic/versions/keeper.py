@@ -178,30 +178,42 @@ class _Judged:
 
 
 class Ledger:
-    """What one pillar of one app holds. Telling the same event twice changes nothing."""
+    """What one pillar of one app holds. Telling the same event twice changes nothing.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    features : bool
+        Whether ``features`` will be asked: a digest of 8 bytes a row is kept for it.
+    """
+
+    def __init__(self, *, features: bool = True) -> None:
+        self._features = features
         self._seen: set[bytes] = set()
+        self._own: dict[str, list[_Rows]] = {}
         self._told: list[_Rows | CandidateBatch | Answer] = []
         self._announced: set[str] = set()
         self._newest: DataVersion | None = None
         self._parent = ""
         self._judged: _Judged | None = None
 
-    def rows(self, event_id: str, batch: RelationBatch) -> None:
-        """Take in the rows of a sound batch; a row that comes again replaces the former one."""
-        if self._is_new(event_id):
-            features = row_digests(Block.from_batch(batch))
-            self._told.append(
-                _Rows(
-                    batch.columns,
-                    batch.classes,
-                    batch.version,
-                    contents.hashed(batch.row_ids),
-                    contents.row_contents(batch),
-                    features,
-                )
-            )
+    def rows(self, event_id: str, batch: RelationBatch, *, own: bool = False) -> None:
+        """Take in the rows of a sound batch, perhaps one of DataMagic's own; a row that comes again replaces itself."""
+        if not self._is_new(event_id):
+            return
+        features = row_digests(Block.from_batch(batch)) if self._features else np.empty(0, np.uint64)
+        ids, digests = contents.hashed(batch.row_ids), contents.row_contents(batch)
+        rows = _Rows(batch.columns, batch.classes, batch.version, ids, digests, features)
+        self._told.append(rows)
+        if own:
+            self._own.setdefault(_life_of(batch.version), []).append(rows)
+
+    def own_batches(self, app: AppDefined) -> int:
+        """Return how many of DataMagic's own batches for this life of the app have come back."""
+        return len(self._own.get(app.life, ()))
+
+    def own_ids(self, app: AppDefined, since: int) -> Words:
+        """Return a digest of the id of every row of DataMagic's own batches, but for the first ``since`` batches."""
+        return np.concatenate([np.empty(0, np.uint64), *(r.ids for r in self._own.get(app.life, [])[since:])])
 
     def tell(self, event_id: str, thing: CandidateBatch | Answer) -> None:
         """Take in sound candidates or an answer."""
@@ -236,10 +248,6 @@ class Ledger:
             newest=self._newest,
             parent=self._parent,
         )
-
-    def count_new(self, app: AppDefined, row_ids: Sequence[str]) -> int:
-        """Return how many of some rows are not there."""
-        return int((self._judge(app).places.find(contents.hashed(row_ids)) < 0).sum())
 
     def features(self, app: AppDefined) -> tuple[Words, Words]:
         """Return a digest of the features and one of the id of every row that is, or was, there."""
@@ -317,6 +325,15 @@ def answer_fits(answer: Answer, app: AppDefined) -> bool:
 def name_of(app: AppDefined, digest: str) -> str:
     """Return the name of the version of a content, in this life of the app."""
     return f"v{app.life}-{_mark(digest)}"
+
+
+def _life_of(version: str) -> str:
+    """Return the life of the app in a version's name.
+
+    >>> _life_of("vab12-0123456789ab")
+    'ab12'
+    """
+    return version.removeprefix("v").rpartition("-")[0]
 
 
 def is_own(version: DataVersion) -> bool:
