@@ -85,6 +85,8 @@ class Rules:
         Columns with the identity and the group of each row; empty: there is none.
     prefix : str
         Begins the ids of rows without an id column; their place in the file follows.
+    schema : Schema, optional
+        How the values are written, where these rows are part of a file; None: as these rows say.
     """
 
     app: AppDefined
@@ -92,6 +94,7 @@ class Rules:
     id_column: str
     group_column: str
     prefix: str
+    schema: Schema | None = None
 
     @property
     def labelled(self) -> bool:
@@ -174,7 +177,7 @@ def _read(frame: pd.DataFrame, rules: Rules, names: RowNames) -> tuple[pd.DataFr
         _check_others(frame, others, wanted)
     part = frame[[*wanted, app.label] if labelled else [*wanted]]
     kinds = {name: Kind(column.kind.value) for name, column in wanted.items()}
-    schema = infer_schema(part, label=app.label if labelled else None, kinds=kinds)
+    schema = rules.schema or infer_schema(part, label=app.label if labelled else None, kinds=kinds)
     read, clashes = _cleaned(schema, part)
     rejects = []
     for column, count in pd.Series([clash.column for clash in clashes], dtype=object).value_counts().items():

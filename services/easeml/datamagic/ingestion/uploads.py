@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from easeml.datamagic import reading
 from easeml.datamagic.cleaning.repairs import RepairModel
-from easeml.datamagic.ingestion import assignment, slices
+from easeml.datamagic.ingestion import assignment, leads, slices
 from easeml.datamagic.ingestion.assignment import JUDGING, Known, Wish
 from easeml.datamagic.ingestion.fitting import Fitted, Reject, Rules, fit
+from easeml.datamagic.ingestion.leads import Lead, Learnt
 from easeml.datamagic.ingestion.slices import Place, Slice
 from easeml.datamagic.ingestion.sources import Sources, sha256_of
 from easeml.datamagic.readers.account import Dialect
@@ -255,17 +256,19 @@ def _sliceable(form: str) -> bool:
     return form in slices.TEXTS or form in slices.COLUMNAR
 
 
-def _frame(task: Task, content: bytes, **written: Any) -> tuple[pd.DataFrame, reading.Account]:
+def _frame(
+    task: Task, content: bytes, words: frozenset[str] = frozenset(), **written: Any
+) -> tuple[pd.DataFrame, reading.Account]:
     """Return the cells of a file or a part of it, and what its reader says of it."""
     upload = task.upload
     # What is no number stays as the file writes it: codes keep their zeros, in every slice.
-    words = {column.name for column in task.app.columns if column.kind is not ColumnKind.NUMERIC}
+    named = {column.name for column in task.app.columns if column.kind is not ColumnKind.NUMERIC}
     table = reading.read_table(
         content,
         name=upload.name,
         format=upload.format or None,
         label=task.app.label,
-        text=frozenset({*words, upload.id_column, upload.group_column} - {""}),
+        text=frozenset({*named, *words, upload.id_column, upload.group_column} - {""}),
         on_error="collect",
         **written,
     )
@@ -304,30 +307,55 @@ def _sliced(task: Task) -> Made:
             place = replace(place, encoding=place.encoding or slices.encoding_of(file, upload.name))
             dialect = slices.dialect_of(file, form, upload.name, place.encoding)
         piece = slices.cut(file, size, form, place, dialect=dialect)
-        first = piece if place.offset == 0 else slices.cut(file, size, form, Place(), dialect=dialect)
-    fitted, account = _fitted(task, piece, place, dialect)
-    rows = account.rows + account.rejected
-    total = task.total or max(1, round(rows / piece.share))
-    sample = fitted if first is piece else _fitted(task, first, Place(encoding=place.encoding), dialect)[0]
-    made = _made(task, fitted, _unread(account, piece.skipped), total=total, sample=sample)
+        start = Place(encoding=place.encoding)
+        known = leads.learnt(
+            _key(work_key(upload, task.app), repr(task.app), upload.uri, str(size)),
+            lambda: _learn(task, slices.cut(file, size, form, start, dialect=dialect), start, dialect),
+        )
+    frame, account = _slice(task, piece, place, dialect, known.lead)
+    fitted = fit(frame, replace(_rules(task), schema=known.lead.schema), place.rows)
+    made = _made(task, fitted, _unread(account, piece.skipped), total=task.total or known.total, learnt=known)
     made.rejected += account.rejected - len(account.rejects)
-    made.rows, made.uri, made.total = rows, upload.uri, total
+    made.rows, made.uri, made.total = account.rows + account.rejected, upload.uri, task.total or known.total
     if not piece.last:
-        made.next = slices.counted(piece.end, rows)
+        made.next = slices.counted(piece.end, made.rows)
     return made
 
 
-def _fitted(task: Task, piece: Slice, place: Place, dialect: Dialect | None) -> tuple[Fitted, reading.Account]:
+def _learn(task: Task, first: Slice, start: Place, dialect: Dialect | None) -> Learnt:
+    """Return what the first slice of a file decides for all of them."""
+    frame, account = _slice(task, first, start, dialect, None)
+    rules = _rules(task)
+    lead = leads.lead_of(frame, rules)
+    total = task.total or max(1, round((account.rows + account.rejected) / first.share))
+    if not task.upload.repairs:
+        return Learnt(lead, None, total)
+    fitted = fit(frame, replace(rules, schema=lead.schema))
+    train = None
+    if not task.upload.pillar:
+        train = np.flatnonzero(_assigned(task, fitted, total) == Pillar.TRAIN)
+        if not len(train):
+            return Learnt(lead, None, total)
+    return Learnt(lead, _model(task.upload, fitted.relation, train, task.app), total)
+
+
+def _slice(
+    task: Task, piece: Slice, place: Place, dialect: Dialect | None, lead: Lead | None
+) -> tuple[pd.DataFrame, reading.Account]:
+    """Return the cells of a slice; those of a later one are read as the first slice has decided."""
     if dialect is not None and place.offset:
         dialect = replace(dialect, skip=0, before=0)
+    words = lead.texts if lead is not None and dialect is not None else frozenset()
     try:
-        frame, account = _frame(task, piece.content, dialect=dialect, encoding=place.encoding or None)
+        frame, account = _frame(task, piece.content, words, dialect=dialect, encoding=place.encoding or None)
     except InvalidDataError as error:
         if not piece.skipped:
             raise
         where = f"{error.message} (Lines count from line {piece.skipped:,} of the file.)"
         raise InvalidDataError(where, mend=error.mend, reason=error.reason) from error
-    return fit(slices.shifted(frame, piece, place), _rules(task), place.rows), account
+    if lead is not None and place.offset:
+        frame = leads.aligned(frame, lead, decimal=dialect.decimal if dialect else ".", strict=dialect is None)
+    return slices.shifted(frame, piece, place), account
 
 
 def _rules(task: Task) -> Rules:
@@ -340,20 +368,18 @@ def _rules(task: Task) -> Rules:
 # -- rows to pillars -------------------------------------------------------------------------------------------------
 
 
-def _made(task: Task, fitted: Fitted, bad: list[Reject], *, total: int, sample: Fitted | None = None) -> Made:
+def _made(task: Task, fitted: Fitted, bad: list[Reject], *, total: int, learnt: Learnt | None = None) -> Made:
     upload = task.upload
-    digests, ids = row_digests(fitted.relation.block), contents.hashed(fitted.relation.row_ids)
     if upload.pillar:
-        keep, strange = _checked(task, fitted, digests, ids)
+        keep, strange = _checked(task, fitted)
         parts = {Pillar(upload.pillar): np.flatnonzero(keep)}
         bad = [*bad, *strange]
     else:
-        wish = Wish(upload.seed, upload.test_share, upload.test_rows, total)
-        assigned = assignment.assign(digests, ids, fitted.groups, fitted.relation.labels, task.known, wish)
+        assigned = _assigned(task, fitted, total)
         parts = {pillar: np.flatnonzero(assigned == pillar) for pillar in Pillar if (assigned == pillar).any()}
         if not total:
             _check_split(task, fitted.relation, parts)
-    model = _model(upload, (sample or fitted).relation, None if sample else parts.get(Pillar.TRAIN), task.app)
+    model = learnt.model if learnt else _model(upload, fitted.relation, parts.get(Pillar.TRAIN), task.app)
     rejects = [*bad, *fitted.rejects]
     made = Made(
         rejected=len(rejects),
@@ -393,9 +419,18 @@ def _add(made: Made, task: Task, pillar: Pillar, part: Relation, model: RepairMo
     made.digests[pillar] = sum(contents.total(contents.row_contents(batch)) for batch in batches) % contents.MODULUS
 
 
-def _checked(
-    task: Task, fitted: Fitted, digests: NDArray[np.uint64], ids: NDArray[np.uint64]
-) -> tuple[NDArray[np.bool_], list[Reject]]:
+def _digests(relation: Relation) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return digests of the features and of the id of each row."""
+    return row_digests(relation.block), contents.hashed(relation.row_ids)
+
+
+def _assigned(task: Task, fitted: Fitted, total: int) -> NDArray[np.object_]:
+    upload, relation = task.upload, fitted.relation
+    wish = Wish(upload.seed, upload.test_share, upload.test_rows, total)
+    return assignment.assign(*_digests(relation), fitted.groups, relation.labels, task.known, wish)
+
+
+def _checked(task: Task, fitted: Fitted) -> tuple[NDArray[np.bool_], list[Reject]]:
     """Return which rows may go to the pillar that was named, and why others may not.
 
     Raises
@@ -404,6 +439,7 @@ def _checked(
         When more rows equal those of another pillar than chance explains.
     """
     pillar = Pillar(task.upload.pillar)
+    digests, ids = _digests(fitted.relation)
     keep, strange = np.ones(len(digests), bool), []
     for other in JUDGING:
         theirs = task.known.rows.get(other, np.empty(0, np.uint64))
