@@ -320,7 +320,7 @@ class Client:
         wait : float
             Seconds to wait for the end; 0: do not.
         **wish
-            ``id_column``, ``group_column``, ``seed`` (0), ``test_share``, ``repairs`` (5), ``again``, ``format`` and
+            ``id_column``, ``group_column``, ``seed`` (0), ``test_share`` (0: as needed), ``repairs`` (5), ``again``, ``format`` and
             ``file_name``, as in ``Upload``.
 
         Raises

@@ -249,7 +249,7 @@ _WISHES: dict[str, Any] = {
     "id_column": "",
     "group_column": "",
     "seed": 0,
-    "test_share": None,
+    "test_share": 0.0,
     "repairs": 5,
     "again": False,
 }

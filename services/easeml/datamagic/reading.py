@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from easeml.datamagic.cleaning.schema import Schema, infer_schema
-from easeml.datamagic.readers import folders
+from easeml.datamagic.readers import columnar, folders
 from easeml.datamagic.readers.account import Account, Options, Reject
 from easeml.datamagic.readers.drawing import Drawing
 from easeml.datamagic.readers.formats import FORMATS, Format, sniff
@@ -179,6 +179,9 @@ def read(
     InvalidDataError
         When the file, the label or an id is wrong; names line and column.
     """
+    kept = _kept(source, format, name, options) if clean else None
+    if kept is not None:
+        return _as_asked(kept, name or str(source), label, id_column)
     wanted = {*options.pop("text", ()), *([id_column] if id_column is not None else [])}
     if label is not None:
         options["label"] = label
@@ -193,6 +196,27 @@ def read(
     ids = ids or schema.row_ids(frame)
     frame = schema.apply(frame)
     return _relation(frame, label, classes, ids, schema)
+
+
+def _kept(source: Readable, form: str | None, name: str, options: dict[str, Any]) -> Relation | None:
+    """Return the relation that a file was written from; None for any other file."""
+    if not isinstance(source, str | Path | bytes):  # a stream may be read only once
+        return None
+    opened = Source.of(source, name=name, most_expansion=_options(options).most_expansion)
+    if _format(opened, form) != "parquet":
+        return None
+    return columnar.relation_in(opened)
+
+
+def _as_asked(relation: Relation, name: str, label: str | None, id_column: str | None) -> Relation:
+    """Check that a relation from a file is what was asked for."""
+    for what, asked, own in (("label", label, relation.label), ("id", id_column, "row_id")):
+        if asked not in (None, own):
+            raise InvalidDataError(
+                f"{name} is a relation whose {what} column is {own!r}, not {asked!r}.",
+                mend=f"Leave the {what} column out, or write the rows as a plain table first.",
+            )
+    return relation
 
 
 def identified(

@@ -14,6 +14,7 @@ import pytest
 
 from easeml.datamagic.reading import Account, chunks, read, read_frame, sniff
 from easeml.errors import InvalidDataError
+from easeml.relation import Relation
 from easeml.stream.payloads import ColumnKind
 
 RECORDS = [{"a": 1, "b": "x"}, {"a": 2, "b": None}, {"a": 3, "b": "z"}]
@@ -174,3 +175,35 @@ def test_row_numbers_of_pandas_are_no_column(tmp_path):
 )
 def test_formats_are_told_apart(name, head, form):
     assert sniff(name, head) == form
+
+
+def kept(tmp_path):
+    frame = pd.DataFrame({"age": [31.0, np.nan], "left": ["no", "yes"]})
+    table = pd.DataFrame({"row_id": ["b", "b"], "column": "age", "value": [20.0, 40.0], "probability": [0.25, 0.75]})
+    relation = Relation.from_frame(frame, label="left", row_ids=("a", "b")).merge_candidates(table, source="mine")
+    relation.to_parquet(tmp_path / "kept.parquet")
+    return relation, tmp_path / "kept.parquet"
+
+
+def test_a_file_of_a_relation_is_that_relation(tmp_path):
+    relation, path = kept(tmp_path)
+    for source in (path, str(path), path.read_bytes()):
+        assert read(source).content_hash() == relation.content_hash()
+    assert read(path, label="left").label == "left"
+    assert read(path, id_column="row_id").row_ids == ("a", "b")
+
+
+def test_a_file_of_a_relation_is_not_read_as_another(tmp_path):
+    _, path = kept(tmp_path)
+    with pytest.raises(InvalidDataError, match="label column is 'left', not 'age'"):
+        read(path, label="age")
+    with pytest.raises(InvalidDataError, match="id column is 'row_id', not 'age'"):
+        read(path, id_column="age")
+
+
+def test_a_relation_read_as_a_table_leaves_its_candidates_and_says_so(tmp_path):
+    _, path = kept(tmp_path)
+    account = Account("kept")
+    (frame,) = chunks(path, account=account)
+    assert list(frame.columns) == ["age", "left", "row_id"]
+    assert "leaves its candidates behind" in account.notes[0]

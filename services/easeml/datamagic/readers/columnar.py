@@ -5,7 +5,7 @@ Source: Apache Parquet and Arrow formats as ``pyarrow`` reads them; needs the ex
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from easeml.datamagic.readers.naming import named
 from easeml.datamagic.readers.objects import column
 from easeml.datamagic.readers.sources import Source
 from easeml.errors import InvalidDataError
+from easeml.relation import Relation
 
 MOST_BYTES = 2 << 30
 """Largest file that is read from a stream without a path, which has to be held."""
@@ -62,6 +63,28 @@ def arrow(source: Source, options: Options, account: Account, rows: int) -> Iter
     yield from _frames(source, options, account, rows, batches)
 
 
+def relation_in(source: Source) -> Relation | None:
+    """Return the relation that a Parquet file holds, with every candidate; None when it is any other table.
+
+    Raises
+    ------
+    InvalidDataError
+        When the file is a relation's, and damaged.
+    """
+    from easeml.relation.arrow import read_parquet  # noqa: PLC0415 - an extra
+
+    with source.open() as stream:
+        if not is_relation(_library(source.name, "parquet").read_schema(stream).metadata):
+            return None
+    with source.open() as stream:
+        return read_parquet(stream)
+
+
+def is_relation(metadata: Mapping[bytes, bytes] | None) -> bool:
+    """Return whether the metadata of a schema says that the table is a relation."""
+    return b"easeml" in (metadata or {})
+
+
 def _library(name: str, module: str) -> Any:
     import importlib  # noqa: PLC0415 - only here
 
@@ -105,6 +128,9 @@ def _frame(batch: Any, schema: Any, name: str, options: Options, account: Accoun
         table = table.flatten()
     metadata = (schema.metadata or {}).get(b"pandas")
     left = _row_numbers(metadata)
+    if is_relation(schema.metadata):
+        left |= {title for title in table.column_names if title.startswith("__")}
+        account.note("the file is a relation; this way of reading leaves its candidates behind")
     names = [title for title in table.column_names if title not in left]
     titles = named(names, name).names
     index = pd.RangeIndex(account.rows + 1, account.rows + 1 + table.num_rows, name="row")

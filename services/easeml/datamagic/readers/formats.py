@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from easeml.datamagic.readers import columnar, delimited, documents, excel, folders, json_records
+from easeml.datamagic.readers import arrays, columnar, delimited, documents, excel, folders, json_records
 from easeml.datamagic.readers.account import Account, Options
 from easeml.datamagic.readers.sources import Source
 from easeml.errors import InvalidDataError
@@ -45,6 +45,8 @@ FORMATS: dict[str, Format] = {
     "jsonl": Format(json_records.lines, (".jsonl", ".ndjson"), "JSON lines", True),
     "parquet": Format(columnar.parquet, (".parquet", ".pq"), "Parquet", True),
     "arrow": Format(columnar.arrow, (".arrow", ".feather", ".ipc", ".arrows"), "Arrow or Feather", True),
+    "npy": Format(arrays.array, (".npy",), "NumPy array"),
+    "npz": Format(arrays.arrays, (".npz",), "NumPy arrays of one length"),
     "excel": Format(excel.workbook, (".xlsx", ".xlsm"), "workbook"),
     "texts": Format(folders.texts, (), "folder of texts, one sub-folder per class"),
     "images": Format(folders.images, (), "folder of images, one sub-folder per class"),
@@ -53,7 +55,7 @@ FORMATS: dict[str, Format] = {
 }
 """Every format by name."""
 _BY_ENDING = {ending: name for name, form in FORMATS.items() for ending in form.endings}
-_MAGIC = {b"PAR1": "parquet", b"ARROW1": "arrow", b"FEA1": "arrow", b"%PDF": "pdf"}
+_MAGIC = {b"\x93NUMPY": "npy", b"PAR1": "parquet", b"ARROW1": "arrow", b"FEA1": "arrow", b"%PDF": "pdf"}
 _OLD = {".xls": "excel", ".doc": "docx", ".xlsb": "excel", ".ods": "excel"}
 
 
@@ -71,7 +73,9 @@ def sniff(name: str, head: bytes) -> str:
         if head.startswith(magic):
             return form
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        return named if named in {"excel", "docx"} else "docx" if b"word/" in head else "excel"
+        if named in {"excel", "docx", "npz"}:
+            return named
+        return "docx" if b"word/" in head else "npz" if b".npy" in head else "excel"
     if named == "json" and _is_lines(head):
         return "jsonl"
     if named is not None:

@@ -81,7 +81,7 @@ def _bomb(name: str, what: str) -> InvalidDataError:
 
 
 def plain_members(stream: IO[bytes], name: str) -> list[str] | None:
-    """Return the files in an archive; None when it is a document of its own (xlsx, docx, ods).
+    """Return the files in an archive; None when it is a document of its own (xlsx, docx, ods, npz).
 
     Raises
     ------
@@ -94,7 +94,7 @@ def plain_members(stream: IO[bytes], name: str) -> list[str] | None:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise InvalidDataError(f"{name} is a damaged archive: {error}.", mend="Save or copy it again.") from error
     names = [member.filename for member in members]
-    if any(part in names for part in _DOCUMENTS):
+    if any(part in names for part in _DOCUMENTS) or (names and all(part.endswith(".npy") for part in names)):
         return None
     if any(member.flag_bits & 1 for member in members):
         raise InvalidDataError(f"{name} is protected by a password.", mend="Unpack it first.", reason="password")
