@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from datamagic_town import APP, COLUMNS, Town, csv, frame, upload
 
-from easeml.datamagic.ingestion import leads
+from easeml.datamagic.ingestion import leads, sources
 from easeml.datamagic.ingestion import uploads as work
+from easeml.datamagic.ingestion.sources import Sources
 from easeml.relation import Relation
 from easeml.stream.payloads import Column, ColumnKind, Pillar, RunState
 from easeml.stream.topics import UPLOADS
@@ -137,3 +138,53 @@ def test_repairs_are_learnt_once_and_from_training_rows_only(monkeypatch):
     assert len(fitted) == 1
     assert fitted[0] <= rows[Pillar.TRAIN]
     assert len(town.cluster.events(UPLOADS)) > 4
+
+
+def stored(path, content, **options):
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return replace(upload(content, **options), uri=path.as_uri(), content=b"")
+
+
+@pytest.mark.parametrize("when", ["between slices", "while it is read"])
+def test_a_file_that_changes_under_way_fails(monkeypatch, tmp_path, when):
+    path = tmp_path / "store" / "shop.csv"
+    town = Town(roots=(path.parent.as_uri(),))
+    content, calls = csv(frame(400)), []
+
+    def spoil():
+        calls.append(1)
+        if len(calls) == 3:
+            path.write_bytes(content.replace(b"yes", b"no "))
+
+    original = work.go_on if when == "between slices" else work.slices.cut
+
+    def spoilt(*given, **options):
+        spoil()
+        return original(*given, **options)
+
+    monkeypatch.setattr(work if when == "between slices" else work.slices, original.__name__, spoilt)
+    town.send(stored(path, content))
+    last = town.runs()[-1]
+    assert last.state is RunState.FAIL
+    assert "has changed" in last.message
+    assert 0 < sum(map(len, town.rows().values())) < 400
+
+
+def test_what_is_opened_is_what_was_checked(monkeypatch, tmp_path):
+    path = tmp_path / "store" / "own.csv"
+    stored(path, b"own")
+    (tmp_path / "secret.csv").write_bytes(b"secret")
+    link = path.parent / "link.csv"
+    link.symlink_to(path)
+    files = Sources((path.parent.as_uri(),))
+    system = sources._system("file")
+
+    def turned(scheme):
+        link.unlink()
+        link.symlink_to(tmp_path / "secret.csv")
+        return system
+
+    monkeypatch.setattr(sources, "_system", turned)
+    with files.open(link.as_uri()) as file:
+        assert file.read() == b"own"

@@ -38,12 +38,15 @@ class Place:
         Rows and lines before it.
     encoding : str
         Encoding of the whole text; empty: not known yet.
+    stamp : str
+        What the file was when its digest was checked (``Sources.stamp``); empty: not known yet.
     """
 
     offset: int = 0
     rows: int = 0
     lines: int = 0
     encoding: str = ""
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,32 @@ class Sources:
                 raise FileNotFoundError(path)
             return int(info["size"])
 
+    def stamp(self, uri: str) -> str:
+        """Return what changes when a file is written or replaced: size, time, identity; errors as ``open``."""
+        system, path = self._allowed(uri)
+        with _failures(uri):
+            info: dict[str, Any] = system.info(path)
+        marks = ("size", "ETag", "VersionId", "mtime", "ino", *(() if "mtime" in info else ("LastModified", "created")))
+        return hashlib.sha256(repr([(mark, str(info[mark])) for mark in marks if mark in info]).encode()).hexdigest()
+
+    @contextmanager
+    def unchanged(self, uri: str, stamp: str) -> Iterator[str]:
+        """Yield the stamp of a file that must stay what it was before (empty: what it is), and while it is read.
+
+        Raises
+        ------
+        Poison
+            When it has changed (``changed``); otherwise as ``open``.
+        """
+        stamp = stamp or self.stamp(uri)
+        yield stamp
+        if self.stamp(uri) != stamp:
+            raise Poison(
+                f"The file at {uri[:200]} has changed while it was read slice by slice.",
+                mend="Leave a file alone until its upload is done; upload it again.",
+                reason="changed",
+            )
+
     @contextmanager
     def open(self, uri: str) -> Iterator[IO[bytes]]:
         """Open a file for reading.
@@ -105,9 +131,11 @@ class Sources:
         for allowed, root in self._roots:
             if not sound or scheme != allowed or not path.startswith(f"{root}/"):
                 continue
-            real, home = os.path.realpath(path), os.path.realpath(root)
-            if scheme == "file" and not real.startswith(home + os.sep):
-                continue  # a link in the store that leads out of it
+            if scheme == "file":
+                # What is checked is opened: a link that is turned afterwards leads nowhere else.
+                path = os.path.realpath(path)
+                if not path.startswith(os.path.realpath(root).rstrip(os.sep) + os.sep):
+                    continue  # a link in the store that leads out of it
             return _system(scheme), path
         raise Poison(
             f"The URI {uri[:200]!r} lies outside the stores that this house reads uploads from.",

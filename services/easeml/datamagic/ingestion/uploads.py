@@ -219,13 +219,13 @@ def _begin(task: Task, content: bytes | None) -> Made:
         uri = Sources(task.roots).put(io.BytesIO(content), upload.sha256, upload.name)
         return _sliced(replace(task, upload=replace(upload, uri=uri)))
     sources = Sources(task.roots)
-    size = sources.size(upload.uri)
+    size, stamp = sources.size(upload.uri), sources.stamp(upload.uri)
     with sources.open(upload.uri) as file:
         _check_digest(upload, sha256_of(file))
         file.seek(0)
         form = _format(upload, file.read(65536))
         if size > WHOLE_BYTES and _sliceable(form):
-            return _sliced(task)
+            return _sliced(replace(task, place=Place(stamp=stamp)))
         if size > MOST_WHOLE_BYTES:
             raise InvalidDataError(
                 f"A {form} file of {size:,} bytes would have to be read as a whole.",
@@ -233,7 +233,9 @@ def _begin(task: Task, content: bytes | None) -> Made:
                 reason="too_large",
             )
         file.seek(0)
-        return _whole(task, file.read())
+        content = file.read()
+    _check_digest(upload, hashlib.sha256(content).hexdigest())
+    return _whole(task, content)
 
 
 def _check_digest(upload: Upload, found: str) -> None:
@@ -300,16 +302,17 @@ def _whole(task: Task, content: bytes) -> Made:
 def _sliced(task: Task) -> Made:
     upload, sources = task.upload, Sources(task.roots)
     size = sources.size(upload.uri)
-    with sources.open(upload.uri) as file:
+    place, dialect = task.place, None
+    with sources.unchanged(upload.uri, place.stamp) as stamp, sources.open(upload.uri) as file:
         form = _format(upload, file.read(65536))
-        place, dialect = task.place, None
+        place = replace(place, stamp=stamp)
         if form in slices.TEXTS:
             place = replace(place, encoding=place.encoding or slices.encoding_of(file, upload.name))
             dialect = slices.dialect_of(file, form, upload.name, place.encoding)
         piece = slices.cut(file, size, form, place, dialect=dialect)
         start = Place(encoding=place.encoding)
         known = leads.learnt(
-            _key(work_key(upload, task.app), repr(task.app), upload.uri, str(size)),
+            _key(work_key(upload, task.app), repr(task.app), upload.uri, stamp),
             lambda: _learn(task, slices.cut(file, size, form, start, dialect=dialect), start, dialect),
         )
     frame, account = _slice(task, piece, place, dialect, known.lead)
