@@ -18,6 +18,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from easeml.datamagic.ingestion import uploads
 from easeml.datamagic.ingestion.assignment import JUDGING, Known
 from easeml.datamagic.ingestion.chunks import Chunks
@@ -237,11 +240,19 @@ class DataMagicService(Service[DataMagicState]):
                 {pillar: rows for pillar, (rows, _) in known.items()},
                 {pillar: ids for pillar, (_, ids) in known.items()},
                 dict(state.groups),
+                self._given(running, ctx) if upload.id_column else contents.hashed(()),
             ),
             self._roots,
             self._room,
             *((running.place, running.total) if running else ()),
         )
+
+    def _given(self, running: Running | None, ctx: Context) -> NDArray[np.uint64]:
+        """Return digests of the ids of an upload's rows so far: its app had no other upload since it began."""
+        ledgers = self._ledgers.get(ctx.app.app, {})
+        rows, before = (running.rows, running.before) if running is not None else ({}, {})
+        ids = [ledgers[pillar].own_ids(ctx.app, before.get(pillar, 0)) for pillar in rows]
+        return np.concatenate([contents.hashed(()), *ids])
 
     def _done(self, state: DataMagicState, event: Event[Upload], ctx: Context) -> Iterable[Output]:
         made, upload = ctx.result, event.data

@@ -37,11 +37,14 @@ class Known:
     ----------
     rows, ids, groups : mapping of Pillar to uint64[n]
         Digests of the features and ids of rows, and of the values of group columns.
+    given : uint64[n]
+        Digests of the ids that earlier slices of the same file have given.
     """
 
     rows: Mapping[Pillar, Words] = field(default_factory=dict)
     ids: Mapping[Pillar, Words] = field(default_factory=dict)
     groups: Mapping[Pillar, Words] = field(default_factory=dict)
+    given: Words = field(default_factory=_none)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ left out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from easeml.datamagic.cleaning.schema import Kind, Schema, infer_schema
+from easeml.datamagic.ingestion.assignment import JUDGING, Known
 from easeml.datamagic.versions import contents
 from easeml.errors import InvalidDataError
 from easeml.ids import RowId
@@ -85,6 +86,8 @@ class Rules:
         Columns with the identity and the group of each row; empty: there is none.
     prefix : str
         Begins the ids of rows without an id column; their place in the file follows.
+    known : Known
+        What the pillars have, and the ids of the file's rows before these.
     schema : Schema, optional
         How the values are written, where these rows are part of a file; None: as these rows say.
     """
@@ -95,6 +98,7 @@ class Rules:
     group_column: str
     prefix: str
     schema: Schema | None = None
+    known: Known = field(default_factory=Known)
 
     @property
     def labelled(self) -> bool:
@@ -127,8 +131,12 @@ def fit(frame: pd.DataFrame, rules: Rules, start: int = 0) -> Fitted:
     ids = _ids(frame, rules, names, start, rejects)
     labels = texts_of(read[app.label]) if rules.labelled else np.full(len(frame), None, object)
     for place, column, value in _odd(read, labels, rules):
-        text = f"{value!r} is not known to the app" if value is not None else "missing"
+        # What a test row's label says is for CI alone, and rejects are told in public.
+        secret = column == app.label and rules.pillar is Pillar.TEST
+        text = f"{'its class' if secret else repr(value)} is not known to the app" if value is not None else "missing"
         rejects.setdefault(place, Reject(names[place], column, text))
+    for place, column, problem in _misplaced(frame, rules):
+        rejects.setdefault(place, Reject(names[place], column, problem))
     kept = np.setdiff1d(np.arange(len(frame)), list(rejects))
     told = tuple(rejects[place] for place in sorted(rejects))
     if not len(kept):
@@ -219,8 +227,9 @@ def _ids(
         return [f"{rules.prefix}-{start + place}" for place in range(len(frame))]
     ids: list[str | None] = texts_of(frame[rules.id_column]).tolist()
     seen: set[str] = set()
+    given = np.isin(contents.hashed("" if row_id is None else row_id for row_id in ids), rules.known.given)
     for place, row_id in enumerate(ids):
-        problem = "missing" if row_id is None else "this id came before" if row_id in seen else ""
+        problem = "missing" if row_id is None else "this id came before" if row_id in seen or given[place] else ""
         if row_id is not None and not problem:
             seen.add(row_id)
             try:
@@ -245,6 +254,18 @@ def _odd(read: pd.DataFrame, labels: NDArray[np.object_], rules: Rules) -> Itera
         for place, label in enumerate(labels):
             if label not in known:
                 yield place, app.label, label
+
+
+def _misplaced(frame: pd.DataFrame, rules: Rules) -> Iterator[tuple[int, str, str]]:
+    """Yield place, column and trouble of rows for one judging pillar whose group another one has."""
+    if rules.pillar not in JUDGING or not rules.group_column:
+        return
+    groups = _groups(frame, rules, np.arange(len(frame)))
+    assert groups is not None
+    for other in JUDGING:
+        if other is not rules.pillar and other in rules.known.groups:
+            for place in np.flatnonzero((groups != 0) & np.isin(groups, rules.known.groups[other])).tolist():
+                yield place, rules.group_column, f"rows of this group are in {other}, and a group stays in one pillar"
 
 
 def _groups(frame: pd.DataFrame, rules: Rules, kept: NDArray[np.int64]) -> NDArray[np.uint64] | None:

@@ -1,0 +1,46 @@
+"""Rows that may not go where they were sent are told, and the others go on."""
+
+import pandas as pd
+from datamagic_town import APP, csv, frame, upload
+
+from easeml.datamagic.ingestion.assignment import Known
+from easeml.datamagic.ingestion.fitting import Rules, fit
+from easeml.datamagic.versions import contents
+from easeml.stream.payloads import Pillar
+
+
+def table(rows=6):
+    return (
+        frame(rows)
+        .assign(
+            id=[f"r{at}" for at in range(rows)],
+            g=[f"c{at % 3}" for at in range(rows)],
+        )
+        .set_axis(pd.RangeIndex(2, 2 + rows, name="line"), axis=0)
+    )
+
+
+def test_an_id_of_an_earlier_slice_came_before():
+    known = Known(given=contents.hashed(["r1", "r4", "other"]))
+    fitted = fit(table().drop(columns="g"), Rules(APP, None, "id", "", "p", known=known))
+    assert list(map(str, fitted.rejects)) == [f"line {at}, column 'id': this id came before" for at in (3, 6)]
+    assert fitted.relation.row_ids == ("r0", "r2", "r3", "r5")
+
+
+def test_a_group_of_another_judging_pillar_stays_there():
+    groups = {Pillar.TRAIN: contents.hashed(["c1"]), Pillar.TEST: contents.hashed(["c2"])}
+    known = Known(groups=groups)
+    fitted = fit(table().drop(columns="id"), Rules(APP, Pillar.TEST, "", "g", "p", known=known))
+    assert [one.where for one in fitted.rejects] == ["line 3", "line 6"]
+    assert "rows of this group are in train" in str(fitted.rejects[0])
+    for pillar in (None, Pillar.POOL):
+        assert fit(table().drop(columns="id"), Rules(APP, pillar, "", "g", "p", known=known)).rejects == ()
+
+
+def test_labels_of_rejected_test_rows_are_not_told(town):
+    content = frame(60).astype(object)
+    content.loc[5, "bought"] = "SECRET"
+    town.send(upload(csv(content), pillar="test"))
+    assert "line 7, column 'bought': its class is not known to the app" in town.runs()[-1].message
+    assert not any("SECRET" in run.message for run in town.runs())
+    assert not any("SECRET" in version.change for version in town.versions())
