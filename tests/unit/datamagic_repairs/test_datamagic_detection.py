@@ -174,3 +174,73 @@ def test_ten_thousand_words_are_no_trouble():
     speller = Speller(words, np.full(len(words), 20))
     wrong = words[7][:3] + words[7][4:]
     assert speller.correct(wrong).right in words
+
+
+def outliers_of(frame, **options):
+    found = detect_errors(relation_of(frame, **options), rng=np.random.default_rng(0))
+    return found[found["kind"] == "outlier"]
+
+
+@pytest.mark.parametrize("known", [5, 15, 40])
+def test_an_almost_empty_column_says_nothing_about_the_others(known):
+    rng = np.random.default_rng(known)
+    frame = pd.DataFrame({"temperature": rng.normal(20, 3, 400).round(2), "when": rng.normal(size=400)})
+    frame["site"], frame["label"] = rng.choice(["north", "south", "east"], 400), rng.choice(["yes", "no"], 400)
+    frame.loc[rng.permutation(400)[known:], "when"] = np.nan
+    assert len(outliers_of(frame)) <= 1
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_gaps_filled_from_a_cell_do_not_explain_that_cell(share):
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(rng.normal(size=(400, 5)), columns=list("abcde"))
+    frame = frame.mask(rng.random(frame.shape) < share * np.array([0, 1, 1, 1, 1]))
+    frame["site"] = rng.choice(["north", "south", "east"], 400)
+    assert len(outliers_of(frame)) <= 2
+
+
+def test_numbers_that_are_hardly_skewed_are_not_put_on_a_logarithmic_scale():
+    alarms = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        alarms += len(outliers_of(pd.DataFrame({"a": rng.normal(20, 3, 400), "kind": rng.choice(["x", "y"], 400)})))
+    assert alarms <= 44
+
+
+def test_more_columns_than_rows_explain_nothing():
+    rng = np.random.default_rng(2)
+    assert len(outliers_of(pd.DataFrame(rng.normal(size=(60, 80))).add_prefix("c"))) <= 2
+
+
+def test_columns_of_few_values_are_not_judged_by_deviations():
+    rng = np.random.default_rng(3)
+    truth = rng.random(1000) < 0.12
+    frame = pd.DataFrame({"truth": truth.astype(float), "vote": (truth ^ (rng.random(1000) < 0.02)).astype(float)})
+    frame["size"] = rng.normal(size=1000)
+    assert len(outliers_of(frame)) <= 1
+
+
+def test_a_value_that_occurs_often_is_no_outlier():
+    rng = np.random.default_rng(4)
+    worker = rng.integers(5000, 5100, 3000).astype(float)
+    worker[:100], worker[100] = 0, -7.0
+    found = outliers_of(pd.DataFrame({"item": rng.normal(size=3000), "worker": worker}))
+    found = found[found["column"] == "worker"]
+    assert found["row_id"].tolist() == ["r100"]
+
+
+def test_doubles_that_chance_explains_are_no_duplicates():
+    rng = np.random.default_rng(5)
+    few = pd.DataFrame({name: rng.integers(4, size=500) for name in "ab"}, dtype=float)
+    copies = pd.DataFrame({f"commit_{place}": few["a"] for place in range(8)})
+    numbers = pd.DataFrame({"a": rng.normal(20, 3, 500).round(2)})
+    for frame in (few, copies, numbers, few[["a"]]):
+        found = detect_errors(relation_of(frame), rng=np.random.default_rng(0))
+        assert "duplicate" not in set(found["kind"])
+
+
+def test_a_table_pasted_twice_is_all_duplicates():
+    rng = np.random.default_rng(6)
+    frame = pd.DataFrame({"a": rng.normal(size=100), "kind": rng.choice(["red", "blue"], 100)})
+    found = detect_errors(relation_of(pd.concat([frame, frame], ignore_index=True)), rng=rng)
+    assert (found["kind"] == "duplicate").sum() == 100

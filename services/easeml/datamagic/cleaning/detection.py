@@ -36,6 +36,14 @@ _MAD = 1.4826
 _PIECE = 20_000
 _EXPLAINED = 3.0
 _MOST_EXPLAINED = 0.45
+_FEW_VALUES = 10
+_OFTEN = 0.01
+_LEAST_KNOWN = 0.5
+_ROWS_PER_AXIS = 5
+"""Fewer, and the rest of a row explains any number."""
+_LEAST_GAIN = 0.9
+_LEAST_SCALE = 0.01
+_LEAST_DISTINCT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +88,10 @@ def detect_errors(
     -----
     Score of a number z robust standard deviations away: 1 / (1 + m), m the number of values that far among as many
     normal ones as the table has numbers; z from the column (a skewed one is seen on a logarithmic scale) and from
-    what the rest of the row lets expect. An extreme value that the rest explains scores below 0.5. A dependency:
-    share of its group that agrees, times its confidence.
+    what the rest of the row lets expect, where that narrows the column by a tenth at least. An extreme value that the
+    rest explains scores below 0.5. Columns of ten values or fewer, and values of more than a hundredth of the rows,
+    are not judged by deviations. A dependency: share of its group that agrees, times its confidence. A duplicate:
+    1 / (1 + m), m the number of equal rows expected were the columns independent; none where most rows are doubles.
     Cost O(n c log n) and O(c^2) for dependencies on a sample.
     """
     found = [*_missing(relation), *_clashes(relation, clashes), *_outliers(relation, rng), *_duplicates(relation)]
@@ -156,7 +166,9 @@ def straightened(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
         return numbers
     # Counts may be 0.
     logs = np.log1p(numbers) if known.min() == 0 else np.sign(numbers) * np.log(np.abs(numbers))
-    return logs if abs(_skew(logs)) < abs(_skew(numbers)) else numbers
+    # Of a normal sample its standard error is 1.04 / sqrt(n); the logarithm of what is not skewed has a long tail.
+    skew = abs(_skew(numbers))
+    return logs if skew > 3.0 / np.sqrt(len(known)) and abs(_skew(logs)) < skew else numbers
 
 
 def _skew(numbers: NDArray[np.float64]) -> float:
@@ -173,16 +185,24 @@ def robust_z(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     return _standard(straightened(numbers))
 
 
-def _standard(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+def _standard(numbers: NDArray[np.float64], least: float = 0.0) -> NDArray[np.float64]:
     known = numbers[np.isfinite(numbers)]
     if not len(known):
         return numbers
+    spread = max(_spread(known), least)
+    return (numbers - np.median(known)) / spread if spread > 0 else np.zeros_like(numbers)
+
+
+def _spread(numbers: NDArray[np.float64]) -> float:
+    known = numbers[np.isfinite(numbers)]
+    if not len(known):
+        return 0.0
     median = np.median(known)
     spread = _MAD * float(np.median(np.abs(known - median)))
     if spread == 0:
         # More than half are equal: the mean deviation of a normal law, times 1.2533, is its standard deviation.
         spread = 1.2533 * float(np.abs(known - median).mean())
-    return (numbers - median) / spread if spread > 0 else np.zeros_like(numbers)
+    return spread
 
 
 def extremeness(z: NDArray[np.float64], n: int) -> NDArray[np.float64]:
@@ -200,25 +220,31 @@ def _outliers(relation: Relation, rng: np.random.Generator) -> Iterator[_Found]:
     for place, column in enumerate(block.columns):
         if column.kind in NUMBERS:
             straight[:, place] = straightened(straight[:, place])
+    judged = [
+        place
+        for place, own in enumerate(block.columns)
+        if own.kind in NUMBERS and len(_counted(straight[:, place])[0]) > _FEW_VALUES
+    ]
     embedding = Embedding(block.columns, bounded=False)
     points = embedding.fit(straight[sample])
-    places = [place for place, own in enumerate(block.columns) if own.kind in NUMBERS and embedding.covers(place)]
-    if places:
-        alone = np.column_stack([_standard(straight[:, place]) for place in places])
-        score, residual = _scores(straight, embedding, places, alone)
+    if judged:
+        # What an almost empty column has to do with the others is chance.
+        sparse = np.isfinite(straight).mean(axis=0) < _LEAST_KNOWN
+        dense = np.where(sparse, np.nan, straight)
+        alone = np.column_stack([_standard(straight[:, place]) for place in judged])
+        often = np.column_stack([_often(straight[:, place]) for place in judged])
+        score, residual = _scores(dense, sample, block, judged, alone)
+        score[often] = 0.0
         # Of normal rows, the cell of the largest residual is the one whose change explains the row best. A wrong
         # cell spoils what is expected of the others: hide the worst of each row, and look again.
         worst = np.argmax(np.where(score >= LEAST_SCORE, np.abs(residual), -1.0), axis=1)
         rows = np.flatnonzero(score[np.arange(len(score)), worst] >= LEAST_SCORE)
-        at = np.array(places)[worst[rows]]
-        kept = straight[rows, at]
-        straight[rows, at] = np.nan
-        again = Embedding(block.columns, bounded=False)
-        again.fit(straight[sample])
-        if all(again.covers(place) for place in places):
-            score, residual = _scores(straight, again, places, alone, (rows, at, kept))
-        straight[rows, at] = kept
-        for at_place, place in enumerate(places):
+        at = np.array(judged)[worst[rows]]
+        kept = dense[rows, at]
+        dense[rows, at] = np.nan
+        score, residual = _scores(dense, sample, block, judged, alone, (rows, at, kept))
+        score[often] = 0.0
+        for at_place, place in enumerate(judged):
             odd = np.flatnonzero(score[:, at_place] > 0.01)
             told = [_told(block, place, row, alone[row, at_place], residual[row, at_place]) for row in odd.tolist()]
             yield _Found(OUTLIER, odd, block.columns[place].name, score[odd, at_place], told)
@@ -226,9 +252,21 @@ def _outliers(relation: Relation, rng: np.random.Generator) -> Iterator[_Found]:
         yield _forest(straight, embedding, points, rng)
 
 
+def _counted(numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    values, counts = np.unique(numbers[np.isfinite(numbers)], return_counts=True)
+    return values, counts
+
+
+def _often(numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which cells have a value that is usual in the column."""
+    values, counts = _counted(numbers)
+    return np.isin(numbers, values[counts > max(2.0, _OFTEN * float(counts.sum()))])
+
+
 def _scores(
     straight: NDArray[np.float64],
-    embedding: Embedding,
+    sample: NDArray[np.int64],
+    block: Block,
     places: Sequence[int],
     alone: NDArray[np.float64],
     hidden: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]] | None = None,
@@ -239,22 +277,36 @@ def _scores(
     ----------
     straight : ndarray of float64, shape (n, columns)
         The rows, hidden cells NaN.
+    sample : ndarray of int64
+        Rows to learn from.
     alone : ndarray of float64, shape (n, places)
-        Robust z of each column.
+        Robust z of each column; stands for that of the residual where the rest of the row explains nothing.
     hidden : tuple of ndarray, optional
         Row, column and number of the cells from which nothing is expected of others.
     """
-    residual = np.empty(alone.shape)
-    for rows in _pieces(len(straight)):
-        points = embedding.transform(straight[rows])
-        for at, place in enumerate(places):
-            residual[rows, at] = embedding.expected(points, place)
-    own = straight[:, places]
-    if hidden is not None:
-        own[hidden[0], np.searchsorted(places, hidden[1])] = hidden[2]
-    residual = own - residual
-    for at in range(len(places)):
-        residual[:, at] = _standard(residual[:, at])
+    embedding = Embedding(block.columns, bounded=False)
+    embedding.fit(straight[sample])
+    free = 1.0 - embedding.width / len(sample)
+    residual = alone.copy()
+    if free >= 1.0 - 1.0 / _ROWS_PER_AXIS:
+        covered = [(at, place) for at, place in enumerate(places) if embedding.covers(place)]
+        expected = np.full(alone.shape, np.nan)
+        for rows in _pieces(len(straight)):
+            points, missing = embedding.transform(straight[rows]), np.isnan(straight[rows])
+            for at, place in covered:
+                expected[rows, at] = embedding.expected(points, place, missing)
+        whole = straight.copy()
+        if hidden is not None:
+            whole[hidden[0], hidden[1]] = hidden[2]
+        wide = np.ones(alone.shape)
+        if covered:
+            wide[:, [at for at, _ in covered]] = embedding.widening(np.isnan(straight), [place for _, place in covered])
+        for at, place in covered:
+            own = whole[:, place]
+            scale = _spread(own)
+            left = (own - expected[:, at]) / wide[:, at]
+            if _spread(left) < _LEAST_GAIN * np.sqrt(free) * scale:
+                residual[:, at] = _standard(left, _LEAST_SCALE * scale)
     score = np.maximum(extremeness(alone, alone.size), extremeness(residual, alone.size))
     # Where the rest of the row explains an extreme value, it is no error.
     return np.where(np.abs(residual) < _EXPLAINED, np.minimum(score, _MOST_EXPLAINED), score), residual
@@ -293,16 +345,26 @@ def _pieces(n: int) -> Iterator[slice]:
 
 def _duplicates(relation: Relation) -> Iterator[_Found]:
     block = relation.block
-    if not block.columns:
+    if not block.columns or not len(block):
         return
-    digest = np.zeros(len(block), np.uint64)
+    digest, expected, used = np.zeros(len(block), np.uint64), np.full(len(block), len(block) - 1.0), 0
     for part in (block.numeric, block.codes, block.texts, block.tensor, block.labels.reshape(-1, 1)):
         for own in part.T:
-            digest = digest * np.uint64(1_000_003) + pd.util.hash_array(np.ascontiguousarray(own))
+            hashed = pd.util.hash_array(np.ascontiguousarray(own))
+            digest = digest * np.uint64(1_000_003) + hashed
+            codes, values = pd.factorize(hashed)
+            if len(values) > 1:
+                used += 1
+                # Of the other rows, how many have the same value.
+                expected *= (np.bincount(codes)[codes] - 1) / max(len(block) - 1, 1)
     _, first, place = np.unique(digest, return_index=True, return_inverse=True)
+    # Numbers of a single column meet by rounding; and where most rows are doubles, chance has few rows to draw from.
+    if len(first) < _LEAST_DISTINCT * len(block) or (used < 2 and block.numeric.shape[1]):
+        return
     rows = np.flatnonzero(first[place] != np.arange(len(block)))
     ids = relation.row_ids
-    yield _Found(DUPLICATE, rows, None, np.ones(len(rows)), [f"same as row {ids[first[place[row]]]}" for row in rows])
+    told = [f"same as row {ids[first[place[row]]]}" for row in rows]
+    yield _Found(DUPLICATE, rows, None, 1.0 / (1.0 + expected[rows]), told)
 
 
 def _violations(relation: Relation, rng: np.random.Generator) -> Iterator[_Found]:

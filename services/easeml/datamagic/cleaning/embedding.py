@@ -154,12 +154,13 @@ class Embedding:
                 if len(rows):
                     points[rows, axis.start : axis.stop] = self._expected(points[rows], axis)
 
-    def _expected(self, points: Floats, axis: _Axis) -> Floats:
+    def _expected(self, points: Floats, axis: _Axis, precision: Floats | None = None) -> Floats:
+        precision = self._precision if precision is None else precision
         own = slice(axis.start, axis.stop)
         centred = points - self._mean
         centred[:, own] = 0.0
-        pull = centred @ self._precision[:, own]
-        value = self._mean[own] - np.linalg.solve(self._precision[own, own].T, pull.T).T
+        pull = centred @ precision[:, own]
+        value = self._mean[own] - np.linalg.solve(precision[own, own].T, pull.T).T
         return np.asarray(np.clip(value, self._low[own], self._high[own]) if self.bounded else value, np.float64)
 
     def transform(self, numbers: Floats) -> Floats:
@@ -178,10 +179,60 @@ class Embedding:
                 out[:, axis.start : axis.stop] = self._expected(points, axis)
         return out
 
-    def expected(self, points: Floats, column: int) -> Floats:
-        """Return what the other columns let expect of a numeric column, in its own unit; shape (n,)."""
+    def expected(self, points: Floats, column: int, missing: NDArray[np.bool_]) -> Floats:
+        """Return what the other columns let expect of a numeric column, in its own unit; shape (n,).
+
+        Parameters
+        ----------
+        points : ndarray of float64, shape (n, width)
+            As ``transform`` gives them.
+        column : int
+            Place of the numeric column.
+        missing : ndarray of bool, shape (n, columns)
+            Which cells ``transform`` filled. They are filled anew without the column: a gap that was filled from a
+            cell would tell what that cell is, however little the two have to do with each other.
+        """
         axis = next(axis for axis in self._axes if axis.column == column)
+        others = [other for other in self._axes if other is not axis and missing[:, other.column].any()]
+        if others:
+            points = points.copy()
+            for other in others:
+                points[missing[:, other.column], other.start : other.stop] = self._mean[other.start : other.stop]
+            # The precision of all other axes once this one is left out of the model.
+            lean = self._precision[:, axis.start]
+            precision = self._precision - np.outer(lean, lean) / lean[axis.start]
+            for _ in range(_SWEEPS):
+                for other in others:
+                    rows = np.flatnonzero(missing[:, other.column])
+                    points[rows, other.start : other.stop] = self._expected(points[rows], other, precision)
         return np.asarray(self._expected(points, axis)[:, 0] * axis.scale + axis.centre, np.float64)
+
+    def widening(self, missing: NDArray[np.bool_], columns: Sequence[int]) -> Floats:
+        """Return by what factor the deviation of ``expected`` grows for want of missing cells; shape (n, columns).
+
+        Parameters
+        ----------
+        missing : ndarray of bool, shape (n, columns)
+            Cells that are not known.
+        columns : sequence of int
+            Places of numeric columns that have axes.
+        """
+        start = {axis.column: axis.start for axis in self._axes}
+        own = np.array([start[column] for column in columns], np.int64)
+        patterns, which = np.unique(missing, axis=0, return_inverse=True)
+        factors = np.ones((len(patterns), len(own)))
+        for place, pattern in enumerate(patterns):
+            gap = np.flatnonzero(np.concatenate([np.repeat(pattern[a.column], a.stop - a.start) for a in self._axes]))
+            if len(gap):
+                inverse = np.linalg.inv(self._precision[np.ix_(gap, gap)])
+                pull = self._precision[np.ix_(gap, own)]
+                alone = self._precision[own, own]
+                known = alone - np.einsum("gk,gh,hk->k", pull, inverse, pull)
+                variance = 1.0 / np.maximum(known, 1e-12)
+                inside = np.isin(own, gap)
+                variance[inside] = np.diag(inverse)[np.searchsorted(gap, own[inside])]
+                factors[place] = np.sqrt(np.maximum(alone * variance, 1.0))
+        return np.asarray(factors[which.ravel()], np.float64)
 
     def covers(self, column: int) -> bool:
         """Whether the column has axes: its kind has numbers and the sample has values."""
