@@ -16,15 +16,13 @@ from typing import Any, Self
 
 import pandas as pd
 
-from easeml import ci, definition, publication, uploading
-from easeml.errors import InvalidDataError, NotFoundError, PermissionDeniedError, Poison, SchemaError
+from easeml import ci, definition, pillars, publication, uploading
+from easeml.errors import InvalidDataError, NotFoundError, PermissionDeniedError
 from easeml.ids import EventId
 from easeml.publication import Draft, Publication
-from easeml.relation import Block, row_digests, validate_batch
-from easeml.stream import admin, envelope
-from easeml.stream.bulk import BulkReader
+from easeml.relation import Relation
+from easeml.stream import admin
 from easeml.stream.events import Event
-from easeml.stream.messages import Record
 from easeml.stream.payloads import (
     AlgorithmAnnounced,
     AppDefined,
@@ -45,7 +43,6 @@ from easeml.stream.topics import (
     DATA_VERSIONS,
     PILLAR_TOPICS,
     Topic,
-    partition_of,
 )
 from easeml.supervisor.stack import connected
 
@@ -320,8 +317,8 @@ class Client:
         wait : float
             Seconds to wait for the end; 0: do not.
         **wish
-            ``id_column``, ``group_column``, ``seed`` (0), ``test_share`` (0: as needed), ``repairs`` (5), ``again``, ``format`` and
-            ``file_name``, as in ``Upload``.
+            ``id_column``, ``group_column``, ``seed`` (0), ``test_share`` (0: as needed), ``repairs`` (5), ``again``,
+            ``format`` and ``file_name``, as in ``Upload``.
 
         Raises
         ------
@@ -335,6 +332,47 @@ class Client:
     def uploads(self, name: str) -> dict[str, uploading.Progress]:
         """Return the uploads of an app, by name: running, done or given up, and what became of their rows."""
         return uploading.progress_of(self.app(name), self.settings)
+
+    def relation(self, name: str, pillar: Pillar | str = Pillar.TRAIN) -> Relation:
+        """Return a pillar of an app as it is now: rows, candidates of every tool, answers applied.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such app, or the pillar holds no rows.
+        InvalidDataError
+            When the pillar is none.
+        """
+        return pillars.relation_of(self.settings, self.app(name), publication.pillar_of(pillar))
+
+    def propose(self, name: str, relation: Relation, source: str, pillar: Pillar | str = Pillar.TRAIN) -> int:
+        """Tell the services what a tool thinks of the rows of a pillar.
+
+        Parameters
+        ----------
+        name : str
+            The app.
+        relation : Relation
+            What ``relation`` returned, with candidates of ``source`` merged.
+        source : str
+            The tool and its version; what it said about these cells before is replaced.
+        pillar : Pillar
+            Whose rows they are.
+
+        Returns
+        -------
+        int
+            Messages sent.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such app, or no candidate of that source.
+        InvalidDataError
+            When the candidates do not fit the app.
+        """
+        where = publication.pillar_of(pillar)
+        return pillars.propose(self._publisher, self.settings, self.app(name), where, relation, source)
 
     def events(
         self,
@@ -419,26 +457,13 @@ class Client:
     def _known(self, draft: Draft, history: list[DataVersion]) -> publication.Known:
         """Return the rows on the stream that the draft must not share."""
         earlier = {version.pillar for version in history if version.version != draft.version}
-        pillars = {
+        compared = {
             other
             for part in draft.places
             for other in publication.JUDGING
             if part in publication.JUDGING and other in earlier and (other is not part or part is Pillar.TEST)
         }
-        known: dict[Pillar, dict[str, dict[str, int]]] = {pillar: {} for pillar in pillars}
-        if not pillars:
-            return known
-        partition = partition_of(draft.app.app, self.settings.partitions)
-        reader = BulkReader(self.settings)
-        try:
-            reader.begin(reader.bounds((PILLAR_TOPICS[pillar].name, partition) for pillar in pillars))
-            while records := reader.chunk():
-                for batch in filter(None, (_batch(record, draft.app) for record in records)):
-                    rows = known[batch.pillar].setdefault(batch.version, {})
-                    rows.update(zip(batch.row_ids, row_digests(Block.from_batch(batch)).tolist(), strict=True))
-        finally:
-            reader.close()
-        return known
+        return pillars.known_rows(self.settings, draft.app, compared)
 
     def _messages(self, draft: Draft, pillar: Pillar) -> list[_Letter]:
         """Return what a pillar's rows are on the stream; whatever is too large for it is refused here."""
@@ -473,16 +498,3 @@ class Client:
             (history[-1].version,) if history else (),
         )
         self._publisher.publish(DATA_VERSIONS, announced, event_id=EventId.derive("version", app, pillar, version))
-
-
-def _batch(record: Record, app: AppDefined) -> RelationBatch | None:
-    """Return the rows of a message when they are of this life of the app."""
-    try:
-        event = envelope.parse(record)
-        batch = event.data
-        if not isinstance(batch, RelationBatch) or batch.app != app.app or not publication.of_life(app, batch.version):
-            return None
-        validate_batch(batch, app)
-    except (SchemaError, Poison):
-        return None  # services give it up too, and say so: it is in no pillar
-    return batch if PILLAR_TOPICS[batch.pillar].name == record.topic else None

@@ -207,7 +207,7 @@ def draft(
     again: bool,
 ) -> Draft:
     """Return the plan of a publication; arguments and errors as in ``Client.publish``."""
-    wanted = None if pillar is None else _pillar(pillar)
+    wanted = None if pillar is None else pillar_of(pillar)
     _check_arguments(frame, wanted, shares, test_share, again=again)
     fixes = not app.columns
     if fixes:
@@ -321,7 +321,14 @@ def _relation(app: AppDefined, frame: pd.DataFrame, pillar: Pillar | None, ids: 
     )
 
 
-def _pillar(value: Pillar | str) -> Pillar:
+def pillar_of(value: Pillar | str) -> Pillar:
+    """Return the pillar of a name.
+
+    Raises
+    ------
+    InvalidDataError
+        When there is none of this name.
+    """
     try:
         return Pillar(value)
     except ValueError:

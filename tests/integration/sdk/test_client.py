@@ -331,3 +331,29 @@ def _raw(cluster, topic):
     found = list(reader.replay_raw())
     reader.close()
     return found
+
+
+def test_a_pillar_is_read_back_with_what_tools_and_people_say(client, app):
+    with pytest.raises(NotFoundError, match="holds no rows"):
+        client.relation(app)
+    client.publish(app, frame())
+    before = client.relation(app)
+    assert (before.label, set(before.classes), len(before.uncertain_cells())) == ("kind", {"left", "right"}, 0)
+    row = before.row_ids[int(np.argmax(before.frame()["color"].isna()))]
+    table = pd.DataFrame({"row_id": row, "column": "color", "value": ["red", "blue"], "probability": [0.75, 0.25]})
+    assert client.propose(app, before.merge_candidates(table, source="mine@1"), "mine@1") == 1
+    after = client.relation(app)
+    assert after.candidates()[["row_id", "value", "probability"]].to_numpy().tolist() == [
+        [row, "blue", 0.25],
+        [row, "red", 0.75],
+    ]
+    assert len(client.relation(app, "validation").uncertain_cells()) == 0
+
+
+def test_candidates_that_do_not_fit_are_not_sent(client, app):
+    client.publish(app, frame())
+    rows = client.relation(app)
+    with pytest.raises(NotFoundError, match="No candidates of 'nobody'"):
+        client.propose(app, rows, "nobody")
+    with pytest.raises(InvalidDataError, match="is not a pillar"):
+        client.relation(app, "attic")
