@@ -241,6 +241,7 @@ class DataMagicService(Service[DataMagicState]):
                 {pillar: ids for pillar, (_, ids) in known.items()},
                 dict(state.groups),
                 self._given(running, ctx) if upload.id_column else contents.hashed(()),
+                state.room,
             ),
             self._roots,
             self._room,
@@ -280,8 +281,7 @@ class DataMagicService(Service[DataMagicState]):
                 running.rows[pillar] = running.rows.get(pillar, 0) + len(batch.row_ids)
                 yield Output(PILLAR_TOPICS[pillar], batch)
             state.sent[pillar] = state.sent.get(pillar, 0) + len(batches)
-        for pillar, groups in made.groups.items():
-            state.add_groups(pillar, groups)
+        state.add_groups(made.groups)
         running.count(made)
         if made.next is not None and not made.failure:
             running.place, running.total, running.slices = made.next, made.total, running.slices + 1

@@ -39,12 +39,20 @@ class Known:
         Digests of the features and ids of rows, and of the values of group columns.
     given : uint64[n]
         Digests of the ids that earlier slices of the same file have given.
+    room : int
+        Groups that can be remembered beside these: where more come, each follows its hash alone, whatever the wish.
     """
 
     rows: Mapping[Pillar, Words] = field(default_factory=dict)
     ids: Mapping[Pillar, Words] = field(default_factory=dict)
     groups: Mapping[Pillar, Words] = field(default_factory=dict)
     given: Words = field(default_factory=_none)
+    room: int = 2**62
+
+    def is_crowded(self, groups: Words) -> bool:
+        """Whether there are more new ones among some groups than can be remembered."""
+        own = [_none(), *self.groups.values()]
+        return len(np.setdiff1d(groups[groups != 0], np.concatenate(own))) > self.room
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,9 @@ def assign(
     free = labelled & (forced < 0)
     if free.any():
         needed = max(0, wish.test_rows - int((assigned == Pillar.TEST).sum()))
+        if groups is not None and known.is_crowded(groups):
+            assigned[free] = side_of(components[free])
+            return assigned
         assigned[free] = _split(components[free], labels[free], needed, known, wish)
     return assigned
 
@@ -166,6 +177,11 @@ def share_of_test(wish: Wish) -> float:
         return wish.test_share
     wanted = wish.test_rows / wish.total if wish.total else 0.0
     return min(max(DEFAULT_SHARES[Pillar.TEST], wanted), LARGEST_TEST_SHARE)
+
+
+def side_of(groups: Words) -> NDArray[np.object_]:
+    """Return the pillar of groups that nobody remembers: the same one in every upload."""
+    return by_hash(groups, 0, DEFAULT_SHARES[Pillar.TEST])
 
 
 def by_hash(components: Words, seed: int, share: float) -> NDArray[np.object_]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from easeml.datamagic.ingestion.assignment import Known, side_of
 from easeml.datamagic.ingestion.slices import Place
 from easeml.datamagic.ingestion.uploads import TOLD, Made
 from easeml.datamagic.versions.keeper import Said, Watch
@@ -15,8 +16,8 @@ from easeml.stream.service import Packed
 
 DONE = 1000
 """Uploads remembered as done; older ones would be done again, under the same row ids."""
-MOST_GROUPS = 10_000
-"""Groups remembered per pillar; those of later uploads follow their hash alone."""
+MOST_GROUPS = 30_000
+"""Groups remembered of an app; where more come in an upload or slice, they follow their hash alone."""
 MOST_WAITING = 100
 """Uploads of an app that may wait while a large one is read."""
 
@@ -113,12 +114,23 @@ class DataMagicState:
         while len(self.done) > DONE:
             del self.done[next(iter(self.done))]
 
-    def add_groups(self, pillar: Pillar, groups: NDArray[np.uint64]) -> None:
-        """Remember where groups are, as long as there is room."""
-        own = self.groups.get(pillar, np.empty(0, np.uint64))
-        new = groups[~np.isin(groups, own)][: MOST_GROUPS - len(own)]
-        if len(new):
-            self.groups[pillar] = np.concatenate([own, new])
+    @property
+    def room(self) -> int:
+        """Groups that can still be remembered."""
+        return max(0, MOST_GROUPS - sum(map(len, self.groups.values())))
+
+    def add_groups(self, made: dict[Pillar, NDArray[np.uint64]]) -> None:
+        """Remember where groups are; of more than there is room for, those that are not where their hash says."""
+        crowded = Known(groups=self.groups, room=self.room).is_crowded(
+            np.concatenate([np.empty(0, np.uint64), *made.values()])
+        )
+        for pillar, groups in made.items():
+            own = self.groups.get(pillar, np.empty(0, np.uint64))
+            new = np.setdiff1d(groups, own)
+            if crowded:
+                new = new[side_of(new) != pillar][: self.room]
+            if len(new):
+                self.groups[pillar] = np.concatenate([own, new])
 
 
 def pack(state: DataMagicState) -> Packed:
