@@ -11,6 +11,7 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
+from easeml.datamagic.readers import decoding
 from easeml.datamagic.readers.account import Account, Options
 from easeml.datamagic.readers.naming import named
 from easeml.datamagic.readers.objects import column
@@ -24,12 +25,15 @@ MOST_BYTES = 2 << 30
 
 def parquet(source: Source, options: Options, account: Account, rows: int) -> Iterator[pd.DataFrame]:
     """Yield frames of at most ``rows`` rows of a Parquet file; errors as ``arrow``."""
-    files = _library(source.name, "parquet")
+    _library(source.name, "parquet")
 
-    def batches(stream: IO[bytes]) -> Iterator[Any]:
-        opened = files.ParquetFile(stream)
-        yield opened.schema_arrow
-        yield from opened.iter_batches(batch_size=rows)
+    def batches(stream: IO[bytes], bound: decoding.Bound) -> Iterator[Any]:
+        schema = _library(source.name, "parquet").read_schema(stream)
+        stream.seek(0)
+        yield schema
+        opened = decoding.opened(stream, bound)
+        for group in range(opened.num_row_groups):
+            yield from decoding.batches(opened, group, rows)
 
     yield from _frames(source, options, account, rows, batches)
 
@@ -44,7 +48,7 @@ def arrow(source: Source, options: Options, account: Account, rows: int) -> Iter
     """
     ipc = _library(source.name, "ipc")
 
-    def batches(stream: IO[bytes]) -> Iterator[Any]:
+    def batches(stream: IO[bytes], _bound: decoding.Bound) -> Iterator[Any]:
         magic = stream.read(8)
         stream.seek(0)
         if magic.startswith(b"FEA1"):
@@ -104,9 +108,13 @@ def _frames(source: Source, options: Options, account: Account, rows: int, batch
     with source.open() as opened:
         stream: IO[bytes] = opened if opened.seekable() else io.BytesIO(source.content(MOST_BYTES))
         try:
-            content = batches(stream)
+            bound = decoding.Bound(stream.seek(0, io.SEEK_END), options.most_expansion, source.name)
+            stream.seek(0)
+            content = batches(stream, bound)
             schema = next(content)
-            for batch in content:
+            for coded in content:
+                bound.add(decoding.size_of(coded))
+                batch = decoding.written_out(coded, schema)
                 for start in range(0, batch.num_rows, rows):
                     frame = _frame(batch.slice(start, rows), schema, source.name, options, account)
                     account.rows += len(frame)
