@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from easeml.relation.alternatives import Alternatives
 from easeml.relation.block import Block
 from easeml.relation.candidates import LABEL
 from easeml.relation.columns import moments_of
@@ -22,9 +23,12 @@ from easeml.stream.payloads import Column, ColumnKind
 
 FIRST_COLUMNS, LAST_COLUMNS = 12, 4
 MOST_CHOICES, MOST_CLASSES, MOST_SOURCES = 6, 6, 3
+GAP = "…"
+"""Title and cells of the column that stands for hidden ones."""
 UNCERTAIN_ROWS = 3
 """Uncertain rows shown besides the first ones, when those are all certain."""
 LONG, LONG_NAME = 48, 28
+_TIE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +54,20 @@ class Cell:
         Choices left out.
     uniform : bool
         Whether nobody has said anything: every class is as likely.
+    tied : bool
+        Whether it is a label that nobody has given and whose most probable classes are as likely as each other.
     """
 
     text: str | None
     choices: tuple[Choice, ...] = ()
     more: int = 0
     uniform: bool = False
+    tied: bool = False
+
+    def source(self) -> tuple[str, ...]:
+        """Return the tools that propose every choice; empty when not all come from the same."""
+        first = self.choices[0].sources if self.choices else ()
+        return first if all(choice.sources == first for choice in self.choices) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +86,9 @@ class Overview:
 
     Parameters
     ----------
-    rows, hidden_columns, unlabelled, uncertain_cells, uncertain_rows : int
-        Counts; ``uncertain_rows`` have joint alternatives.
+    rows, hidden_columns, unlabelled, uncertain_cells, settled_cells, uncertain_rows : int
+        Counts; ``uncertain_cells`` have at least two candidates of positive probability, ``settled_cells`` have one,
+        ``uncertain_rows`` have joint alternatives.
     kinds : tuple of (str, int)
         Columns of each kind.
     label : str, optional
@@ -85,7 +98,8 @@ class Overview:
     bits : float
         Entropy of the whole relation.
     columns : tuple of (str, str)
-        Name and kind of each shown column, the label last.
+        Name and kind of each shown column, the label last; where some are hidden, the uncertain ones are first and
+        ``GAP`` stands in the place of the hidden ones.
     lines : tuple of Row
         Shown rows in their order.
     """
@@ -96,6 +110,7 @@ class Overview:
     classes: tuple[tuple[str, int], ...]
     unlabelled: int
     uncertain_cells: int
+    settled_cells: int
     uncertain_rows: int
     bits: float
     columns: tuple[tuple[str, str], ...]
@@ -106,19 +121,27 @@ class Overview:
         """Return the size of the relation in words."""
         total = sum(count for _, count in self.kinds)
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds)
-        return f"{_counted(self.rows, 'row')} × {_counted(total, 'column')}" + (f" ({kinds})" if kinds else "")
+        return f"{counted(self.rows, 'row')} × {counted(total, 'column')}" + (f" ({kinds})" if kinds else "")
 
     def doubt(self) -> str:
         """Return the uncertainty of the relation in words."""
         if not (self.uncertain_cells or self.uncertain_rows or self.unlabelled):
-            return "every cell is certain"
-        parts = [_counted(self.uncertain_cells, "uncertain cell")]
+            settled = f"; {counted(self.settled_cells, 'cell')} with a single candidate" if self.settled_cells else ""
+            return f"every cell is certain{settled}"
+        parts = [counted(self.uncertain_cells, "uncertain cell")]
+        if self.settled_cells:
+            parts.append(f"{counted(self.settled_cells, 'cell')} with a single candidate")
         if self.uncertain_rows:
-            parts.append(f"{_counted(self.uncertain_rows, 'row')} with alternatives")
+            parts.append(f"{counted(self.uncertain_rows, 'row')} with alternatives")
         return f"{', '.join(parts)}; entropy {self.bits:,.4g} bits"
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
+    """Return a count with its noun.
+
+    >>> counted(1, "row"), counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
@@ -134,29 +157,64 @@ def overview(relation: Relation, rows: int, *, most_columns: int = FIRST_COLUMNS
     """
     block = relation.block
     named = relation.label is not None
-    shown = _shown_columns(len(block.columns), most_columns)
+    places = _shown_rows(block, rows)
+    shown = _shown_columns(block, places, most_columns)
     counts = Counter(column.kind.value for column in block.columns)
-    titles = [(short(block.columns[place].name, LONG_NAME), block.columns[place].kind.value) for place in shown]
+    titles = [
+        (GAP, "") if place is None else (short(block.columns[place].name, LONG_NAME), block.columns[place].kind.value)
+        for place in shown
+    ]
+    uncertain, settled = _doubtful_cells(block)
     return Overview(
         len(relation),
         tuple(counts.items()),
         short(relation.label, LONG_NAME) if relation.label is not None else None,
         _class_counts(relation) if named else (),
         int((block.labels < 0).sum()) if named else 0,
-        _uncertain_cells(block),
+        uncertain,
+        settled,
         len(np.unique(block.alternatives.row)),
         relation.entropy().total,
         (*titles, *([(short(relation.label or "", LONG_NAME), "label")] if named else [])),
-        len(block.columns) - len(shown),
-        tuple(_lines(relation, _shown_rows(block, rows), shown)),
+        len(block.columns) - sum(place is not None for place in shown),
+        tuple(_lines(relation, places, shown)),
     )
 
 
-def _shown_columns(total: int, most: int) -> list[int]:
+def _shown_columns(block: Block, rows: NDArray[np.int64], most: int) -> list[int | None]:
+    """Return the places of the shown columns; None stands for the hidden ones, behind which are the last columns."""
+    total = len(block.columns)
     if total <= most:
         return list(range(total))
-    last = min(LAST_COLUMNS, most // 4)
-    return [*range(most - last), *range(total - last, total)]
+    first = _uncertain_columns(block, rows)[:most]
+    others = [place for place in range(total) if place not in set(first)]
+    free = most - len(first)
+    last = min(LAST_COLUMNS, max(free // 4, int(free > 1)))
+    return [*first, *others[: free - last], None, *others[len(others) - last :]]
+
+
+def _uncertain_columns(block: Block, rows: NDArray[np.int64]) -> list[int]:
+    """Return the columns with candidates, those that have them in the shown rows first."""
+    part = block.take(rows)
+    found = np.zeros((2, len(block.columns)), bool)
+    for seen, own in zip(found, (part, block), strict=True):
+        own_columns = own.candidates.column
+        seen[own_columns[own_columns != LABEL]] = True
+    near, anywhere = (np.flatnonzero(seen).tolist() for seen in found)
+    joint = part.alternatives
+    apart = [index for index in range(len(block.columns)) if _differs(joint, index)] if joint.block is not None else []
+    return list(dict.fromkeys([*sorted({*near, *apart}), *anywhere]))
+
+
+def _differs(joint: Alternatives, index: int) -> bool:
+    """Return whether the alternatives of some row have several values in a column."""
+    assert joint.block is not None
+    cells = joint.block.column(index)
+    values = {
+        (row, cell if isinstance(cell, str) or cell is None else np.asarray(cell).tobytes())
+        for row, cell in zip(joint.row.tolist(), cells, strict=True)
+    }
+    return len(values) > len(set(joint.row.tolist()))
 
 
 def _shown_rows(block: Block, rows: int) -> NDArray[np.int64]:
@@ -168,11 +226,18 @@ def _shown_rows(block: Block, rows: int) -> NDArray[np.int64]:
     return np.concatenate([first, np.flatnonzero(doubtful)[:UNCERTAIN_ROWS]])
 
 
-def _uncertain_cells(block: Block) -> int:
-    """Return the cells with candidates; the table is ordered by cell."""
+def _doubtful_cells(block: Block) -> tuple[int, int]:
+    """Return the cells with several candidates that are possible, and those with one; the table is ordered by cell."""
     table = block.candidates
-    changes = (np.diff(table.row) != 0) | (np.diff(table.column) != 0)
-    return int(changes.sum()) + 1 if len(table) else 0
+    possible = table.probability > 0
+    row, column, value = table.row[possible], table.column[possible], table.value[possible]
+    if not len(row):
+        return 0, 0
+    cell = np.concatenate([[0], np.cumsum((np.diff(row) != 0) | (np.diff(column) != 0))])
+    # Several tools may propose one value: that is one candidate.
+    pairs = np.unique(np.column_stack([cell, np.unique(value, return_inverse=True)[1]]), axis=0)
+    many = np.bincount(pairs[:, 0])
+    return int((many > 1).sum()), int((many == 1).sum())
 
 
 def _class_counts(relation: Relation) -> tuple[tuple[str, int], ...]:
@@ -184,7 +249,7 @@ def _class_counts(relation: Relation) -> tuple[tuple[str, int], ...]:
     return (*shown, *([(f"{rest:,} more classes", int(counts[order[len(few) :]].sum()))] if rest else []))
 
 
-def _lines(relation: Relation, places: NDArray[np.int64], shown: Sequence[int]) -> Iterable[Row]:
+def _lines(relation: Relation, places: NDArray[np.int64], shown: Sequence[int | None]) -> Iterable[Row]:
     part = relation.block.take(places)
     table, joint = part.candidates, part.alternatives
     found: dict[tuple[int, int], list[int]] = {}
@@ -196,6 +261,9 @@ def _lines(relation: Relation, places: NDArray[np.int64], shown: Sequence[int]) 
     for row, place in enumerate(places.tolist()):
         cells = []
         for index in shown:
+            if index is None:
+                cells.append(Cell(GAP))
+                continue
             text = spelled(part.columns[index], part.column(index)[row])
             choices = _candidates(part, found.get((row, index), []), part.columns[index], relation.classes)
             choices = choices or _marginal(part, versions.get(row, []), index)
@@ -214,7 +282,9 @@ def _label(relation: Relation, part: Block, row: int, lines: list[int]) -> Cell:
     code = int(part.labels[row])
     text = None if code < 0 else short(relation.classes[code])
     if lines or code >= 0:
-        return _cell(text, _candidates(part, lines, None, relation.classes))
+        cell = _cell(text, _candidates(part, lines, None, relation.classes))
+        best = [choice.probability for choice in cell.choices[:2]]
+        return replace(cell, tied=text is None and len(best) > 1 and best[0] - best[1] < _TIE)
     share = 1 / max(len(relation.classes), 1)
     choices = tuple(Choice(short(name), share, ()) for name in relation.classes[:MOST_CHOICES])
     return Cell(None, choices, len(relation.classes) - len(choices), uniform=True)

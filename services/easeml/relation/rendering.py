@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from html import escape
 from io import StringIO
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
-from easeml.relation.overview import Cell, Choice, Overview, Row, overview, percent
+from easeml.relation.overview import GAP, Cell, Choice, Overview, Row, counted, overview, percent
 from easeml.relation.relation import Relation
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ _BAR = 10
 _ROW_ID = 16
 """Characters of a row id in a terminal at most."""
 _COLUMN = 14
-"""Characters that a column of a terminal table needs at least, on average."""
+"""Characters that a column of a terminal table is given at least, on average; narrow ones are given less."""
+_NARROW = 6
+"""Characters that the narrowest columns need, with what is between them."""
 
 
 def html_of(relation: Relation, rows: int = 10) -> str:
@@ -110,7 +113,10 @@ def _cell(cell: Cell, kind: str) -> str:
     side = {"numeric": "n", "text": "t"}.get(kind, "")
     if not cell.choices:
         return '<td class="m">–</td>' if cell.text is None else f'<td class="{side}">{escape(cell.text)}</td>'
-    told = "; ".join(f"{choice.text} {percent(choice.probability)}{_by(choice)}" for choice in cell.choices)
+    shared = cell.source()
+    told = "; ".join(
+        f"{choice.text} {percent(choice.probability)}{'' if shared else _by(choice.sources)}" for choice in cell.choices
+    ) + _by(shared)
     lines = "".join(_choice(choice) for choice in cell.choices)
     more = f'<span class="d a">and {cell.more:,} more</span>' if cell.more else ""
     return (
@@ -127,12 +133,14 @@ def _choice(choice: Choice) -> str:
     )
 
 
-def _by(choice: Choice) -> str:
-    return f" ({', '.join(choice.sources)})" if choice.sources else ""
+def _by(sources: tuple[str, ...]) -> str:
+    return f" ({', '.join(sources)})" if sources else ""
 
 
 def _brief(cell: Cell) -> str:
     """Return an uncertain cell in short: what was observed, and what it most probably is."""
+    if cell.tied:
+        return "<small>unlabelled</small>"
     best = cell.choices[0]
     likely = f"<b>{escape(best.text)}</b> <small>{escape(percent(best.probability))}</small>"
     if cell.text == best.text:
@@ -143,8 +151,8 @@ def _brief(cell: Cell) -> str:
 def _rest(seen: Overview) -> str:
     """Return what is not shown, in words."""
     rows = seen.rows - len(seen.lines)
-    parts = [f"{rows:,} more rows"] if rows else []
-    parts += [f"{seen.hidden_columns:,} more columns"] if seen.hidden_columns else []
+    parts = [counted(rows, "more row")] if rows else []
+    parts += [counted(seen.hidden_columns, "more column")] if seen.hidden_columns else []
     return f"… {' and '.join(parts)}" if parts else ""
 
 
@@ -166,7 +174,7 @@ def text_of_relation(relation: Relation, rows: int = 10, *, width: int = 100) ->
     from rich.console import Console  # noqa: PLC0415 - most who import relations print none
     from rich.text import Text  # noqa: PLC0415
 
-    seen = overview(relation, rows, most_columns=max(width // _COLUMN - 2, 1))
+    seen = _fitting(relation, rows, width)
     page = StringIO()
     console = Console(file=page, width=width, color_system=None, force_terminal=False, legacy_windows=False)
 
@@ -180,6 +188,44 @@ def text_of_relation(relation: Relation, rows: int = 10, *, width: int = 100) ->
     for line in filter(None, [_rest(seen), *_told(seen)]):
         say(line)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).rstrip("\n")
+
+
+def _fitting(relation: Relation, rows: int, width: int) -> Overview:
+    """Return what is shown in a width: as many columns as have room, and some however wide they are."""
+    least = max(width // _COLUMN - 2, 1)
+    seen = overview(relation, rows, most_columns=max(width // _NARROW, least))
+    widths = [own + 3 for own in _widths(seen)]
+    room = width - _row_width(seen) - 2
+    if sum(widths) <= room:
+        return seen
+    label = relation.label is not None
+    room -= len(GAP) + 3 + (widths.pop() if label else 0)
+    features = [own for own, (name, _) in zip(widths, seen.columns, strict=False) if name != GAP]
+    fit = sum(total <= room for total in accumulate(features))
+    return overview(relation, rows, most_columns=max(fit, least))
+
+
+def _widths(seen: Overview) -> list[int]:
+    """Return the characters of the widest cell of each column."""
+    cells = [[_plain(row.cells[place]) for row in seen.lines] for place in range(len(seen.columns))]
+    return [max(map(len, [name, *own])) for (name, _), own in zip(seen.columns, cells, strict=True)]
+
+
+def _row_width(seen: Overview) -> int:
+    return min(max([3, *(len(row.row_id) for row in seen.lines)]), _ROW_ID)
+
+
+def _shares(widths: list[int], room: int) -> list[int]:
+    """Return the characters of each column: what it needs where there is room, else the wide ones share what is left.
+
+    >>> _shares([5, 40, 30], 45)
+    [5, 20, 20]
+    """
+    shares = [0] * len(widths)
+    for done, place in enumerate(sorted(range(len(widths)), key=widths.__getitem__)):
+        shares[place] = max(min(widths[place], room // (len(widths) - done)), 3)
+        room -= shares[place]
+    return shares
 
 
 def _label_text(seen: Overview) -> str:
@@ -196,11 +242,10 @@ def _table(seen: Overview, width: int) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     # Shares are told here: rich takes width from narrow columns first, and those are the row ids.
-    longest = max((len(row.row_id) for row in seen.lines), default=0)
-    own = min(max(longest, 3), _ROW_ID)
-    share = max((width - own - 2) // max(len(seen.columns), 1) - 3, 3)
+    own = _row_width(seen)
+    shares = _shares(_widths(seen), width - own - 2 - 3 * len(seen.columns))
     table.add_column("row", overflow="ellipsis", no_wrap=True, max_width=own)
-    for name, kind in seen.columns:
+    for (name, kind), share in zip(seen.columns, shares, strict=True):
         side: Literal["left", "right"] = "right" if kind == "numeric" else "left"
         table.add_column(Text(name), justify=side, overflow="ellipsis", no_wrap=True, max_width=share)
     before = -1
@@ -213,7 +258,7 @@ def _table(seen: Overview, width: int) -> Table:
 
 
 def _plain(cell: Cell) -> str:
-    if cell.uniform:
+    if cell.uniform or cell.tied:
         return "?"
     if cell.choices:
         return f"{cell.choices[0].text} ?"
@@ -228,13 +273,14 @@ def _told(seen: Overview) -> list[str]:
             lines.append(f"{row.row_id}: {row.alternatives:,} alternatives of the whole row")
         for cell, (name, _) in zip(row.cells, seen.columns, strict=True):
             if cell.choices and not cell.uniform:
-                told = " · ".join(map(_bar, cell.choices))
+                shared = cell.source()
+                told = " · ".join(_bar(choice, named=not shared) for choice in cell.choices)
                 more = f" · and {cell.more:,} more" if cell.more else ""
                 observed = "" if cell.text is None else f" (observed {cell.text})"
-                lines.append(f"{row.row_id} {name}{observed}: {told}{more}")
+                lines.append(f"{row.row_id} {name}{observed}: {told}{more}{_by(shared)}")
     return ["", *lines] if lines else []
 
 
-def _bar(choice: Choice) -> str:
+def _bar(choice: Choice, *, named: bool) -> str:
     full = "█" * max(1, round(choice.probability * _BAR))
-    return f"{full} {choice.text} {percent(choice.probability)}{_by(choice)}"
+    return f"{full} {choice.text} {percent(choice.probability)}{_by(choice.sources) if named else ''}"

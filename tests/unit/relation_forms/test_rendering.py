@@ -57,7 +57,7 @@ def test_the_page_tells_size_label_and_doubt(relation):
     told = words(html_of(relation))
     assert "Relation 3 rows × 3 columns (1 numeric, 1 boolean, 1 datetime)" in told
     assert "label churned : no 1 · yes 1 · unlabelled 1" in told
-    assert f"3 uncertain cells; entropy {relation.entropy().total:.4g} bits" in told
+    assert f"2 uncertain cells, 1 cell with a single candidate; entropy {relation.entropy().total:.4g} bits" in told
     assert relation._repr_html_() == html_of(relation)
 
 
@@ -66,7 +66,7 @@ def test_the_page_shows_candidates_of_uncertain_cells(relation):
     told = words(page)
     assert "– → 40 75% 40 75% knn/1 50 25% knn/1" in told
     assert "no → yes >99% yes >99% label model no <1% label model" in told
-    assert 'title="40 75% (knn/1); 50 25% (knn/1)"' in page
+    assert 'title="40 75%; 50 25% (knn/1)"' in page
     assert page.count('class="u') == 3
     assert 'title="every one of 2 classes is as likely">unlabelled' in page
 
@@ -75,8 +75,8 @@ def test_the_text_says_the_same(relation):
     text = text_of_relation(relation)
     assert "Relation  3 rows × 3 columns (1 numeric, 1 boolean, 1 datetime)" in text
     assert "label churned: no 1 · yes 1 · unlabelled 1" in text
-    assert "r2 age: ████████ 40 75% (knn/1) · ██ 50 25% (knn/1)" in text
-    assert "r1 churned (observed no): ██████████ yes >99% (label model) · █ no <1% (label model)" in text
+    assert "r2 age: ████████ 40 75% · ██ 50 25% (knn/1)" in text
+    assert "r1 churned (observed no): ██████████ yes >99% · █ no <1% (label model)" in text
     assert re.search(r"r2 +40 \? +– +– +\?", text)
     assert re.search(r"r3 +45.25 \? +false +2024-02-03 04:05:06 +yes", text)
     assert "\x1b" not in text
@@ -171,7 +171,7 @@ def test_alternatives_of_whole_rows_are_shown():
     assert "r1 2 alternatives Long Lane → Main Road 60% Main Road 60% register Long Lane 40% register" in told
     assert html_of(made).count('class="u') == 2, "the age is the same in both"
     assert "r1: 2 alternatives of the whole row" in text_of_relation(made)
-    assert "r1 town (observed Ham): ██████ Ely 60% (register) · ████ Ham 40% (register)" in text_of_relation(made)
+    assert "r1 town (observed Ham): ██████ Ely 60% · ████ Ham 40% (register)" in text_of_relation(made)
 
 
 def test_a_certain_relation_says_so():
@@ -186,3 +186,52 @@ def test_texts_are_cut_and_made_safe():
     assert len(short("x" * 10_000)) == 48
     assert len(short("\x00" * 48)) == 48
     assert [percent(share) for share in (1.0, 1 - 1e-12, 0.99999, 0.5, 1e-9)] == ["100%", "100%", ">99%", "50%", "<1%"]
+
+
+def test_a_source_is_named_once_unless_they_differ():
+    lines = [("r1", "a", 2.0, 0.5, "knn"), ("r1", "a", 3.0, 0.5, "knn"), ("r2", "a", 4.0, 1.0, "rules")]
+    made = relation_of(pd.DataFrame({"a": [np.nan, np.nan]}), lines, row_ids=["r1", "r2"])
+    assert "r1 a: █████ 2 50% · █████ 3 50% (knn)" in text_of_relation(made).replace("  ", " ")
+    assert text_of_relation(made).count("knn") == 1
+    both = relation_of(
+        pd.DataFrame({"a": [np.nan]}), [("r1", "a", 2.0, 1.0, "knn"), ("r1", "a", 3.0, 1.0, "rules")], row_ids=["r1"]
+    )
+    assert "(knn) · " in text_of_relation(both)
+    assert text_of_relation(both).endswith("(rules)")
+
+
+def test_a_single_candidate_is_no_doubt():
+    made = relation_of(pd.DataFrame({"a": [np.nan, 1.0]}), [("r1", "a", 1.0, 1.0, "knn")], row_ids=["r1", "r2"])
+    assert overview(made, 5).uncertain_cells == 0
+    assert "every cell is certain; 1 cell with a single candidate" in text_of_relation(made)
+
+
+def test_a_tie_of_classes_is_unlabelled():
+    lines = [("r1", "y", name, 0.5, "votes") for name in ("no", "yes")]
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "y": [None, "no", "yes"]})
+    made = relation_of(frame, lines, label="y", row_ids=["r1", "r2", "r3"])
+    assert re.search(r"r1 +1 +\?$", text_of_relation(made), re.MULTILINE)
+    assert "<summary><small>unlabelled</small></summary>" in html_of(made)
+
+
+def test_hidden_columns_leave_a_gap_and_uncertain_ones_come_first():
+    frame = pd.DataFrame({f"column {place:02}": [0.123456, 1.5] for place in range(30)})
+    lines = [("r1", "column 17", 2.0, 0.5, "knn"), ("r1", "column 17", 3.0, 0.5, "knn")]
+    made = relation_of(frame, lines, row_ids=["r1", "r2"])
+    head = next(line for line in text_of_relation(made).splitlines() if line.strip().startswith("row"))
+    titles = re.findall(r"column \d+|…", head)
+    assert titles[:2] == ["column 17", "column 00"]
+    assert titles[-2:] == ["…", "column 29"]
+    assert '<th scope="col">…' in html_of(made)
+
+
+def test_as_many_columns_as_have_room_are_shown():
+    made = relation_of(pd.DataFrame({f"c{place:02}": [0.5] for place in range(13)}), row_ids=["r1"])
+    assert "more column" not in text_of_relation(made)
+    hidden = text_of_relation(made, width=98 - 8)
+    assert overview(made, 1, most_columns=12).hidden_columns == 1
+    assert max(map(len, hidden.splitlines())) <= 90
+    for width in range(20, 120, 3):
+        text = text_of_relation(made, width=width)
+        assert max(map(len, text.splitlines())) <= max(width, 40)
+    assert "… 1 more column</p>" in html_of(relation_of(pd.DataFrame({f"c{p}": [0.5] for p in range(17)})))
