@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,26 +10,52 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import typer
-from rich.markup import escape
+from rich.markup import escape, render
 from rich.progress import Progress
 
+from easeml.cli.reading import (
+    Cleaned,
+    Delimiter,
+    Encoding,
+    FileFormat,
+    Header,
+    IdColumn,
+    Sheet,
+    Size,
+    SkipBadRows,
+    Strict,
+    cleaned,
+    reader_options,
+)
 from easeml.cli.session import Session, session
 from easeml.datamagic.cleaning.detection import detect_errors
 from easeml.datamagic.cleaning.repairs import propose_repairs
-from easeml.datamagic.reading import FORMATS, read
+from easeml.datamagic.cleaning.schema import infer_schema
+from easeml.datamagic.reading import FORMATS, _relation, identified, read_table
 from easeml.relation import Relation
-from easeml.relation.rendering import html_of
+from easeml.relation.overview import short
+from easeml.relation.rendering import html_of, text_of_relation
 
 _SHOWN = 8
 _DOUBTFUL = 0.9
+_LONGEST = 400
+"""Characters of a line of the page at most."""
+_STYLE = "body{font:14px/1.5 system-ui,sans-serif;margin:2em}h1{font-size:1.3em}pre{white-space:pre-wrap}"
 
 
 def look(
     context: typer.Context,
     file: Annotated[str, typer.Argument(help=f"A path or a URL: {', '.join(FORMATS)}, plain or compressed.")],
     label: Annotated[str | None, typer.Option(help="Label column.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Column with the identity of each row.")] = None,
-    file_format: Annotated[str | None, typer.Option("--format", help="Format; by default found out.")] = None,
+    id_column: IdColumn = None,
+    file_format: FileFormat = None,
+    sheet: Sheet = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    size: Size = None,
+    strict: Strict = False,
+    skip_bad_rows: SkipBadRows = False,
     rows: Annotated[int, typer.Option(help="Rows to show.", min=1)] = 10,
     repairs: Annotated[int, typer.Option(help="Most candidates of a cell; 0: none.", min=0)] = 5,
     doubt: Annotated[
@@ -42,21 +69,41 @@ def look(
     """Show a file as a relation: its columns, what is uncertain and what looks wrong."""
     current = session(context)
     _check(output)
-    relation = read(file, format=file_format, label=label, id_column=id_column)
+    options = reader_options(
+        file_format, sheet, delimiter, encoding, header, size, id_column, skip_bad_rows=skip_bad_rows
+    )
+    found, relation, row_id = _read(file, label, id_column, options, strict=strict)
     rng = np.random.default_rng(seed)
     errors = detect_errors(relation, rng=rng)
     if repairs:
         wrong = errors[(errors["score"] >= doubt) & errors["column"].notna()] if doubt < 1 else None
         relation = _repaired(current, relation, wrong, repairs, rng)
+    reading, suspicions = found.summary(row_id=row_id).splitlines(), _told(errors)
     if current.as_json:
-        current.line("", **_facts(relation, errors))
+        current.line("", read=found.facts(), row_id=row_id or id_column, **_facts(relation, errors))
     else:
-        relation.show(rows)
-        _tell(current, errors)
+        current.console.print("\n".join([*reading, ""]))
+        print(text_of_relation(relation, rows, width=current.console.width))
+        current.console.print("\n".join(["", *suspicions]))
     if output is not None:
-        _write(relation, output, rows)
+        _write(relation, output, rows, found.account.name, [*reading, *suspicions])
         if not current.as_json:
             current.console.print(f"Wrote {escape(str(output))}.")
+
+
+def _read(
+    file: str, label: str | None, id_column: str | None, options: dict[str, Any], *, strict: bool
+) -> tuple[Cleaned, Relation, str | None]:
+    """Return what was read, its relation, and the column that became the row id unasked."""
+    table = read_table(file, **options, **({"label": label} if label is not None else {}))
+    if label is None and table.account.format in {"texts", "images"}:
+        label = "label"
+    frame, ids = identified(table.frame, table.account.name, label, id_column)
+    schema = infer_schema(frame, label=label)
+    own = ids or schema.row_ids(frame)
+    found = cleaned(table.account, frame, schema, strict=strict)
+    relation = _relation(found.frame, label, None, own, schema)
+    return found, relation, schema.row_id if ids is None and own is not None else None
 
 
 def _check(output: Path | None) -> None:
@@ -97,23 +144,33 @@ def _facts(relation: Relation, errors: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _tell(current: Session, errors: pd.DataFrame) -> None:
-    """Say what looks wrong, the most suspicious first."""
+def _told(errors: pd.DataFrame) -> list[str]:
+    """Return what looks wrong, the most suspicious first, as lines with console markup."""
     counts = ", ".join(f"{count:,} {kind}" for kind, count in errors["kind"].value_counts().items())
-    current.console.print(f"\nFound: {escape(counts or 'nothing that looks wrong')}.")
+    lines = [f"Found: {escape(counts or 'nothing that looks wrong')}."]
     suspicious = errors[(errors["kind"] != "missing") & (errors["score"] >= _DOUBTFUL)]
     for error in suspicious.head(_SHOWN).itertuples():
         where = f"{error.row_id}" + (f", {error.column}" if isinstance(error.column, str) else "")
-        current.console.print(f"  {error.kind:<11} {escape(where)}: {escape(str(error.detail))}")
+        lines.append(f"  {error.kind:<11} {escape(where)}: {escape(str(error.detail))}")
     if len(suspicious) > _SHOWN:
-        current.console.print(f"  ... and {len(suspicious) - _SHOWN:,} more (--json lists 100)")
+        lines.append(f"  ... and {len(suspicious) - _SHOWN:,} more (--json lists 100)")
+    return lines
 
 
-def _write(relation: Relation, output: Path, rows: int) -> None:
+def _write(relation: Relation, output: Path, rows: int, name: str, told: list[str]) -> None:
     if output.suffix == ".parquet":
         relation.to_parquet(output)
     elif output.suffix == ".csv":
         relation.frame().to_csv(output)
     else:
-        page = f'<!doctype html><meta charset="utf-8"><title>Relation</title>{html_of(relation, rows)}'
-        output.write_text(page, encoding="utf-8")
+        output.write_text(_page(relation, rows, name, told), encoding="utf-8")
+
+
+def _page(relation: Relation, rows: int, name: str, told: list[str]) -> str:
+    """Return a page of its own: the file's name, what was read and found, and the relation."""
+    title = html.escape(short(Path(name).name, _LONGEST))
+    lines = html.escape("\n".join(short(render(line).plain, _LONGEST) for line in told))
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
+        f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>{html_of(relation, rows)}<pre>{lines}</pre>"
+    )

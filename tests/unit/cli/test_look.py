@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from easeml.cli.root import app
+from easeml.datamagic.reading import read
+from easeml.errors import InvalidDataError
 from easeml.relation import Relation
 
 FORMATS = Path(__file__).parents[2] / "data" / "formats"
@@ -73,3 +76,85 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(messy, tmp_
 @pytest.mark.parametrize("name", ["libreoffice_plain.xlsx", "r_write_csv.csv", "postgres_copy.csv", "sqlite.json"])
 def test_files_of_other_programs_are_shown(name):
     assert look("look", FORMATS / name).exit_code == 0
+
+
+def options_of(verb):
+    return set(re.findall(r"--[a-z-]+", look(verb, "--help").output))
+
+
+def test_look_takes_every_option_of_reading_that_publish_takes(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    reading = {"--format", "--sheet", "--delimiter", "--encoding", "--header", "--no-header", "--size"}
+    reading |= {"--strict", "--skip-bad-rows", "--id-column"}
+    assert reading <= options_of("publish")
+    assert reading <= options_of("look")
+
+
+@pytest.fixture
+def odd(tmp_path):
+    lines = [f"c{row};{row * 3.5};{'n/a' if row == 4 else row % 3};;{'yes' if row % 2 else 'no'}" for row in range(30)]
+    lines[20] = "c20;oops;1;;no"
+    path = tmp_path / "odd.csv"
+    path.write_text("\n".join(["customer_id;paid;visits;fax;left", *lines]) + "\n")
+    return path
+
+
+def test_look_says_what_publish_says_of_reading(odd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    said = " ".join(look("look", odd, "--label", "left").output.split())
+    assert "Read 30 rows of" in said
+    assert "odd.csv (csv, utf-8, semicolon" in said
+    assert "1 value clashes with the column and taken for missing, first line 22, column paid: 'oops'" in said
+    assert "written as 'n/a'" in said
+    assert "fax: no row has a value" in said
+    assert "customer_id tells rows apart: it is the row id and no feature (--id-column names another)" in said
+    read = json.loads(look("--json", "look", odd, "--label", "left").output)["read"]
+    assert (read["clashing"], read["missing_marks"]) == (1, ["n/a"])
+    assert (read["empty"], read["ids"]) == (["fax"], ["customer_id"])
+
+
+def test_strict_refuses_the_first_clash(odd):
+    shown = look("look", odd, "--strict")
+    assert isinstance(shown.exception, InvalidDataError)
+    assert "line 22, column paid: 'oops' is not a numeric value" in str(shown.exception)
+
+
+def test_bad_rows_can_be_left_out(tmp_path):
+    path = tmp_path / "torn.csv"
+    path.write_text("a,b\n" + "1,2\n" * 20 + "one\n" + "3,4\n" * 20)
+    assert isinstance(look("look", path).exception, InvalidDataError)
+    facts = json.loads(look("--json", "look", path, "--skip-bad-rows").output)
+    assert (facts["rows"], facts["read"]["left_out"]) == (40, 1)
+
+
+def test_the_way_a_table_is_written_can_be_told(tmp_path):
+    path = tmp_path / "bare.txt"
+    path.write_bytes("Käse|1\nBrot|2\nÖl|3\n".encode("cp1252"))
+    options = ("--format", "csv", "--delimiter", "|", "--encoding", "cp1252", "--no-header")
+    facts = json.loads(look("--json", "look", path, *options).output)
+    assert (facts["rows"], len(facts["columns"])) == (3, 2)
+    workbook = FORMATS / "libreoffice_two_sheets.xlsx"
+    assert json.loads(look("--json", "look", workbook, "--sheet", "Customers").output)["rows"] == 20
+
+
+def test_the_rows_are_those_of_the_reader(messy):
+    facts = json.loads(look("--json", "look", messy, "--label", "left", "--repairs", 0).output)
+    assert facts["content_hash"] == read(messy, label="left").content_hash()
+
+
+def test_the_page_names_the_file_and_tells_what_was_found(odd, tmp_path):
+    assert look("look", odd, "--label", "left", "--output", tmp_path / "odd.html").exit_code == 0
+    page = (tmp_path / "odd.html").read_text()
+    assert "<title>odd.csv</title>" in page
+    assert "<h1>odd.csv</h1>" in page
+    assert "first line 22, column paid: &#x27;oops&#x27;" in page
+    assert "Found: " in page
+    assert "[yellow]" not in page
+
+
+def test_a_wide_terminal_shows_more_columns(tmp_path, monkeypatch):
+    path = tmp_path / "wide.csv"
+    names = [f"c{place}" for place in range(13)]
+    path.write_text("\n".join(",".join(names if not row else [f"{row}.5"] * 13) for row in range(5)) + "\n")
+    monkeypatch.setenv("COLUMNS", "200")
+    assert all(f" {name} " in look("look", path).output for name in names[1:-1])
