@@ -293,7 +293,7 @@ def _moved(text: str, by: int) -> str:
 
 def _whole(task: Task, content: bytes) -> Made:
     frame, account = _frame(task, content)
-    made = _made(task, fit(frame, _rules(task)), _unread(account), total=0)
+    made = _made(task, fit(frame, replace(_rules(task), known=task.known)), _unread(account), total=0)
     made.rejected += account.rejected - len(account.rejects)
     made.rows = len(frame) + account.rejected
     return made
@@ -316,7 +316,7 @@ def _sliced(task: Task) -> Made:
             lambda: _learn(task, slices.cut(file, size, form, start, dialect=dialect), start, dialect),
         )
     frame, account = _slice(task, piece, place, dialect, known.lead)
-    fitted = fit(frame, replace(_rules(task), schema=known.lead.schema), place.rows)
+    fitted = fit(frame, replace(_rules(task), schema=known.lead.schema, known=task.known), place.rows)
     made = _made(task, fitted, _unread(account, piece.skipped), total=task.total or known.total, learnt=known)
     made.rejected += account.rejected - len(account.rejects)
     made.rows, made.uri, made.total = account.rows + account.rejected, upload.uri, task.total or known.total
