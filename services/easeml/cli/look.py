@@ -31,7 +31,7 @@ from easeml.cli.session import Session, session
 from easeml.datamagic.cleaning.detection import detect_errors
 from easeml.datamagic.cleaning.repairs import propose_repairs
 from easeml.datamagic.cleaning.schema import infer_schema
-from easeml.datamagic.reading import FORMATS, _relation, identified, read_table
+from easeml.datamagic.reading import FORMATS, identified, read_table, relation_from
 from easeml.relation import Relation
 from easeml.relation.overview import short
 from easeml.relation.rendering import html_of, text_of_relation
@@ -102,7 +102,7 @@ def _read(
     schema = infer_schema(frame, label=label)
     own = ids or schema.row_ids(frame)
     found = cleaned(table.account, frame, schema, strict=strict)
-    relation = _relation(found.frame, label, None, own, schema)
+    relation = relation_from(found.frame, label, None, own, schema)
     return found, relation, schema.row_id if ids is None and own is not None else None
 
 

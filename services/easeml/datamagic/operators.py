@@ -5,7 +5,6 @@ Randomness comes from the parameter ``seed``, so that a step's result follows fr
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,10 +18,10 @@ from easeml.errors import InvalidDataError
 from easeml.lineage import Suggestion, View, operator, rule
 from easeml.lineage.operators import silent
 from easeml.lineage.values import Json
+from easeml.progress import Progress
 from easeml.relation import Relation
 from easeml.relation.candidates import LABEL
 
-Progress = Callable[[int, int, str], None]
 Seed = Annotated[int, Field(ge=0)]
 _SURE = 0.3
 

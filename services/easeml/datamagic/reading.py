@@ -27,7 +27,7 @@ from easeml.datamagic.readers.sample import ROWS, Sample
 from easeml.datamagic.readers.sources import Readable, Source
 from easeml.errors import InvalidDataError
 from easeml.relation import Relation
-from easeml.relation.ingest import _content_ids as content_ids
+from easeml.relation.ingest import content_ids
 
 __all__ = [
     "FORMATS",
@@ -191,11 +191,11 @@ def read(
     frame, ids = identified(table.frame, table.account.name, label, id_column)
     del table  # the frame alone shall hold the words, so that they go when they have been read
     if not clean:
-        return _relation(frame, label, classes, ids)
+        return relation_from(frame, label, classes, ids)
     schema = infer_schema(frame, label=label)
     ids = ids or schema.row_ids(frame)
     frame = schema.apply(frame)
-    return _relation(frame, label, classes, ids, schema)
+    return relation_from(frame, label, classes, ids, schema)
 
 
 def _kept(source: Readable, form: str | None, name: str, options: dict[str, Any]) -> Relation | None:
@@ -256,13 +256,20 @@ def identified(
     return frame.drop(columns=id_column), tuple(words)
 
 
-def _relation(
+def relation_from(
     frame: pd.DataFrame,
     label: str | None,
     classes: Sequence[str] | None,
     ids: tuple[str, ...] | None,
     schema: Schema | None = None,
 ) -> Relation:
+    """Return the relation of a frame that was read; rows without ids get those of their file or content.
+
+    Raises
+    ------
+    InvalidDataError
+        When a value does not fit; names line and column.
+    """
     if ids is None and frame.index.name == "file":
         ids = tuple(frame.index)
     relation = Relation.from_frame(

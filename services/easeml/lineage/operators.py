@@ -37,6 +37,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
 from easeml.lineage.values import Json, Value, canonical, plain
+from easeml.progress import Progress
 
 GROUP = "easeml.operators"
 """Entry-point group; each entry names a module whose import registers its operators."""
@@ -44,9 +45,6 @@ PROGRESS = "progress"
 _OWN = ("easeml.lineage.builtin", "easeml.lineage.pillars", "easeml.lineage.rules")
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-Progress = Callable[[int, int, str], None]
-"""Told what has been done: done, total, what."""
 
 
 class _Words:

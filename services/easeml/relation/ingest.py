@@ -64,7 +64,7 @@ def block_of_frame(frame: pd.DataFrame, reading: Reading) -> tuple[Block, tuple[
         frame, unseen = _without_unseen(frame, typed)
     numeric, codes, texts, tensor = _parts(frame, typed, rows)
     block = Block(typed, shown, numeric, codes, texts, tensor, labels, Candidates())
-    return (block if given else replace(block, row_ids=_content_ids(block))), domain, tuple(unseen)
+    return (block if given else replace(block, row_ids=content_ids(block))), domain, tuple(unseen)
 
 
 def _without_unseen(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[pd.DataFrame, list[Unseen]]:
@@ -156,7 +156,7 @@ def _parts(frame: pd.DataFrame, columns: tuple[Column, ...], names: RowNames) ->
     return tuple(parts.values())
 
 
-def _content_ids(block: Block) -> tuple[str, ...]:
+def content_ids(block: Block) -> tuple[str, ...]:
     """Return ids from the rows' content; the k-th repetition of a row ends in ``-k``."""
     seen: Counter[str] = Counter()
     ids = []

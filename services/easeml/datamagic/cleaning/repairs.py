@@ -18,7 +18,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Self
 
@@ -31,6 +31,7 @@ from easeml.datamagic.cleaning.embedding import CODED, NUMBERS, Embedding, cells
 from easeml.datamagic.cleaning.implied import WORDS, ImpliedValues
 from easeml.datamagic.cleaning.suspects import Suspects, suspects_of
 from easeml.errors import InvalidDataError
+from easeml.progress import Progress
 from easeml.relation import Block, Candidates, Relation
 from easeml.relation.batches import united
 from easeml.stream.payloads import Column, ColumnKind
@@ -48,7 +49,6 @@ _LEAST_DONORS = 50
 _ROWS = 2048
 _POINTS = 128
 
-Progress = Callable[[int, int, str], None]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from easeml.errors import InvalidDataError
+from easeml.progress import Progress
 
 MOST_REJECTS_KEPT = 1000
 """Rejected rows that an account keeps; the others are counted."""
 _SHOWN = 120
-
-Progress = Callable[[int, int, str], None]
-"""Called with what is done, the total (0: unknown) and what is counted."""
 
 
 @dataclass(frozen=True, slots=True)

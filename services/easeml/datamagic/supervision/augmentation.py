@@ -20,11 +20,11 @@ from sklearn.neighbors import NearestNeighbors
 from easeml.datamagic.supervision.encoding import RowEncoder
 from easeml.datamagic.supervision.folds import stratified_folds
 from easeml.errors import InvalidDataError
+from easeml.progress import Progress
 from easeml.relation import Block, Candidates, Relation, row_digests
 from easeml.relation.block import stack
 from easeml.stream.payloads import ColumnKind, Pillar
 
-Progress = Callable[[int, int, str], None]
 Method = Literal["class_weights", "noise", "smote"]
 Ints = NDArray[np.int64]
 

@@ -5,7 +5,6 @@ On two of five real vote sets a model trained on the labelled few alone beats we
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,8 +19,8 @@ from easeml.datamagic.supervision.folds import same_rows, stratified_folds
 from easeml.datamagic.supervision.label_model import LabelModel
 from easeml.datamagic.supervision.votes import ABSTAIN, Floats, Ints, check_classes, check_codes, check_matrix
 from easeml.errors import InvalidDataError
+from easeml.progress import Progress
 
-Progress = Callable[[int, int, str], None]
 Way = Literal["few", "weak", "both"]
 
 WAYS: tuple[Way, ...] = ("few", "weak", "both")

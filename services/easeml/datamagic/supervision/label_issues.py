@@ -6,7 +6,6 @@ the same rate of uniform flips and the sharpness of the model to the labels by m
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -26,9 +25,9 @@ from easeml.datamagic.supervision.encoding import Matrix, RowEncoder
 from easeml.datamagic.supervision.folds import same_rows, stratified_folds
 from easeml.datamagic.supervision.votes import Floats, Ints, check_classes, check_codes
 from easeml.errors import ConfigurationError, InvalidDataError
+from easeml.progress import Progress
 from easeml.relation import Relation
 
-Progress = Callable[[int, int, str], None]
 Rule = Literal["argmax", "confident", "noise"]
 
 FOLDS = 5

@@ -12,11 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from easeml.datamagic.supervision.votes import ABSTAIN, check_codes
 from easeml.errors import InvalidDataError
+from easeml.progress import Progress
 from easeml.relation import Candidates, Relation
 from easeml.relation.candidates import LABEL
 from easeml.stream.payloads import ColumnKind
-
-Progress = Callable[[int, int, str], None]
 
 MOST_CLASSES = 127
 """Votes are int8."""
