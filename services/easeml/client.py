@@ -457,12 +457,12 @@ class Client:
     def _known(self, draft: Draft, history: list[DataVersion]) -> publication.Known:
         """Return the rows on the stream that the draft must not share."""
         earlier = {version.pillar for version in history if version.version != draft.version}
-        compared = {
+        judging = [part for part in draft.places if part in publication.JUDGING]
+        compared = [
             other
-            for part in draft.places
             for other in publication.JUDGING
-            if part in publication.JUDGING and other in earlier and (other is not part or part is Pillar.TEST)
-        }
+            if other in earlier and any(other is not part or part is Pillar.TEST for part in judging)
+        ]
         return pillars.known_rows(self.settings, draft.app, compared)
 
     def _messages(self, draft: Draft, pillar: Pillar) -> list[_Letter]:
