@@ -25,6 +25,16 @@ from easeml.stream.payloads.data import (
     TestLabels,
     Upload,
 )
+from easeml.stream.payloads.guidance import (
+    Advice,
+    AdviceAction,
+    AdvicePhase,
+    AdviceStep,
+    ArmProgress,
+    ArmState,
+    FeasibilityReport,
+    FeasibilitySignal,
+)
 from easeml.stream.payloads.lineage import LineageDataset, OperatorRun, RunState
 from easeml.stream.payloads.models import (
     AlgorithmAnnounced,
@@ -81,6 +91,8 @@ Payload = (
     | Upload
     | CandidateBatch
     | OperatorRun
+    | FeasibilityReport
+    | Advice
 )
 """Any payload."""
 
@@ -89,11 +101,17 @@ __all__ = [
     "F64",
     "I32",
     "I64",
+    "Advice",
+    "AdviceAction",
+    "AdvicePhase",
+    "AdviceStep",
     "AlgorithmAnnounced",
     "Annotation",
     "Answer",
     "AppDefined",
     "AppDeleted",
+    "ArmProgress",
+    "ArmState",
     "AttemptRecord",
     "AuditRecord",
     "Budget",
@@ -102,6 +120,8 @@ __all__ = [
     "Column",
     "ColumnKind",
     "DataVersion",
+    "FeasibilityReport",
+    "FeasibilitySignal",
     "JournalRecord",
     "LineageDataset",
     "ModelPicked",
