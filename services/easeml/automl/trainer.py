@@ -17,10 +17,10 @@ from collections.abc import Iterable
 
 from easeml.artifacts import FORMAT
 from easeml.automl import trial as work
-from easeml.automl.rows import Rows
 from easeml.errors import Busy
 from easeml.ids import ModelId
 from easeml.relation import check_pillar, validate_batch
+from easeml.relation.arrivals import Arrivals
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
     Answer,
@@ -65,7 +65,7 @@ class TrainerService(Service[None]):
 
     def __init__(self, store_uri: str, max_artifact_bytes: int) -> None:
         self._store = (store_uri, max_artifact_bytes)
-        self._rows: dict[tuple[str, Pillar], Rows] = {}
+        self._rows: dict[tuple[str, Pillar], Arrivals] = {}
         self._now = 0.0
 
     def table(self) -> tuple[On[None], ...]:
@@ -95,8 +95,8 @@ class TrainerService(Service[None]):
         for pillar in (Pillar.TRAIN, Pillar.VALIDATION):
             self._rows.pop((app, pillar), None)
 
-    def _pillar(self, app: str, pillar: Pillar) -> Rows:
-        return self._rows.setdefault((app, pillar), Rows())
+    def _pillar(self, app: str, pillar: Pillar) -> Arrivals:
+        return self._rows.setdefault((app, pillar), Arrivals())
 
     def _arrived(self, event: Event[RelationBatch]) -> None:
         pillar = Pillar.TRAIN if event.topic == DATA_TRAIN.name else Pillar.VALIDATION
@@ -129,8 +129,8 @@ class TrainerService(Service[None]):
             work.run,
             (
                 trial,
-                train.first(ctx.app, trial.train_rows),
-                validation.first(ctx.app, trial.validation_rows),
+                work.labelled(train.first(ctx.app, trial.train_rows)),
+                work.labelled(validation.first(ctx.app, trial.validation_rows)),
                 ctx.app.columns,
                 ctx.app.classes,
                 self._store,

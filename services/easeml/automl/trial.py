@@ -9,12 +9,38 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from easeml.artifacts import ArtifactStore, Stored, dump
-from easeml.automl.rows import Labelled
 from easeml.automl.training import train
 from easeml.errors import BudgetExhaustedError, Busy, EaseMLError, UnavailableError
+from easeml.relation import Relation, features
 from easeml.stream.payloads import Column, TrialAssigned
+
+
+class Labelled(NamedTuple):
+    """Rows and their labels.
+
+    Parameters
+    ----------
+    frame : DataFrame, n rows
+        Features.
+    labels : int32[n]
+        Codes of the app's classes, -1: unknown.
+    """
+
+    frame: pd.DataFrame
+    labels: NDArray[np.int32]
+
+
+def labelled(relation: Relation) -> Labelled:
+    """Return rows as a trial sees them: each at its most probable."""
+    block = relation.most_probable_world().block
+    return Labelled(features(block), block.labels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from easeml.automl.rows import Rows
 from easeml.automl.service import AutoMLService
+from easeml.automl.trial import labelled
+from easeml.relation.arrivals import Arrivals
 from easeml.stream.payloads import Answer, CandidateBatch, DataVersion, Pillar, QuestionKind, TrialAssigned
 from easeml.stream.topics import ANSWERS, CANDIDATES, DATA_VERSIONS, TRIALS
 
@@ -33,7 +34,7 @@ def candidates(row_ids, values, probabilities, column="x", pillar=Pillar.TRAIN):
 
 @pytest.fixture
 def view(town):
-    known = Rows()
+    known = Arrivals()
     for place, batch in enumerate(town.batches(Pillar.TRAIN, rows(20, 1, "t"))):
         known.add(f"b{place}", batch)
     return known
@@ -44,21 +45,21 @@ def test_rows_are_at_their_most_probable(town, view):
     view.add("a", answer("t1", "maybe"))
     view.add("a2", answer("t2", "red", "colour"))
     view.add("a2", answer("t2", "blue", "colour"))
-    frame, labels = view.first(town.app, 20)
+    frame, labels = labelled(view.first(town.app, 20))
     assert frame.loc["t0", "x"] == 9
     assert frame.loc["t2", "colour"] == "red"
     assert labels[1] == 2
     view.add("late", answer("t0", "4", "x"))
-    assert view.first(town.app, 20).frame.loc["t0", "x"] == 4, "an answer stands above candidates"
+    assert labelled(view.first(town.app, 20)).frame.loc["t0", "x"] == 4, "an answer stands above candidates"
 
 
 def test_what_does_not_fit_says_nothing(town, view):
-    before, labels = view.first(town.app, 20)
+    before, labels = labelled(view.first(town.app, 20))
     view.add("c", candidates(["t0"], ["many"], [1.0]))
     view.add("d", candidates(["t0"], ["1"], [1.0], column="size"))
     view.add("e", candidates(["t0"], ["1"], [0.4]))
     view.add("a", answer("t0", "nobody's class"))
-    after, others = view.first(town.app, 20)
+    after, others = labelled(view.first(town.app, 20))
     assert before.equals(after)
     assert (labels == others).all()
 

@@ -6,8 +6,7 @@ import random
 import pytest
 from automl.conftest import TREE, rows
 
-from easeml.automl.rows import Labelled
-from easeml.automl.trial import Result, run
+from easeml.automl.trial import Labelled, Result, run
 from easeml.stream.memory import POINTS
 from easeml.stream.payloads import ModelPublished, Pillar, TrialAssigned
 from easeml.stream.topics import CATALOGUE, MODELS

@@ -1,39 +1,20 @@
-"""The labelled rows of one pillar of one app, as a trial sees them: the most probable world of what is known."""
+"""What came for one pillar of one app, and the rows of it that fit the app as it is defined now."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
 from easeml.errors import EaseMLError, InvalidDataError
 from easeml.ids import EventId
-from easeml.relation import RelationView, features, validate_batch
+from easeml.relation.relation import Relation
+from easeml.relation.validation import validate_batch
+from easeml.relation.view import RelationView
 from easeml.stream.payloads import Answer, AppDefined, CandidateBatch, RelationBatch
 
 
-class Labelled(NamedTuple):
-    """Rows and their labels.
-
-    Parameters
-    ----------
-    frame : DataFrame, n rows
-        Features.
-    labels : int32[n]
-        Codes of the app's classes, -1: unknown.
-    """
-
-    frame: pd.DataFrame
-    labels: NDArray[np.int32]
-
-
-class Rows:
+class Arrivals:
     """Batches, candidates and answers of one pillar in the order of arrival, and the view of those that fit the app.
 
     A fold does not know the app's definition, and the definition may change after the rows came; so batches are kept
-    as they are and judged when a trial asks. Taking the same event twice changes nothing.
+    as they are and judged when somebody asks. Taking the same event twice changes nothing.
     """
 
     def __init__(self) -> None:
@@ -50,8 +31,8 @@ class Rows:
         """Return the number of rows that fit ``app``."""
         return len(self._fitting(app))
 
-    def first(self, app: AppDefined, count: int) -> Labelled:
-        """Return the ``count`` rows that came first: the same ones whatever came later, each at its most probable.
+    def first(self, app: AppDefined, count: int) -> Relation:
+        """Return the ``count`` rows that came first, the same ones whatever came later, and all that is known of them.
 
         Raises
         ------
@@ -64,8 +45,7 @@ class Rows:
                 f"{len(view)} rows of {app.app} are here, {count} were announced.",
                 mend="Publish the rows before their data version, and at least one.",
             )
-        block = view.relation(view.row_ids[:count]).most_probable_world().block
-        return Labelled(features(block), block.labels)
+        return view.relation(view.row_ids[:count])
 
     def _fitting(self, app: AppDefined) -> RelationView:
         if self._view is None or self._app is None or not _same_rows(self._app, app):
