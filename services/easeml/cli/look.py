@@ -11,29 +11,31 @@ import numpy as np
 import pandas as pd
 import typer
 from rich.markup import escape, render
-from rich.progress import Progress
 
 from easeml.cli.reading import (
-    Cleaned,
+    DayFirst,
     Delimiter,
     Encoding,
     FileFormat,
     Header,
     IdColumn,
+    Kinds,
+    Repairs,
     Sheet,
     Size,
     SkipBadRows,
     Strict,
-    cleaned,
+    Told,
+    kinds_of,
+    progress_bar,
     reader_options,
 )
 from easeml.cli.session import Session, session
 from easeml.datamagic.cleaning.detection import detect_errors
 from easeml.datamagic.cleaning.repairs import propose_repairs
-from easeml.datamagic.cleaning.schema import infer_schema
-from easeml.datamagic.reading import FORMATS, identified, read_table, relation_from
+from easeml.datamagic.reading import FORMATS, read_whole
 from easeml.relation import Relation
-from easeml.relation.overview import short
+from easeml.relation.overview import overview, short
 from easeml.relation.rendering import html_of, text_of_relation
 
 _SHOWN = 8
@@ -49,6 +51,8 @@ def look(
     label: Annotated[str | None, typer.Option(help="Label column.")] = None,
     id_column: IdColumn = None,
     file_format: FileFormat = None,
+    kinds: Kinds = None,
+    day_first: DayFirst = None,
     sheet: Sheet = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
@@ -57,7 +61,7 @@ def look(
     strict: Strict = False,
     skip_bad_rows: SkipBadRows = False,
     rows: Annotated[int, typer.Option(help="Rows to show.", min=1)] = 10,
-    repairs: Annotated[int, typer.Option(help="Most candidates of a cell; 0: none.", min=0)] = 5,
+    repairs: Repairs = 5,
     doubt: Annotated[
         float, typer.Option(help="Propose candidates for cells that look as wrong as this, too; 1: for none.")
     ] = 1.0,
@@ -69,18 +73,20 @@ def look(
     """Show a file as a relation: its columns, what is uncertain and what looks wrong."""
     current = session(context)
     _check(output)
-    options = reader_options(
-        file_format, sheet, delimiter, encoding, header, size, id_column, skip_bad_rows=skip_bad_rows
-    )
-    found, relation, row_id = _read(file, label, id_column, options, strict=strict)
+    options = reader_options(file_format, sheet, delimiter, encoding, header, size, skip_bad_rows=skip_bad_rows)
+    found = read_whole(file, label=label, id_column=id_column, kinds=kinds_of(kinds), day_first=day_first, **options)
+    told = Told(found)
+    if strict:
+        told.check()
+    relation = found.relation
     rng = np.random.default_rng(seed)
     errors = detect_errors(relation, rng=rng)
     if repairs:
         wrong = errors[(errors["score"] >= doubt) & errors["column"].notna()] if doubt < 1 else None
         relation = _repaired(current, relation, wrong, repairs, rng)
-    reading, suspicions = found.summary(row_id=row_id).splitlines(), _told(errors)
+    reading, suspicions = told.summary(row_id=found.row_id).splitlines(), _told(errors)
     if current.as_json:
-        current.line("", read=found.facts(), row_id=row_id or id_column, **_facts(relation, errors))
+        current.line("", read=told.facts(), row_id=found.row_id or id_column, **_facts(relation, errors))
     else:
         current.console.print("\n".join([*reading, ""]))
         print(text_of_relation(relation, rows, width=current.console.width))
@@ -89,21 +95,6 @@ def look(
         _write(relation, output, rows, found.account.name, [*reading, *suspicions])
         if not current.as_json:
             current.console.print(f"Wrote {escape(str(output))}.")
-
-
-def _read(
-    file: str, label: str | None, id_column: str | None, options: dict[str, Any], *, strict: bool
-) -> tuple[Cleaned, Relation, str | None]:
-    """Return what was read, its relation, and the column that became the row id unasked."""
-    table = read_table(file, **options, **({"label": label} if label is not None else {}))
-    if label is None and table.account.format in {"texts", "images"}:
-        label = "label"
-    frame, ids = identified(table.frame, table.account.name, label, id_column)
-    schema = infer_schema(frame, label=label)
-    own = ids or schema.row_ids(frame)
-    found = cleaned(table.account, frame, schema, strict=strict)
-    relation = relation_from(found.frame, label, None, own, schema)
-    return found, relation, schema.row_id if ids is None and own is not None else None
 
 
 def _check(output: Path | None) -> None:
@@ -119,25 +110,22 @@ def _check(output: Path | None) -> None:
 def _repaired(
     current: Session, relation: Relation, errors: pd.DataFrame | None, most: int, rng: np.random.Generator
 ) -> Relation:
-    with Progress(console=current.console, transient=True, disable=current.as_json) as bar:
-        task = bar.add_task("candidates", total=None)
-
-        def progress(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-
+    with progress_bar(current, "candidates") as progress:
         return propose_repairs(relation, max_candidates=most, errors=errors, rng=rng, progress=progress)
 
 
 def _facts(relation: Relation, errors: pd.DataFrame) -> dict[str, Any]:
-    entropy = relation.entropy()
+    seen = overview(relation, 1)
     suspicious = errors[errors["kind"] != "missing"]
     return {
         "rows": len(relation),
         "columns": {column.name: column.kind.value for column in relation.columns},
         "label": relation.label,
         "classes": relation.classes,
-        "uncertain_cells": len(relation.uncertain_cells()),
-        "entropy_bits": entropy.total,
+        "uncertain_cells": seen.uncertain_cells,
+        "settled_cells": seen.settled_cells,
+        "unlabelled": seen.unlabelled,
+        "entropy_bits": seen.bits,
         "content_hash": relation.content_hash(),
         "suspicious": json.loads(suspicious.head(100).to_json(orient="records")),
         "kinds": errors["kind"].value_counts().to_dict(),

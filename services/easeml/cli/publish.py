@@ -8,24 +8,32 @@ import pandas as pd
 import typer
 from rich.markup import escape
 
+from easeml import repairing
 from easeml.cli.reading import (
+    DayFirst,
     Delimiter,
     Encoding,
     FileFormat,
     Header,
     IdColumn,
+    Kinds,
+    Repairs,
     Sheet,
     Size,
     SkipBadRows,
     Strict,
-    cleaned,
+    Told,
+    kinds_of,
+    progress_bar,
     reader_options,
+    shown,
 )
-from easeml.cli.session import session
-from easeml.datamagic.cleaning.schema import Schema, infer_schema
-from easeml.datamagic.reading import identified, read_table
+from easeml.cli.session import Session, session
+from easeml.client import Client
+from easeml.datamagic.reading import Reading, read_whole
+from easeml.errors import InvalidDataError, NotFoundError
 from easeml.publication import Publication
-from easeml.stream.payloads import AppDefined, Column
+from easeml.stream.payloads import AppDefined, Column, Pillar
 
 _FILE = (
     "CSV, TSV, JSON, JSONL, Parquet, Arrow, Excel, PDF, DOCX, or a folder with one sub-folder of texts or images per "
@@ -47,6 +55,9 @@ def publish(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     again: Annotated[bool, typer.Option(help="Append the same rows once more.")] = False,
+    repairs: Repairs = 5,
+    kinds: Kinds = None,
+    day_first: DayFirst = None,
     file_format: FileFormat = None,
     sheet: Sheet = None,
     delimiter: Delimiter = None,
@@ -58,43 +69,69 @@ def publish(
 ) -> None:
     """Publish the rows of a file to an app."""
     current = session(context)
-    options = reader_options(
-        file_format, sheet, delimiter, encoding, header, size, id_column, skip_bad_rows=skip_bad_rows
-    )
-    table = read_table(file, **options)
-    frame, row_ids = identified(table.frame, file, None, id_column)
+    options = reader_options(file_format, sheet, delimiter, encoding, header, size, skip_bad_rows=skip_bad_rows)
     with current.client() as client:
         app = client.app(name)
-        if table.account.format in {"texts", "images"}:
-            frame = frame.rename(columns={"label": app.label})
-        read = cleaned(table.account, frame, _schema_for(app, frame), strict=strict)
-        clean = read.frame
-        done = client.publish(name, clean, pillar, row_ids=row_ids, seed=seed, again=again, test_share=test_share)
+        found = read_whole(
+            file,
+            label=app.label,
+            unlabelled=True,
+            id_column=id_column,
+            kinds=_kinds(app, kinds_of(kinds)),
+            day_first=day_first,
+            **options,
+        )
+        read = Told(found)
+        if strict:
+            read.check()
+        ids = found.ids if id_column is not None or found.kept is not None else None
+        done = client.publish(name, found.frame, pillar, row_ids=ids, seed=seed, again=again, test_share=test_share)
         fixed = client.app(name) if done.schema_fixed else None
+        repaired = _repaired(current, client, done, found, repairs)
     facts: dict[str, Any] = {
         "app": name,
         "version": done.version,
         "new": done.new,
         "rows": {part.value: rows for part, rows in done.rows.items()},
         "unseen": [
-            {"row": str(clean.index[place]), "column": column, "value": value} for place, column, value in done.unseen
+            {"row": str(found.frame.index[place]), "column": column, "value": value}
+            for place, column, value in done.unseen
         ],
+        "candidates": {part.value: cells for part, cells in repaired.items()},
         "read": read.facts(),
     }
     if fixed is not None:
         facts |= {"columns": {c.name: c.kind.value for c in fixed.columns}, "classes": fixed.classes}
     text = read.summary() if done.new else ""
-    text += _words(done) + _unseen(done, clean) + (_schema(fixed) if fixed is not None else "")
+    text += _words(done) + _candidates(repaired) + _unseen(done, found.frame)
+    text += _schema(fixed) if fixed is not None else ""
     current.line(text, **facts)
 
 
-def _schema_for(app: AppDefined, frame: pd.DataFrame) -> Schema:
-    """Return how the columns are read: as the app has fixed them, else as they look."""
-    return infer_schema(
-        frame,
-        label=app.label if app.label in frame.columns else None,
-        kinds={column.name: column.kind.value for column in app.columns if column.name in frame.columns},
-    )
+def _kinds(app: AppDefined, declared: dict[str, str]) -> dict[str, str]:
+    """Return the kinds of columns: as the app has fixed them, else as they are declared."""
+    fixed = {column.name: column.kind.value for column in app.columns}
+    for column, kind in declared.items():
+        if fixed and fixed.get(column, kind) != kind:
+            raise InvalidDataError(
+                f"Column {column!r} of app {app.app!r} is {fixed[column]}, not {kind}.",
+                mend="An app keeps the kinds of its first rows: leave --kind out, or create another app.",
+            )
+    return declared | fixed
+
+
+def _repaired(current: Session, client: Client, done: Publication, found: Reading, most: int) -> dict[Pillar, int]:
+    """Propose candidates for missing cells, a relation's own first; the stream is read only where there are some."""
+    own = repairing.pass_on(client, done.app, found.kept, done.row_ids) if found.kept is not None else {}
+    features = found.frame.drop(columns=found.label) if found.label in found.frame else found.frame
+    if not most or not done.rows.keys() & {*repairing.REPAIRED} or not features.isna().to_numpy().any():
+        return own
+    with progress_bar(current, "candidates") as progress:
+        try:
+            made = repairing.propose(client, done.app, most, progress=progress)
+        except NotFoundError:
+            return own  # validation rows came first: there is nothing yet that candidates could come from
+    return {pillar: own.get(pillar, 0) + made.get(pillar, 0) for pillar in Pillar if pillar in own or pillar in made}
 
 
 def _words(done: Publication) -> str:
@@ -105,13 +142,19 @@ def _words(done: Publication) -> str:
     return f"Already there, nothing new: {version} of [bold]{name}[/] holds these rows ({parts})."
 
 
+def _candidates(repaired: dict[Pillar, int]) -> str:
+    """Return which missing cells got candidates."""
+    parts = ", ".join(f"{cells:,} in {pillar.value}" for pillar, cells in repaired.items())
+    return f"\nProposed candidates for missing cells: {parts}." if parts else ""
+
+
 def _unseen(done: Publication, frame: pd.DataFrame) -> str:
     """Return what was taken for missing because the app does not know it."""
     if not done.unseen:
         return ""
     place, column, value = done.unseen[0]
     count = f"{len(done.unseen):,} value{' is' if len(done.unseen) == 1 else 's are'}"
-    where = f"{frame.index.name or 'row'} {frame.index[place]}, column {column}: {value!r}"
+    where = f"{frame.index.name or 'row'} {frame.index[place]}, column {column}: {shown(value)}"
     return (
         f"\n[yellow]{count} unknown to the app and taken for missing[/], first {escape(where)}. "
         f"'easeml apps update {escape(done.app)} --add-category COLUMN=VALUE' makes the app know one."

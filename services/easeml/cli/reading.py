@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import pandas as pd
+import numpy as np
 import typer
 from rich.markup import escape
+from rich.progress import Progress as Bar
 
-from easeml.datamagic.cleaning.schema import Clash, Kind, Schema
-from easeml.datamagic.reading import FORMATS, Account
+from easeml.cli.session import Session
+from easeml.datamagic.cleaning.schema import Clash, ColumnSchema, Kind
+from easeml.datamagic.reading import FORMATS, Reading
 from easeml.errors import InvalidDataError
+from easeml.progress import Progress
 
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _SHOWN = 20
+_KINDS = ("numeric", "boolean", "categorical", "datetime", "text", "id")
 
 IdColumn = Annotated[str | None, typer.Option(help="Column with the identity of each row.")]
 FileFormat = Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; by default found out.")]
@@ -30,6 +36,46 @@ Strict = Annotated[
 SkipBadRows = Annotated[
     bool, typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read; else they are an error.")
 ]
+Repairs = Annotated[int, typer.Option(help="Most candidates of a missing cell; 0: none.", min=0, max=100)]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option("--kind", help=f"{', '.join(_KINDS)}; repeat it for several columns.", metavar="COLUMN=KIND"),
+]
+DayFirst = Annotated[
+    bool | None,
+    typer.Option("--day-first/--month-first", help="How to read dates such as 03/04/2021 that nothing decides."),
+]
+
+
+@contextmanager
+def progress_bar(current: Session, what: str) -> Iterator[Progress]:
+    """Yield what work that lasts tells how far it is; programs see no bar."""
+    with Bar(console=current.console, transient=True, disable=current.as_json) as bar:
+        task = bar.add_task(what, total=None)
+
+        def progress(done: int, total: int, counted: str) -> None:
+            bar.update(task, completed=done, total=total or None, description=counted)
+
+        yield progress
+
+
+def kinds_of(pairs: list[str] | None) -> dict[str, str]:
+    """Return the kinds that ``--kind`` declares, by column.
+
+    Raises
+    ------
+    typer.BadParameter
+        When a pair or its kind is none.
+    """
+    kinds: dict[str, str] = {}
+    for pair in pairs or []:
+        column, _, kind = pair.rpartition("=")
+        if not column or kind not in _KINDS:
+            raise typer.BadParameter(
+                f"{pair!r} is not COLUMN=KIND; kinds are {', '.join(_KINDS)}.", param_hint="--kind"
+            )
+        kinds[column] = kind
+    return kinds
 
 
 def reader_options(
@@ -39,11 +85,10 @@ def reader_options(
     encoding: str | None,
     header: bool | None,
     size: str | None,
-    id_column: str | None,
     *,
     skip_bad_rows: bool,
 ) -> dict[str, Any]:
-    """Return the options of a verb as ``read_table`` takes them.
+    """Return the options of a verb as the readers take them.
 
     Raises
     ------
@@ -57,7 +102,6 @@ def reader_options(
         "encoding": encoding,
         "header": header,
         "size": _size(size),
-        "text": frozenset([id_column] if id_column is not None else []),
         "on_error": "collect" if skip_bad_rows else "raise",
     }
 
@@ -72,45 +116,36 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cleaned:
-    """A file that was read and cleaned.
+class Told:
+    """What is told of a file that was read.
 
     Parameters
     ----------
-    account : Account
-        What the reader found and left out.
-    schema : Schema
-        How its columns were read.
-    frame : DataFrame
-        Its rows, cleaned; no ids.
-    clashes : tuple of Clash
-        Values that clash with their column; missing in ``frame``.
+    reading : Reading
+        The file.
     """
 
-    account: Account
-    schema: Schema
-    frame: pd.DataFrame
-    clashes: tuple[Clash, ...]
+    reading: Reading
 
     def facts(self) -> dict[str, Any]:
         """Return what was read, for programs."""
+        account, clashes = self.reading.account, self.reading.clashes
         return {
-            "format": self.account.format,
-            **self.account.facts,
-            "rows": len(self.frame),
+            "format": account.format,
+            **account.facts,
+            "rows": len(self.reading.frame),
             "kinds": self._kinds(),
             "missing": self._missing(),
             "ids": self._ids(),
             "missing_marks": self._marks(),
-            "empty": self.schema.empty,
-            "notes": self.account.notes,
-            "left_out": self.account.rejected,
-            "rejects": [{"place": reject.place, "why": reject.why} for reject in self.account.rejects[:_SHOWN]],
+            "empty": self._empty(),
+            "notes": account.notes,
+            "left_out": account.rejected,
+            "rejects": [{"place": reject.place, "why": reject.why} for reject in account.rejects[:_SHOWN]],
             "clashes": [
-                {"row": str(clash.row), "column": clash.column, "value": str(clash.value)}
-                for clash in self.clashes[:_SHOWN]
+                {"row": str(clash.row), "column": clash.column, "value": str(clash.value)} for clash in clashes[:_SHOWN]
             ],
-            "clashing": len(self.clashes),
+            "clashing": len(clashes),
         }
 
     def summary(self, *, row_id: str | None = None) -> str:
@@ -119,25 +154,25 @@ class Cleaned:
         Parameters
         ----------
         row_id : str, optional
-            Column whose values became the row ids although nobody has named it.
+            Column whose values are the row ids although nobody has named it.
         """
-        account = self.account
+        account, clashes = self.reading.account, self.reading.clashes
         how = ", ".join([account.format, *(fact for key, fact in account.facts.items() if key != "classes")])
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in self._kinds().items())
         missing = self._missing()
         lines = [
-            f"Read {_counted(len(self.frame), 'row')} of {escape(account.name)} ({escape(how)}).",
+            f"Read {_counted(len(self.reading.frame), 'row')} of {escape(account.name)} ({escape(how)}).",
             f"  columns     {kinds or 'none'}; {f'{missing:.1%}' if missing else 'none'} of their cells missing",
         ]
         lines += [f"  note        {escape(note)}" for note in account.notes]
         lines += [f"  note        {escape(note)}" for note in self._told_ids(row_id)]
         if self._marks():
             lines.append(f"  missing     written as {escape(', '.join(map(repr, self._marks())))}")
-        if self.schema.empty:
-            lines.append(f"  [yellow]empty[/]       {escape(', '.join(self.schema.empty))}: no row has a value")
-        if self.clashes:
-            first = f"{self._place(self.clashes[0])}: {self.clashes[0].value!r}"
-            count = f"{len(self.clashes):,} value{'s clash' if len(self.clashes) > 1 else ' clashes'}"
+        if self._empty():
+            lines.append(f"  [yellow]empty[/]       {escape(', '.join(self._empty()))}: no row has a value")
+        if clashes:
+            first = f"{self._place(clashes[0])}: {shown(clashes[0].value)}"
+            count = f"{len(clashes):,} value{'s clash' if len(clashes) > 1 else ' clashes'}"
             lines.append(
                 f"  [yellow]clashes[/]     {count} with the column and taken for missing, first {escape(first)}"
             )
@@ -154,47 +189,60 @@ class Cleaned:
         apart = [f"{', '.join(others)} tells rows apart and is no feature (see --id-column)"]
         return [*(told if row_id is not None else []), *(apart if others else [])]
 
-    def refused(self) -> InvalidDataError:
-        """Return the error that names the first clash."""
-        clash = self.clashes[0]
-        return InvalidDataError(
-            f"{self.account.name}, {self._place(clash)}: {clash.value!r} is not a {self.schema[clash.column].kind} "
-            f"value{f'; there are {len(self.clashes):,} such values' if len(self.clashes) > 1 else ''}.",
+    def check(self) -> None:
+        """Refuse a file with a value that clashes with its column.
+
+        Raises
+        ------
+        InvalidDataError
+            Names the first one's place.
+        """
+        clashes, schema = self.reading.clashes, self.reading.schema
+        if not clashes or schema is None:
+            return
+        clash = clashes[0]
+        more = f"; there are {len(clashes):,} such values" if len(clashes) > 1 else ""
+        raise InvalidDataError(
+            f"{self.reading.account.name}, {self._place(clash)}: {shown(clash.value)} is not a "
+            f"{schema[clash.column].kind} value{more}.",
             mend="Correct it or leave it empty; without --strict it is taken for missing.",
         )
 
     def _place(self, clash: Clash) -> str:
-        return f"{self.frame.index.name or 'row'} {clash.row}, column {clash.column}"
+        return f"{self.reading.frame.index.name or 'row'} {clash.row}, column {clash.column}"
 
     def _kinds(self) -> dict[str, int]:
-        kinds = [str(column.kind) for column in self.schema.columns if column.name != self.schema.label]
+        schema = self.reading.schema
+        columns = self.reading.relation.columns if schema is None else schema.columns
+        kinds = [str(column.kind) for column in columns if column.name != self.reading.label]
         return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
 
     def _ids(self) -> list[str]:
-        return [column.name for column in self.schema.columns if column.kind is Kind.ID]
+        return [column.name for column in self._columns() if column.kind is Kind.ID]
 
     def _marks(self) -> list[str]:
-        return list(dict.fromkeys(token for column in self.schema.columns for token in column.tokens))
+        return list(dict.fromkeys(token for column in self._columns() for token in column.tokens))
+
+    def _empty(self) -> tuple[str, ...]:
+        return self.reading.schema.empty if self.reading.schema is not None else ()
+
+    def _columns(self) -> tuple[ColumnSchema, ...]:
+        return self.reading.schema.columns if self.reading.schema is not None else ()
 
     def _missing(self) -> float:
-        label = self.schema.label
-        cells = self.frame.drop(columns=label) if label in self.frame else self.frame
+        frame, label = self.reading.frame, self.reading.label
+        cells = frame.drop(columns=label) if label in frame else frame
         return float(cells.isna().to_numpy().mean()) if cells.size else 0.0
 
 
-def cleaned(account: Account, frame: pd.DataFrame, schema: Schema, *, strict: bool) -> Cleaned:
-    """Return the rows of a file, read by a schema.
+def shown(value: Any) -> str:
+    """Return a cell as messages show it: as the file writes it, without the type that holds it here.
 
-    Raises
-    ------
-    InvalidDataError
-        When ``strict`` and a value clashes with its column; names the first one's place.
+    >>> import numpy as np
+    >>> shown(np.float64("inf")), shown("oops")
+    ('inf', "'oops'")
     """
-    clean, clashes = schema.clean(frame)
-    found = Cleaned(account, schema, clean, clashes)
-    if strict and clashes:
-        raise found.refused()
-    return found
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _counted(count: int, what: str) -> str:

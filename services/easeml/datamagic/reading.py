@@ -9,22 +9,24 @@ r"""Any file as a relation, whole or in chunks of bounded memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from easeml.datamagic.cleaning.schema import Schema, infer_schema
+from easeml.datamagic.cleaning.schema import Clash, Kind, Schema, infer_schema
 from easeml.datamagic.readers import columnar, folders
 from easeml.datamagic.readers.account import Account, Options, Reject
 from easeml.datamagic.readers.drawing import Drawing
 from easeml.datamagic.readers.formats import FORMATS, Format, sniff
 from easeml.datamagic.readers.sample import ROWS, Sample
 from easeml.datamagic.readers.sources import Readable, Source
+from easeml.datamagic.readers.torn import torn_columns
 from easeml.errors import InvalidDataError
 from easeml.relation import Relation
 from easeml.relation.ingest import content_ids
@@ -34,6 +36,7 @@ __all__ = [
     "Account",
     "Format",
     "Options",
+    "Reading",
     "Reject",
     "Sample",
     "Table",
@@ -42,6 +45,7 @@ __all__ = [
     "read_frame",
     "read_sampled",
     "read_table",
+    "read_whole",
     "sniff",
 ]
 
@@ -66,6 +70,57 @@ class Table:
 
     frame: pd.DataFrame
     account: Account
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A file that was read by a schema.
+
+    Parameters
+    ----------
+    account : Account
+        What the reader found and left out.
+    frame : DataFrame
+        Its rows without ids; the index says where they stand in the file. Cells that clash with their column are
+        missing.
+    label : str or None
+        Label column.
+    classes : sequence of str, optional
+        Label domain, where the caller gave one.
+    ids : tuple of str or None
+        Identity of each row; None: its content.
+    schema : Schema or None
+        How the columns were read; None: as they stand.
+    row_id : str or None
+        Column whose values became the row ids although nobody has named it.
+    clashes : tuple of Clash
+        Values that clash with their column.
+    kept : Relation or None
+        The relation that the file was written from, with its candidates.
+    """
+
+    account: Account
+    frame: pd.DataFrame
+    label: str | None
+    classes: Sequence[str] | None = None
+    ids: tuple[str, ...] | None = None
+    schema: Schema | None = None
+    row_id: str | None = None
+    clashes: tuple[Clash, ...] = ()
+    kept: Relation | None = None
+
+    @cached_property
+    def relation(self) -> Relation:
+        """The rows as a relation.
+
+        Raises
+        ------
+        InvalidDataError
+            When a value does not fit; names line and column.
+        """
+        if self.kept is not None:
+            return self.kept
+        return relation_from(self.frame, self.label, self.classes, self.ids, self.schema)
 
 
 def chunks(
@@ -123,7 +178,7 @@ def read_table(
     form = _format(opened, format)
     opened = opened.held()
     account, parts = _parts(opened, form, given)
-    torn = _torn(parts)
+    torn = torn_columns(parts)
     if torn:
         account, parts = _parts(opened, form, replace(given, text=given.text | torn))
     if not parts:
@@ -158,7 +213,7 @@ def read(
     Parameters
     ----------
     source, format, name, **options
-        As ``chunks``.
+        As ``chunks``; also ``kinds`` and ``day_first`` as in ``infer_schema``.
     label : str, optional
         Label column; by default that of a folder's classes, else none.
     classes : sequence of str, optional
@@ -172,51 +227,96 @@ def read(
     Returns
     -------
     Relation
-        Cells that clash with their column are missing.
+        Cells that clash with their column are missing. A relation's own Parquet file keeps every candidate.
 
     Raises
     ------
     InvalidDataError
-        When the file, the label or an id is wrong; names line and column.
+        When the file, the label, a kind or an id is wrong; names line and column.
+
+    Notes
+    -----
+    Ids are those of this file alone. ``Client.publish`` and ``Client.upload`` give rows ids that also tell two files
+    of an app apart, unless an id column is named.
+    """
+    return read_whole(
+        source, format=format, label=label, classes=classes, id_column=id_column, clean=clean, name=name, **options
+    ).relation
+
+
+def read_whole(
+    source: Readable,
+    *,
+    format: str | None = None,  # noqa: A002 - the public contract
+    label: str | None = None,
+    unlabelled: bool = False,
+    classes: Sequence[str] | None = None,
+    id_column: str | None = None,
+    kinds: Mapping[str, Kind | str] | None = None,
+    day_first: bool | None = None,
+    clean: bool = True,
+    name: str = "",
+    **options: Any,
+) -> Reading:
+    """Return what ``read`` returns, and how it was read; arguments and errors as there.
+
+    Parameters
+    ----------
+    unlabelled : bool
+        Whether the label column may be absent.
+    kinds, day_first : optional
+        As ``infer_schema``: kinds of columns, and how dates are read that nothing decides.
     """
     kept = _kept(source, format, name, options) if clean else None
     if kept is not None:
-        return _as_asked(kept, name or str(source), label, id_column)
+        return _as_asked(kept, label, id_column, unlabelled=unlabelled)
     wanted = {*options.pop("text", ()), *([id_column] if id_column is not None else [])}
     if label is not None:
         options["label"] = label
     table = read_table(source, format=format, name=name, text=frozenset(wanted), **options)
-    if label is None and table.account.format in {"texts", "images"} and "label" in table.frame:
+    account = table.account
+    if label is None and account.format in {"texts", "images"} and "label" in table.frame:
         label = "label"
-    frame, ids = identified(table.frame, table.account.name, label, id_column)
+    elif unlabelled and label not in table.frame:
+        label = None
+    frame, ids = identified(table.frame, account.name, label, id_column)
     del table  # the frame alone shall hold the words, so that they go when they have been read
     if not clean:
-        return relation_from(frame, label, classes, ids)
-    schema = infer_schema(frame, label=label)
-    ids = ids or schema.row_ids(frame)
-    frame = schema.apply(frame)
-    return relation_from(frame, label, classes, ids, schema)
+        return Reading(account, frame, label, classes, ids)
+    schema = infer_schema(frame, label=label, kinds=kinds, day_first=day_first)
+    own = ids or schema.row_ids(frame)
+    frame, clashes = schema.clean(frame)
+    return Reading(account, frame, label, classes, own, schema, schema.row_id if own is not ids else None, clashes)
 
 
-def _kept(source: Readable, form: str | None, name: str, options: dict[str, Any]) -> Relation | None:
+def _kept(source: Readable, form: str | None, name: str, options: dict[str, Any]) -> Reading | None:
     """Return the relation that a file was written from; None for any other file."""
     if not isinstance(source, str | Path | bytes):  # a stream may be read only once
         return None
     opened = Source.of(source, name=name, most_expansion=_options(options).most_expansion)
     if _format(opened, form) != "parquet":
         return None
-    return columnar.relation_in(opened)
+    relation = columnar.relation_in(opened)
+    if relation is None:
+        return None
+    account = Account(opened.name, "parquet", len(relation), {"relation": "a relation with its candidates"})
+    places = pd.RangeIndex(1, len(relation) + 1, name="row")
+    frame = relation.frame().set_axis(places)
+    return Reading(account, frame, relation.label, relation.classes, relation.row_ids, kept=relation)
 
 
-def _as_asked(relation: Relation, name: str, label: str | None, id_column: str | None) -> Relation:
+def _as_asked(reading: Reading, label: str | None, id_column: str | None, *, unlabelled: bool) -> Reading:
     """Check that a relation from a file is what was asked for."""
-    for what, asked, own in (("label", label, relation.label), ("id", id_column, "row_id")):
-        if asked not in (None, own):
+    for what, asked, own, free in (
+        ("label", label, reading.label, unlabelled and reading.label is None),
+        ("id", id_column, "row_id", False),
+    ):
+        if asked not in (None, own) and not free:
             raise InvalidDataError(
-                f"{name} is a relation whose {what} column is {own!r}, not {asked!r}.",
+                f"{reading.account.name} is a relation whose {what} column is {own!r}, not {asked!r}.",
                 mend=f"Leave the {what} column out, or write the rows as a plain table first.",
             )
-    return relation
+    return reading
 
 
 def identified(
@@ -374,32 +474,7 @@ def _parts(source: Source, form: str, options: Options) -> tuple[Account, list[p
         if account.rows * max(frame.shape[1], 1) > MOST_CELLS:
             raise InvalidDataError(
                 f"{source.name} has more than {MOST_CELLS:,} cells, too many to be read whole.",
-                mend="Read it in parts: datamagic.reading.read_sampled, or chunks.",
+                mend="Send it to an app with 'easeml upload APP FILE', which reads it in parts.",
                 reason="too_large",
             )
     return account, parts
-
-
-def _torn(parts: Sequence[pd.DataFrame]) -> frozenset[str]:
-    """Return the columns whose parts are of several types."""
-    if len(parts) < 2:
-        return frozenset()
-    kinds: dict[str, set[str]] = {}
-    for part in parts:
-        for title in part.columns:
-            kinds.setdefault(str(title), set()).add(_kind(part[title]))
-    return frozenset(title for title, found in kinds.items() if len(found - {"empty"}) > 1)
-
-
-def _kind(cells: pd.Series) -> str:
-    if cells.isna().all():
-        return "empty"
-    types = pd.api.types
-    if types.is_bool_dtype(cells.dtype):
-        return "bool"
-    if types.is_numeric_dtype(cells.dtype):
-        return "number"
-    if types.is_datetime64_any_dtype(cells.dtype):
-        return "moment"
-    inferred = types.infer_dtype(cells, skipna=True)
-    return {"boolean": "bool", "string": "text", "categorical": "text"}.get(inferred, inferred)

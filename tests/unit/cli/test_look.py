@@ -62,6 +62,45 @@ def test_the_parquet_file_holds_every_candidate(messy, tmp_path):
     assert Relation.from_parquet(tmp_path / "m.parquet").content_hash() == facts["content_hash"]
 
 
+def test_a_relations_own_file_keeps_its_candidates(messy, tmp_path):
+    file = tmp_path / "m.parquet"
+    facts = json.loads(look("--json", "look", messy, "--label", "left", "--output", file).output)
+    again = json.loads(look("--json", "look", file).output)
+    assert again["content_hash"] == facts["content_hash"]
+    assert (again["uncertain_cells"], again["label"]) == (2, "left")
+    assert again["read"]["relation"] == "a relation with its candidates"
+    assert "m.parquet (parquet, a relation with its candidates)" in look("look", file).output.replace("\n", " ")
+    shown = look("look", file, "--label", "plan")
+    assert "is a relation whose label column is 'left', not 'plan'" in str(shown.exception)
+
+
+def test_what_is_uncertain_is_the_same_for_people_and_programs(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("zip,city,left\n" + "1000,A,no\n2000,B,yes\n" * 30 + "1000,,no\n2000,B,\n")
+    facts = json.loads(look("--json", "look", path, "--label", "left").output)
+    counted = (facts["uncertain_cells"], facts["settled_cells"], facts["unlabelled"])
+    said = look("look", path, "--label", "left").output
+    assert counted[2] == 1
+    assert ("uncertain" in said) == bool(counted[0]) or counted[0] == 0
+    assert sum(counted[:2]) == 1
+
+
+def test_kinds_and_the_order_of_dates_can_be_told(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("code,when\n" + "".join(f"{place % 3},0{place % 9 + 1}/04/2021\n" for place in range(30)))
+    shown = look("look", path)
+    assert "may be day first or month first" in str(shown.exception)
+    assert "--day-first" in shown.exception.mend
+    facts = json.loads(look("--json", "look", path, "--day-first", "--kind", "code=categorical").output)
+    assert facts["columns"] == {"code": "categorical", "when": "datetime"}
+    assert read(path, day_first=True).frame()["when"].iloc[1].month == 4
+    assert read(path, day_first=False).frame()["when"].iloc[1].month == 2
+    assert look("look", path, "--kind", "code=number").exit_code == 2
+    lost = look("look", path, "--kind", "cod=text", "--day-first").exception
+    assert "No column 'cod'" in str(lost)
+    assert "Did you mean 'code'?" in lost.mend
+
+
 def test_the_page_and_the_table_are_written(messy, tmp_path):
     for name, text in (("m.html", "<table"), ("m.csv", "basic")):
         assert look("look", messy, "--output", tmp_path / name).exit_code == 0
@@ -85,7 +124,7 @@ def options_of(verb):
 def test_look_takes_every_option_of_reading_that_publish_takes(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     reading = {"--format", "--sheet", "--delimiter", "--encoding", "--header", "--no-header", "--size"}
-    reading |= {"--strict", "--skip-bad-rows", "--id-column"}
+    reading |= {"--strict", "--skip-bad-rows", "--id-column", "--kind", "--day-first", "--repairs"}
     assert reading <= options_of("publish")
     assert reading <= options_of("look")
 
