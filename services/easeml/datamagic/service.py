@@ -26,6 +26,8 @@ from easeml.datamagic.ingestion.assignment import JUDGING, Known
 from easeml.datamagic.ingestion.chunks import Chunks
 from easeml.datamagic.ingestion.memory import MOST_WAITING, DataMagicState, Running, pack, unpack
 from easeml.datamagic.ingestion.queueing import Queued, store
+from easeml.datamagic.ingestion.sources import Sources
+from easeml.datamagic.ingestion.tasks import Made, Task
 from easeml.datamagic.versions import candidate_checks, contents, keeper
 from easeml.datamagic.versions.keeper import Ledger
 from easeml.errors import Busy, Poison
@@ -79,6 +81,7 @@ class DataMagicService(Service[DataMagicState]):
 
     def __init__(self, roots: Sequence[str], max_message_bytes: int = 1_000_000) -> None:
         self._roots = tuple(roots)
+        self._store = Sources(self._roots)
         self._room = int(0.9 * max_message_bytes)
         self._chunks: dict[str, Chunks] = {}
         self._ledgers: dict[str, dict[Pillar, Ledger]] = {}
@@ -176,7 +179,7 @@ class DataMagicService(Service[DataMagicState]):
         if event.source == OWN_SOURCE and upload.chunk:
             running = state.running.get(upload.upload)
             if running is None or upload.chunk != running.slices:
-                return None  # somebody else's, or done
+                return self._discarded(state, upload)  # done
             self._check_complete(state, upload, ctx)
             return Job(uploads.go_on, (self._task(state, running.upload, ctx, running),))
         content = None
@@ -186,7 +189,7 @@ class DataMagicService(Service[DataMagicState]):
             if content is None:
                 return None  # chunks are missing
         if self._is_repeated(state, upload, ctx):
-            return None
+            return self._discarded(state, upload)
         _check_pillar_name(upload)
         if not ctx.app.columns:
             if self._now <= event.time + PATIENCE:
@@ -203,6 +206,13 @@ class DataMagicService(Service[DataMagicState]):
             return Job(store, (bare, content, self._roots))
         self._check_complete(state, upload, ctx)
         return Job(uploads.begin, (self._task(state, bare, ctx, None), content))
+
+    def _discarded(self, state: DataMagicState, upload: Upload) -> Job | None:
+        """Return the job that removes the copy of an upload which is done, None where somebody still reads it."""
+        read = [*(one.upload.uri for one in state.running.values()), *(one.uri for one in state.waiting)]
+        if upload.uri in read or not self._store.is_copy(upload.uri):
+            return None
+        return Job(uploads.discard, (upload, self._roots))
 
     def _is_repeated(self, state: DataMagicState, upload: Upload, ctx: Context) -> bool:
         key = uploads.work_key(upload, ctx.app)
@@ -230,10 +240,10 @@ class DataMagicService(Service[DataMagicState]):
         if state.closing is not None or not self._has_all(state, ctx):
             raise Busy(f"{uploads.named(upload)} waits for the rows of {ctx.app.app} that were sent before it.")
 
-    def _task(self, state: DataMagicState, upload: Upload, ctx: Context, running: Running | None) -> uploads.Task:
+    def _task(self, state: DataMagicState, upload: Upload, ctx: Context, running: Running | None) -> Task:
         ledgers = self._ledgers.get(ctx.app.app, {})
         known = {p: ledgers[p].features(ctx.app) for p in JUDGING if p in ledgers}
-        return uploads.Task(
+        return Task(
             upload,
             ctx.app,
             Known(
@@ -262,14 +272,14 @@ class DataMagicService(Service[DataMagicState]):
         if isinstance(made, Queued):
             state.waiting.append(made.upload)
             return ()
-        assert isinstance(made, uploads.Made)
+        assert isinstance(made, Made)
         former = state.running.get(upload.upload) if event.source == OWN_SOURCE and upload.chunk else None
-        bare = replace(upload, content=b"", chunk=0, chunks=1, uri=made.uri)
+        bare = replace(upload, content=b"", chunk=0, chunks=1, uri=made.uri or upload.uri)
         running = former or Running(bare, before=dict(state.sent))
         return self._told(state, running, made, ctx, first=former is None)
 
     def _told(
-        self, state: DataMagicState, running: Running, made: uploads.Made, ctx: Context, *, first: bool
+        self, state: DataMagicState, running: Running, made: Made, ctx: Context, *, first: bool
     ) -> Iterator[Output]:
         upload = running.upload
         if first:
@@ -298,6 +308,9 @@ class DataMagicService(Service[DataMagicState]):
         for waiting in state.waiting:
             yield Output(UPLOADS, waiting)
         state.waiting = []
+        if self._store.is_copy(upload.uri):
+            # Comes back when the end of the upload is stored: only then is its copy removed.
+            yield Output(UPLOADS, replace(upload, chunk=running.slices + 1, chunks=running.slices + 2))
 
     def _closed(self, state: DataMagicState, ctx: Context) -> Iterator[Output]:
         """Announce the versions of the upload whose rows have all come back."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from easeml.datamagic.ingestion.assignment import Known, side_of
 from easeml.datamagic.ingestion.slices import Place
-from easeml.datamagic.ingestion.uploads import TOLD, Made
+from easeml.datamagic.ingestion.tasks import TOLD, Made
 from easeml.datamagic.versions.keeper import Said, Watch
 from easeml.stream.payloads import Pillar, Upload
 from easeml.stream.service import Packed

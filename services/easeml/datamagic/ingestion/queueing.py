@@ -10,6 +10,7 @@ import io
 from dataclasses import dataclass, replace
 
 from easeml.datamagic.ingestion.sources import Sources
+from easeml.datamagic.ingestion.uploads import owner_of
 from easeml.errors import Busy, Poison, UnavailableError
 from easeml.stream.payloads import Upload
 
@@ -57,6 +58,7 @@ def store(upload: Upload, content: bytes | None, roots: tuple[str, ...]) -> Queu
             reason="wrong_digest",
         )
     try:
-        return Queued(replace(upload, uri=Sources(roots).put(io.BytesIO(content), upload.sha256, upload.name)))
+        uri = Sources(roots).put(io.BytesIO(content), upload.sha256, upload.name, owner_of(upload))
+        return Queued(replace(upload, uri=uri))
     except UnavailableError as error:
         raise Busy(error.message, mend=error.mend) from error

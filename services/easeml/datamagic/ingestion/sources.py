@@ -1,15 +1,18 @@
 """Where the bytes of an upload lie: in a store that the house allows, never anywhere else on the server.
 
 An app names URIs; only those below the house's own roots are opened, links that lead out of them are refused.
+What is put here is a copy for one upload, which nobody else reads: it is removed when its upload is done. Files that
+others have stored stay. Copies whose upload never came to an end are removed after a month, by ``collect``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any, BinaryIO
 from urllib.parse import unquote
 
@@ -19,6 +22,13 @@ from easeml.errors import ConfigurationError, Poison, UnavailableError
 
 _SCHEMES = frozenset({"file", "memory", "s3"})
 _BLOCK = 2**20
+_COPY = re.compile(
+    r"/uploads/[0-9a-f]{2}/[0-9a-f]{64}-[0-9a-f]{12}(\.[a-z0-9]{1,10})?(?P<part>\.[0-9a-f]{12}\.part)?\Z"
+)
+PART_SECONDS = 86_400.0
+"""Seconds after which a copy that was never finished is removed."""
+COPY_SECONDS = 30 * 86_400.0
+"""Seconds after which a copy is removed whatever became of its upload, such as a dead letter that nobody redrives."""
 
 
 class Sources:
@@ -45,8 +55,19 @@ class Sources:
     def __init__(self, roots: Sequence[str]) -> None:
         self._roots = [_parsed(root) for root in roots]
 
-    def put(self, file: BinaryIO, sha256: str, name: str) -> str:
-        """Store a file under its digest, block by block, and return its URI; repeating it changes nothing.
+    def put(self, file: BinaryIO, sha256: str, name: str, owner: str = "") -> str:
+        """Store a copy of a file, block by block, and return its URI.
+
+        Parameters
+        ----------
+        file : binary file
+            What is stored.
+        sha256 : str
+            Its digest.
+        name : str
+            Its name, for the ending.
+        owner : str
+            What the copy is for: repeating it with the same owner changes nothing. Empty: every copy is another.
 
         Raises
         ------
@@ -55,8 +76,9 @@ class Sources:
         """
         scheme, root = self._roots[0]
         ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a name, not a path
-        ending = ending if ending[1:].isalnum() and len(ending) < 12 else ""
-        path = f"{root}/uploads/{sha256[:2]}/{sha256}{ending}"
+        ending = ending if re.fullmatch(r"\.[a-z0-9]{1,10}", ending) else ""
+        mark = hashlib.sha256(owner.encode()).hexdigest()[:12] if owner else secrets.token_hex(6)
+        path = f"{root}/uploads/{sha256[:2]}/{sha256}-{mark}{ending}"
         system = _system(scheme)
         try:
             if not system.exists(path):
@@ -72,6 +94,53 @@ class Sources:
                 mend="Check that the store exists, has room and may be written.",
             ) from error
         return f"{scheme}://{path}"
+
+    def is_copy(self, uri: str) -> bool:
+        """Whether a URI names a copy that ``put`` has made."""
+        scheme, root = self._roots[0]
+        start = f"{scheme}://{root}"
+        copy = _COPY.match(uri, len(start)) if uri.startswith(start) else None
+        return copy is not None and not copy["part"]
+
+    def remove(self, uri: str) -> None:
+        """Remove a copy; removing it again changes nothing.
+
+        Raises
+        ------
+        Poison
+            When it is no copy (``forbidden_uri``).
+        UnavailableError
+            When the store cannot be written.
+        """
+        system, path = self._allowed(uri)
+        if not self.is_copy(uri):
+            raise Poison(f"{uri[:200]} is no copy of an upload.", mend="Remove it yourself.", reason="forbidden_uri")
+        with _failures(uri):
+            _remove(system, path)
+
+    def collect(self, now: float) -> int:
+        """Remove what crashes have left, and return how many files that were.
+
+        Parameters
+        ----------
+        now : float
+            Seconds since 1970 UTC.
+
+        Raises
+        ------
+        UnavailableError
+            When the store cannot be read or written.
+        """
+        scheme, root = self._roots[0]
+        system, removed = _system(scheme), 0
+        with _failures(f"{scheme}://{root}/uploads"):
+            for path in system.find(f"{root}/uploads"):
+                copy = _COPY.search(path)
+                age = now - system.modified(path).timestamp() if copy else 0.0
+                if copy and age > (PART_SECONDS if copy["part"] else COPY_SECONDS):
+                    _remove(system, path)
+                    removed += 1
+        return removed
 
     def size(self, uri: str) -> int:
         """Return the bytes of a file; errors as ``open``."""
@@ -172,6 +241,11 @@ def _system(scheme: str) -> Any:
         raise ConfigurationError(
             f"Uploads from {scheme}:// need a package that is not installed: {error}.", mend="Install s3fs."
         ) from error
+
+
+def _remove(system: Any, path: str) -> None:
+    with suppress(FileNotFoundError):  # somebody was faster
+        system.rm_file(path)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,104 +22,27 @@ from numpy.typing import NDArray
 from easeml.datamagic import reading
 from easeml.datamagic.cleaning.repairs import RepairModel
 from easeml.datamagic.ingestion import assignment, leads, slices
-from easeml.datamagic.ingestion.assignment import JUDGING, Known, Wish
+from easeml.datamagic.ingestion.assignment import JUDGING, Wish
 from easeml.datamagic.ingestion.fitting import Fitted, Reject, Rules, fit
 from easeml.datamagic.ingestion.leads import Lead, Learnt
 from easeml.datamagic.ingestion.slices import Place, Slice
 from easeml.datamagic.ingestion.sources import Sources, sha256_of
+from easeml.datamagic.ingestion.tasks import TOLD, Made, Task
 from easeml.datamagic.readers.account import Dialect
 from easeml.datamagic.versions import contents
 from easeml.errors import Busy, EaseMLError, InvalidDataError, Poison, UnavailableError
 from easeml.ids import EventId
 from easeml.relation import Relation, row_digests
 from easeml.relation.splitting import chance_overlap
-from easeml.stream.payloads import AppDefined, ColumnKind, Pillar, RelationBatch, TestLabels, Upload
+from easeml.stream.payloads import AppDefined, ColumnKind, Pillar, Upload
 
 WHOLE_BYTES = 32 * 2**20
 """Larger files are read in slices."""
 MOST_WHOLE_BYTES = 256 * 2**20
 """Larger files of a format that cannot be sliced are refused."""
 ROWS_PER_BATCH = 500
-TOLD = 20
-"""Rejected rows that are named."""
 _TOLERATED = 0.01
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is to be done with an upload.
-
-    Parameters
-    ----------
-    upload : Upload
-        Without content.
-    app : AppDefined
-        The app.
-    known : Known
-        What its judging pillars have.
-    roots : tuple of str
-        Stores that files are read from.
-    max_bytes : int
-        Bytes that a message may have.
-    place : Place
-        Where the slice begins.
-    total : int
-        Rows of the whole file, about; 0: not known yet.
-    """
-
-    upload: Upload
-    app: AppDefined
-    known: Known
-    roots: tuple[str, ...]
-    max_bytes: int
-    place: Place = field(default_factory=Place)
-    total: int = 0
-
-
-@dataclass(slots=True)
-class Made:
-    """What became of an upload or a slice of it.
-
-    Parameters
-    ----------
-    batches : dict of Pillar to list of RelationBatch
-        The rows.
-    labels : list of TestLabels
-        Labels of the test rows.
-    digests : dict of Pillar to int
-        Content of each pillar's rows (``contents``).
-    groups : dict of Pillar to uint64[n]
-        Groups that each pillar has now.
-    rejected, clashes, candidates : int
-        Rows left out; cells made missing; cells with candidates.
-    told : tuple of str
-        The first of the rows and cells that did not fit.
-    rows : int
-        Rows read, with those left out.
-    next : Place or None
-        Where the next slice begins; None: there is none.
-    failure : str
-        Why the file cannot be read further; empty: it can.
-    uri : str
-        Where the file lies now; empty: nowhere, it is done.
-    total : int
-        Rows of the whole file, about.
-    """
-
-    batches: dict[Pillar, list[RelationBatch]] = field(default_factory=dict)
-    labels: list[TestLabels] = field(default_factory=list)
-    digests: dict[Pillar, int] = field(default_factory=dict)
-    groups: dict[Pillar, NDArray[np.uint64]] = field(default_factory=dict)
-    rejected: int = 0
-    clashes: int = 0
-    candidates: int = 0
-    told: tuple[str, ...] = ()
-    rows: int = 0
-    next: Place | None = None
-    failure: str = ""
-    uri: str = ""
-    total: int = 0
 
 
 # -- names -----------------------------------------------------------------------------------------------------------
@@ -137,6 +60,7 @@ def work_key(upload: Upload, app: AppDefined) -> str:
 
 
 def _key(*parts: str) -> str:
+    """Return a name that follows from parts."""
     return contents.hexadecimal(contents.digest_of(*parts))
 
 
@@ -148,6 +72,11 @@ def version_of(upload: Upload, app: AppDefined) -> str:
 def run_of(app: str, upload: str) -> EventId:
     """Return the identity of an upload's run in lineage events."""
     return EventId.derive("upload", app, upload)
+
+
+def owner_of(upload: Upload) -> str:
+    """Return what a copy of an upload's file is for."""
+    return f"{upload.app}/{upload.upload}"
 
 
 def named(upload: Upload) -> str:
@@ -192,6 +121,20 @@ def go_on(task: Task) -> Made:
         return Made(failure=str(error))
 
 
+def discard(upload: Upload, roots: tuple[str, ...]) -> None:
+    """Remove the copy of an upload that is done.
+
+    Raises
+    ------
+    Busy
+        When the store cannot be written.
+    """
+    try:
+        Sources(roots).remove(upload.uri)
+    except UnavailableError as error:
+        raise Busy(error.message, mend=error.mend) from error
+
+
 def _named_failures(task: Task, work: Callable[[], Made]) -> Made:
     try:
         return work()
@@ -216,8 +159,13 @@ def _begin(task: Task, content: bytes | None) -> Made:
         form = _format(upload, content[:65536])
         if len(content) <= WHOLE_BYTES or not _sliceable(form):
             return _whole(task, content)
-        uri = Sources(task.roots).put(io.BytesIO(content), upload.sha256, upload.name)
-        return _sliced(replace(task, upload=replace(upload, uri=uri)))
+        sources = Sources(task.roots)
+        uri = sources.put(io.BytesIO(content), upload.sha256, upload.name, owner_of(upload))
+        try:
+            return _sliced(replace(task, upload=replace(upload, uri=uri)))
+        except Exception:
+            sources.remove(uri)  # its chunks are still on their topic
+            raise
     sources = Sources(task.roots)
     size, stamp = sources.size(upload.uri), sources.stamp(upload.uri)
     with sources.open(upload.uri) as file:
