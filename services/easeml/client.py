@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from easeml import ci, definition, pillars, publication, uploading
+from easeml import ci, definition, following, pillars, publication, uploading
 from easeml.errors import InvalidDataError, NotFoundError, PermissionDeniedError
 from easeml.ids import EventId
 from easeml.publication import Draft, Publication
@@ -310,7 +310,7 @@ class Client:
         ----------
         name : str
             The app; the file's first rows fix its columns and classes if it has none.
-        source : path, bytes or DataFrame
+        source : path, URL, bytes or DataFrame
             The file.
         pillar : Pillar, optional
             Where the rows go; None: they are split.
@@ -318,7 +318,7 @@ class Client:
             Seconds to wait for the end; 0: do not.
         **wish
             ``id_column``, ``group_column``, ``seed`` (0), ``test_share`` (0: as needed), ``repairs`` (5), ``again``,
-            ``format`` and ``file_name``, as in ``Upload``.
+            ``format``, ``file_name`` as in ``Upload``; options as in ``datamagic.read``, and ``progress``.
 
         Raises
         ------
@@ -329,9 +329,9 @@ class Client:
         """
         return uploading.upload(self, self._publisher, name, source, pillar, wait, wish)
 
-    def uploads(self, name: str) -> dict[str, uploading.Progress]:
+    def uploads(self, name: str) -> dict[str, following.UploadState]:
         """Return the uploads of an app, by name: running, done or given up, and what became of their rows."""
-        return uploading.progress_of(self.app(name), self.settings)
+        return following.states(self.app(name), self.settings)
 
     def relation(self, name: str, pillar: Pillar | str = Pillar.TRAIN) -> Relation:
         """Return a pillar of an app as it is now: rows, candidates of every tool, answers applied.

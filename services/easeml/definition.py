@@ -122,5 +122,21 @@ def changed(
     )
 
 
+def check_kinds(app: AppDefined, declared: Mapping[str, str]) -> None:
+    """Refuse kinds of columns that differ from those that the app has.
+
+    Raises
+    ------
+    InvalidDataError
+    """
+    fixed = {column.name: column.kind.value for column in app.columns}
+    for column, kind in declared.items():
+        if fixed.get(column, kind) != kind:
+            raise InvalidDataError(
+                f"Column {column!r} of app {app.app!r} is {fixed[column]}, not {kind}.",
+                mend="An app keeps the kinds of its first rows: declare no other one, or create another app.",
+            )
+
+
 def _extended(column: Column, values: tuple[str, ...]) -> Column:
     return replace(column, categories=tuple(dict.fromkeys((*column.categories, *values)))) if values else column

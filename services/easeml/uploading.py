@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import pandas as pd
 
+from easeml import following, rewriting
 from easeml.datamagic import reading
 from easeml.datamagic.cleaning.schema import infer_schema
 from easeml.datamagic.ingestion.sources import Sources, sha256_of
-from easeml.datamagic.ingestion.uploads import run_of
-from easeml.definition import plan_of
-from easeml.errors import InvalidDataError, SchemaError, UnavailableError
+from easeml.datamagic.ingestion.uploads import work_key
+from easeml.datamagic.readers.sources import fetched
+from easeml.definition import check_kinds, plan_of
+from easeml.errors import InvalidDataError
 from easeml.ids import EventId
+from easeml.progress import Progress, silent
 from easeml.relation import Relation
-from easeml.stream import codec, deadletters
-from easeml.stream.messages import Record
-from easeml.stream.payloads import AppDefined, OperatorRun, Pillar, RunState, Upload
+from easeml.stream.payloads import AppDefined, Pillar, Upload
 from easeml.stream.publisher import EventPublisher
-from easeml.stream.reader import TopicReader
 from easeml.stream.settings import Settings
-from easeml.stream.topics import APPS, LINEAGE, UPLOADS
+from easeml.stream.topics import APPS, UPLOADS
 
 if TYPE_CHECKING:
     from easeml.client import Client
@@ -36,8 +38,10 @@ LARGE_BYTES = 64 * 2**20
 """Larger files are stored and sent by their URI."""
 HEAD_ROWS = 20_000
 """Rows that fix the columns of an app that has none."""
-_POLL_SECONDS = 0.2
 _ENVELOPE = 20_000  # bytes of a chunk's message beside its content
+_BLOCK = 2**20
+_FLUSHED = 32
+"""Chunks that are sent before the broker has to have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +56,34 @@ class File:
         Bytes.
     sha256 : str
         Digest.
-    path : Path or None
-        Where it lies; None: ``content`` has it.
-    content : bytes
-        The bytes of what is no file.
+    open : callable
+        Opens it for reading, from its start.
+    uri : str
+        Where the service can read it by itself; empty: it has to be sent.
     """
 
     name: str
     size: int
     sha256: str
-    path: Path | None
-    content: bytes
-
-    @contextmanager
-    def open(self) -> Iterator[IO[bytes]]:
-        """Open it for reading."""
-        with self.path.open("rb") if self.path is not None else io.BytesIO(self.content) as file:
-            yield cast("IO[bytes]", file)
+    open: Callable[[], IO[bytes]]
+    uri: str = ""
 
 
-def file_of(source: str | Path | bytes | pd.DataFrame, name: str = "") -> File:
-    """Return a path, bytes or a frame as the file to upload.
+def file_of(
+    source: str | Path | bytes | pd.DataFrame, name: str = "", *, store: str = "", progress: Progress = silent
+) -> File:
+    """Return a path, a URL, bytes or a frame as the file to upload.
+
+    Parameters
+    ----------
+    source : path, URL, bytes or DataFrame
+        The file.
+    name : str
+        What it is called; by default as the file is.
+    store : str
+        URI of the folder from which the service reads files by itself.
+    progress : callable
+        Told of the bytes of which the digest is known.
 
     Raises
     ------
@@ -82,31 +93,75 @@ def file_of(source: str | Path | bytes | pd.DataFrame, name: str = "") -> File:
     if isinstance(source, pd.DataFrame):
         source, name = source.to_csv(index=source.index.name is not None).encode(), name or "frame.csv"
     if isinstance(source, bytes):
-        return File(name or "upload", len(source), sha256_of(io.BytesIO(source)), None, source)
+        content = source
+        return _measured(name or "upload", lambda: io.BytesIO(content), len(content), progress)
+    if isinstance(source, str) and "://" in source:
+        url = source
+        name = name or PurePosixPath(urlsplit(url).path).name or "upload"
+        if not _within(url, store):
+            return _measured(name, lambda: fetched(url), 0, progress)
+        sources = Sources([store])
+        with sources.open(url) as stored:
+            digest = sha256_of(stored)
+        return File(name, sources.size(url), digest, lambda: fetched(url), url)
     path = Path(source)
+    if path.is_dir():
+        raise InvalidDataError(
+            f"{path} is a folder, and an upload is one file.",
+            mend="'easeml publish' takes folders of texts and images.",
+        )
     if not path.is_file():
-        raise InvalidDataError(f"There is no file {path}.", mend="Check the path; folders are for 'easeml publish'.")
-    with path.open("rb") as file:
-        return File(name or path.name, path.stat().st_size, sha256_of(file), path, b"")
+        raise InvalidDataError(f"There is no file {path}.", mend="Check the path.")
+    return _measured(name or path.name, lambda: path.open("rb"), path.stat().st_size, progress)
 
 
-def with_columns(app: AppDefined, file: File, form: str, id_column: str, group_column: str) -> AppDefined:
+def _within(url: str, store: str) -> bool:
+    """Return whether the service reads a URL by itself: files below its own store, no others."""
+    return bool(store) and url.startswith(f"{store.rstrip('/')}/") and ".." not in url.split("/")
+
+
+def _measured(name: str, opened: Callable[[], IO[bytes]], total: int, progress: Progress) -> File:
+    """Return a file with its size and digest."""
+    digest, size = hashlib.sha256(), 0
+    with opened() as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+            progress(size, total, "bytes read")
+    return File(name, size, digest.hexdigest(), opened)
+
+
+def with_columns(
+    app: AppDefined, file: File, wish: Mapping[str, Any], kinds: Mapping[str, str] = MappingProxyType({})
+) -> AppDefined:
     """Return the app with the columns and classes of the file's head; as it is when it has some.
+
+    Parameters
+    ----------
+    app : AppDefined
+        The app.
+    file : File
+        The file.
+    wish : mapping
+        ``format``, ``id_column`` and ``group_column`` as in ``Upload``.
+    kinds : mapping of str to str
+        Kinds of columns that the user declares.
 
     Raises
     ------
     InvalidDataError
-        When the head cannot be read, lacks the label or has fewer than two classes.
+        When the head cannot be read, lacks the label or has fewer than two classes, or a kind is not the app's.
     """
     if app.columns:
+        check_kinds(app, kinds)
         return app
-    special = frozenset({id_column, group_column} - {""})
+    special = frozenset({wish["id_column"], wish["group_column"]} - {""})
     with file.open() as stream:
         parts = reading.chunks(
             stream,
             rows=HEAD_ROWS,
             name=file.name,
-            format=form or None,
+            format=wish["format"] or None,
             label=app.label,
             text=special,
             on_error="collect",
@@ -118,7 +173,7 @@ def with_columns(app: AppDefined, file: File, form: str, id_column: str, group_c
         if name not in frame.columns:
             known = ", ".join(map(str, frame.columns))
             raise InvalidDataError(f"{file.name} has no column {name!r}.", mend=f"Columns are {known}.")
-    schema = infer_schema(frame.drop(columns=list(special)), label=app.label)
+    schema = infer_schema(frame.drop(columns=list(special)), label=app.label, kinds=kinds)
     relation = Relation.from_frame(
         schema.apply(frame.drop(columns=list(special))),
         label=app.label,
@@ -138,8 +193,8 @@ def with_columns(app: AppDefined, file: File, form: str, id_column: str, group_c
 def plan(app: AppDefined, file: File, pillar: Pillar | str | None, wish: dict[str, Any]) -> Upload:
     """Return the upload without content.
 
-    Its name follows from the file, the app and what is asked for: sent again it is the same upload, unless the app
-    was changed or ``again`` asks for the same rows once more.
+    Its name follows from the file's bytes, the life of the app and what is asked for: sent again it is the same
+    upload, unless ``again`` asks for the same rows once more.
 
     Raises
     ------
@@ -156,13 +211,15 @@ def plan(app: AppDefined, file: File, pillar: Pillar | str | None, wish: dict[st
             mend="Name the pillar to have them once more.",
         )
     needed = plan_of(app).unlabelled if not named or named == Pillar.TEST else 0
-    upload = Upload(app.app, "", file.name, file.sha256, pillar=named, test_rows=needed, **wish)
-    asked = [f"{field.name}={getattr(upload, field.name)!r}" for field in fields(upload)]
-    fresh = [EventId.random()] if upload.again else []
-    return replace(upload, upload=EventId.derive("upload", repr(app), *asked, *fresh))
+    fresh = str(EventId.random()) if wish["again"] else ""
+    upload = Upload(app.app, fresh, file.name, file.sha256, pillar=named, test_rows=needed, **wish)
+    # The service answers to the same work once, so the same work has one name, whatever the file is called.
+    return replace(upload, upload=EventId.derive("upload", app.app, work_key(upload, app)))
 
 
-def messages(upload: Upload, file: File, store: str, max_message_bytes: int) -> Iterator[Upload]:
+def messages(
+    upload: Upload, file: File, store: str, max_message_bytes: int, progress: Progress = silent
+) -> Iterator[Upload]:
     """Yield the messages of an upload: chunks that fit, or the URI of a large file, which is stored first.
 
     Raises
@@ -170,79 +227,19 @@ def messages(upload: Upload, file: File, store: str, max_message_bytes: int) -> 
     UnavailableError
         When the store cannot be written.
     """
+    if file.uri:
+        yield replace(upload, uri=file.uri)
+        return
     with file.open() as stream:
         if file.size > LARGE_BYTES:
+            progress(0, 0, "storing the file")
             yield replace(upload, uri=Sources([store]).put(cast("Any", stream), file.sha256, file.name))
             return
         room = max(max_message_bytes - _ENVELOPE, max_message_bytes // 2)
         chunks = max(1, -(-file.size // room))
         for chunk in range(chunks):
             yield replace(upload, chunk=chunk, chunks=chunks, content=stream.read(room))
-
-
-# -- sending and following -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an upload is.
-
-    Parameters
-    ----------
-    upload, name : str
-        Its identity and file name.
-    state : str
-        ``sent``, ``running``, ``done`` or ``failed``.
-    rows : mapping of str to int
-        Rows per pillar, once it is done.
-    message : str
-        Why it failed, or which rows did not fit.
-    """
-
-    upload: str
-    name: str
-    state: str
-    rows: Mapping[str, int]
-    message: str = ""
-
-
-_STATES = {RunState.START: "running", RunState.COMPLETE: "done", RunState.FAIL: "failed"}
-
-
-def progress_of(app: AppDefined, settings: Settings) -> dict[str, Progress]:
-    """Return the uploads of an app, by name."""
-    found: dict[str, Progress] = {}
-    runs: dict[str, OperatorRun] = {}
-    reader = TopicReader(settings, [UPLOADS.name, LINEAGE.name])
-    try:
-        for event in reader.replay():
-            if event.app != app.app:
-                continue
-            if isinstance(event.data, Upload):
-                found.setdefault(event.data.upload, Progress(event.data.upload, event.data.name, "sent", {}))
-            else:
-                runs[event.data.run] = event.data
-    finally:
-        reader.close()
-    for name, one in found.items():
-        run = runs.get(run_of(app.app, name))
-        if run is not None:
-            told = run.parameters.items()
-            rows = {key.removeprefix("rows."): int(value) for key, value in told if key.startswith("rows.")}
-            found[name] = Progress(name, one.name, _STATES[run.state], rows, run.message)
-    for letter in deadletters.read(settings, UPLOADS.name):
-        refused = _named_by(letter.raw)
-        if refused in found and found[refused].state == "sent":
-            found[refused] = replace(found[refused], state="failed", message=letter.message)
-    return found
-
-
-def _named_by(record: Record) -> str:
-    try:
-        data = codec.decode(record.value or b"")
-    except SchemaError:
-        return ""
-    return data.upload if isinstance(data, Upload) else ""
+            progress(chunk + 1, chunks, "chunks sent")
 
 
 _WISHES: dict[str, Any] = {
@@ -252,6 +249,7 @@ _WISHES: dict[str, Any] = {
     "test_share": 0.0,
     "repairs": 5,
     "again": False,
+    "format": "",
 }
 
 
@@ -265,38 +263,35 @@ def upload(
     wish: Mapping[str, Any],
 ) -> str:
     """Send an upload; arguments and errors as in ``Client.upload``."""
-    wanted: dict[str, Any] = {**_WISHES, "format": "", "file_name": "", **wish}
-    unknown = sorted(set(wanted) - {*_WISHES, "format", "file_name"})
+    known = {*_WISHES, *rewriting.OPTIONS, "file_name", "progress"}
+    unknown = sorted(set(wish) - known)
     if unknown:
-        raise InvalidDataError(f"Unknown option {unknown[0]!r}.", mend=f"Options are {', '.join(_WISHES)}, format.")
-    wanted = {key: _WISHES.get(key, "") if value is None else value for key, value in wanted.items()}
-    app, file = client.app(name), file_of(source, wanted.pop("file_name"))
-    full = with_columns(app, file, wanted["format"], wanted["id_column"], wanted["group_column"])
-    sent = plan(full, file, pillar, wanted)
-    settings = client.settings
-    if full != app:
-        publisher.publish(APPS, full)
-    for message in messages(sent, file, settings.store_uri, settings.max_message_bytes):
-        identity = EventId.derive("upload", name, sent.upload, message.chunk)
-        publisher.send(UPLOADS, message, event_id=identity)
-        if message.chunk % 32 == 31:
-            publisher.flush()  # not all of a large file in memory
-    publisher.flush()
-    if wait > 0:
-        _wait(client, name, sent, wait)
+        raise InvalidDataError(f"Unknown option {unknown[0]!r}.", mend=f"Options are {', '.join(sorted(known))}.")
+    given = {key: value for key, value in wish.items() if value is not None}
+    wanted = {key: given.get(key, default) for key, default in _WISHES.items()}
+    written = {key: given[key] for key in rewriting.OPTIONS if key in given}
+    progress: Progress = given.get("progress", silent)
+    app, settings = client.app(name), client.settings
+    file = file_of(source, given.get("file_name", ""), store=settings.store_uri, progress=progress)
+    with ExitStack() as stack:
+        if rewriting.needed(written):
+            plain = stack.enter_context(rewriting.rewritten(file.open, file.name, app, wanted["format"], written))
+            file, wanted["format"] = file_of(plain, file.name, progress=progress), "csv"
+        full = with_columns(app, file, wanted, rewriting.kinds_left(written))
+        sent = plan(full, file, pillar, wanted)
+        before = following.given_up(app, sent.upload, settings) if wait > 0 else 0
+        if full != app:
+            publisher.publish(APPS, full)
+        _send(publisher, sent, file, settings, progress)
+        if wait > 0:
+            following.wait_for(app, sent, settings, wait, progress, before=before)
     return sent.upload
 
 
-def _wait(client: Client, name: str, sent: Upload, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        progress = client.uploads(name).get(sent.upload)
-        if progress is not None and progress.state == "failed":
-            raise InvalidDataError(progress.message, mend="Mend the file and upload it again.", reason="bad_upload")
-        if progress is not None and progress.state == "done":
-            return
-        time.sleep(_POLL_SECONDS)
-    raise UnavailableError(
-        f"{sent.name} was sent, but DataMagic did not end in {seconds:g} s.",
-        mend="It goes on; look with client.uploads, and at 'easeml doctor'.",
-    )
+def _send(publisher: EventPublisher, sent: Upload, file: File, settings: Settings, progress: Progress) -> None:
+    for message in messages(sent, file, settings.store_uri, settings.max_message_bytes, progress):
+        identity = EventId.derive("upload", sent.app, sent.upload, message.chunk)
+        publisher.send(UPLOADS, message, event_id=identity)
+        if message.chunk % _FLUSHED == _FLUSHED - 1:
+            publisher.flush()  # not all of a large file in memory
+    publisher.flush()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -20,3 +24,34 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         settings = Settings.load(bootstrap_servers=broker.bootstrap_servers, home=home)
         create_topics(settings, SERVICES)
         yield settings
+
+
+class Process:
+    """DataMagic as a process."""
+
+    def __init__(self, settings, log):
+        self.settings, self.log, self.process = settings, log, None
+
+    def start(self, kill_point=""):
+        own = {
+            "EASEML_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
+            "EASEML_HOME": str(self.settings.home),
+            "EASEML_KILL_POINT": kill_point,
+        }
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("EASEML_")}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "easeml.datamagic"], env=clean | own, stderr=log, stdout=log
+            )
+
+    def stop(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+
+@pytest.fixture
+def datamagic(cluster, tmp_path):
+    process = Process(cluster, tmp_path / "datamagic.log")
+    yield process
+    process.stop()

@@ -23,6 +23,7 @@ from easeml.cli.reading import (
     SkipBadRows,
     Strict,
     Told,
+    fixed_columns,
     kinds_of,
     progress_bar,
     reader_options,
@@ -31,9 +32,10 @@ from easeml.cli.reading import (
 from easeml.cli.session import Session, session
 from easeml.client import Client
 from easeml.datamagic.reading import Reading, read_whole
-from easeml.errors import InvalidDataError, NotFoundError
+from easeml.definition import check_kinds
+from easeml.errors import NotFoundError
 from easeml.publication import Publication
-from easeml.stream.payloads import AppDefined, Column, Pillar
+from easeml.stream.payloads import AppDefined, Pillar
 
 _FILE = (
     "CSV, TSV, JSON, JSONL, Parquet, Arrow, Excel, PDF, DOCX, or a folder with one sub-folder of texts or images per "
@@ -104,20 +106,14 @@ def publish(
         facts |= {"columns": {c.name: c.kind.value for c in fixed.columns}, "classes": fixed.classes}
     text = read.summary() if done.new else ""
     text += _words(done) + _candidates(repaired) + _unseen(done, found.frame)
-    text += _schema(fixed) if fixed is not None else ""
+    text += fixed_columns(fixed) if fixed is not None else ""
     current.line(text, **facts)
 
 
 def _kinds(app: AppDefined, declared: dict[str, str]) -> dict[str, str]:
     """Return the kinds of columns: as the app has fixed them, else as they are declared."""
-    fixed = {column.name: column.kind.value for column in app.columns}
-    for column, kind in declared.items():
-        if fixed and fixed.get(column, kind) != kind:
-            raise InvalidDataError(
-                f"Column {column!r} of app {app.app!r} is {fixed[column]}, not {kind}.",
-                mend="An app keeps the kinds of its first rows: leave --kind out, or create another app.",
-            )
-    return declared | fixed
+    check_kinds(app, declared)
+    return declared | {column.name: column.kind.value for column in app.columns}
 
 
 def _repaired(current: Session, client: Client, done: Publication, found: Reading, most: int) -> dict[Pillar, int]:
@@ -159,20 +155,3 @@ def _unseen(done: Publication, frame: pd.DataFrame) -> str:
         f"\n[yellow]{count} unknown to the app and taken for missing[/], first {escape(where)}. "
         f"'easeml apps update {escape(done.app)} --add-category COLUMN=VALUE' makes the app know one."
     )
-
-
-def _schema(app: AppDefined) -> str:
-    """Return what the first publication has fixed, for people to check."""
-    kinds: dict[str, list[Column]] = {}
-    for column in app.columns:
-        kinds.setdefault(column.kind.value, []).append(column)
-    lines = [f"Columns of [bold]{escape(app.app)}[/] are fixed from now on:"]
-    lines += [f"  {kind:<12}{escape(_names(columns))}" for kind, columns in kinds.items()]
-    lines.append(f"  {'label':<12}{escape(app.label)}: {escape(', '.join(app.classes))}")
-    return "\n" + "\n".join(lines)
-
-
-def _names(columns: list[Column], shown: int = 12) -> str:
-    names = [c.name + (f" ({len(c.categories)} values)" if c.categories else "") for c in columns[:shown]]
-    more = len(columns) - shown
-    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

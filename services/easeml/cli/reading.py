@@ -18,6 +18,7 @@ from easeml.datamagic.cleaning.schema import Clash, ColumnSchema, Kind
 from easeml.datamagic.reading import FORMATS, Reading
 from easeml.errors import InvalidDataError
 from easeml.progress import Progress
+from easeml.stream.payloads import AppDefined, Column
 
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _SHOWN = 20
@@ -98,12 +99,17 @@ def reader_options(
     return {
         "format": file_format,
         "sheet": sheet,
-        "delimiter": "\t" if delimiter == "tab" else delimiter,
+        "delimiter": separator(delimiter),
         "encoding": encoding,
         "header": header,
         "size": _size(size),
         "on_error": "collect" if skip_bad_rows else "raise",
     }
+
+
+def separator(delimiter: str | None) -> str | None:
+    """Return the character that ``--delimiter`` means."""
+    return "\t" if delimiter == "tab" else delimiter
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
@@ -247,3 +253,20 @@ def shown(value: Any) -> str:
 
 def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def fixed_columns(app: AppDefined) -> str:
+    """Return what the first publication has fixed, for people to check."""
+    kinds: dict[str, list[Column]] = {}
+    for column in app.columns:
+        kinds.setdefault(column.kind.value, []).append(column)
+    lines = [f"Columns of [bold]{escape(app.app)}[/] are fixed from now on:"]
+    lines += [f"  {kind:<12}{escape(_names(columns))}" for kind, columns in kinds.items()]
+    lines.append(f"  {'label':<12}{escape(app.label)}: {escape(', '.join(app.classes))}")
+    return "\n" + "\n".join(lines)
+
+
+def _names(columns: list[Column], shown: int = 12) -> str:
+    names = [c.name + (f" ({len(c.categories)} values)" if c.categories else "") for c in columns[:shown]]
+    more = len(columns) - shown
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

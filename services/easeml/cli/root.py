@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from easeml.cli import apps, ci, deadletters, demo, label, look, publish, run, status, up, watch
+from easeml.cli import apps, ci, deadletters, demo, label, look, publish, run, status, up, upload, watch
 from easeml.cli.session import Session
+from easeml.cli.wording import worded
 from easeml.errors import ConfigurationError, EaseMLError
 
 _JSON = "--json"
@@ -33,6 +34,7 @@ app.add_typer(ci.app, name="ci")
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("publish")(publish.publish)
+app.command("upload")(upload.upload)
 app.command("look")(look.look)
 app.command("run")(run.run)
 app.command("watch")(watch.watch)
@@ -88,11 +90,12 @@ def main() -> None:
 
 
 def _report(error: EaseMLError, *, as_json: bool) -> None:
+    message, mend = worded(error.message), worded(error.mend)
     if as_json:
-        facts = {"reason": error.reason, "message": error.message, "mend": error.mend}
+        facts = {"reason": error.reason, "message": message, "mend": mend}
         print(json.dumps({"error": facts}), file=sys.stderr)
         return
     console = Console(stderr=True)
-    console.print(f"[bold red]Error[/] {escape(error.message)}")
-    if error.mend:
-        console.print(f"[dim]Mend [/] {escape(error.mend)}")
+    console.print(f"[bold red]Error[/] {escape(message)}")
+    if mend:
+        console.print(f"[dim]Mend [/] {escape(mend)}")

@@ -16,9 +16,8 @@ from easeml.datamagic.supervision import augmentation, label_issues, labeling
 from easeml.datamagic.supervision.label_model import LabelModel
 from easeml.errors import InvalidDataError
 from easeml.lineage import Suggestion, View, operator, rule
-from easeml.lineage.operators import silent
 from easeml.lineage.values import Json
-from easeml.progress import Progress
+from easeml.progress import Progress, silent
 from easeml.relation import Relation
 from easeml.relation.candidates import LABEL
 

@@ -21,10 +21,9 @@ from easeml.lineage.cache import ABSENT, Cache, Record
 from easeml.lineage.events import Run, Sink, Teller, new_run
 from easeml.lineage.graph import GIVEN, Graph, Node
 from easeml.lineage.keys import Keys
-from easeml.lineage.operators import silent
 from easeml.lineage.plan import Plan, Step, plan_of
 from easeml.lineage.values import Value, address_of, canonical, cells_of, content_hash, rows_of, settled
-from easeml.progress import Progress
+from easeml.progress import Progress, silent
 
 CacheLike = Cache | str | os.PathLike[str] | bool
 

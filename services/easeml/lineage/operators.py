@@ -37,7 +37,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
 from easeml.lineage.values import Json, Value, canonical, plain
-from easeml.progress import Progress
+from easeml.progress import Progress, silent
 
 GROUP = "easeml.operators"
 """Entry-point group; each entry names a module whose import registers its operators."""
@@ -55,10 +55,6 @@ class _Words:
 
     def __repr__(self) -> str:
         return self._annotation if isinstance(self._annotation, str) else inspect.formatannotation(self._annotation)
-
-
-def silent(done: int, total: int, what: str) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,10 +20,10 @@ from easeml.lineage.drawing import draw, draw_svg, explain
 from easeml.lineage.evaluation import CacheLike, Evaluation, described, evaluate
 from easeml.lineage.events import Sink
 from easeml.lineage.graph import RESULT, Graph, Node, given, make_node
-from easeml.lineage.operators import names, resolve, silent
+from easeml.lineage.operators import names, resolve
 from easeml.lineage.suggestions import Suggestion, suggestions
 from easeml.lineage.values import Value, plain
-from easeml.progress import Progress
+from easeml.progress import Progress, silent
 from easeml.relation import Relation
 from easeml.relation.splitting import DEFAULT_SHARES
 from easeml.stream.payloads import Pillar

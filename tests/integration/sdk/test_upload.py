@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 import uuid
-from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,37 +15,6 @@ from easeml.client import Client
 from easeml.errors import InvalidDataError
 from easeml.stream.payloads import DataVersion, Pillar, RelationBatch, TestLabels
 from easeml.stream.topics import DATA_TEST_LABELS
-
-
-class Process:
-    """DataMagic as a process."""
-
-    def __init__(self, settings, log):
-        self.settings, self.log, self.process = settings, log, None
-
-    def start(self, kill_point=""):
-        own = {
-            "EASEML_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
-            "EASEML_HOME": str(self.settings.home),
-            "EASEML_KILL_POINT": kill_point,
-        }
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("EASEML_")}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "easeml.datamagic"], env=clean | own, stderr=log, stdout=log
-            )
-
-    def stop(self):
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-
-
-@pytest.fixture
-def datamagic(cluster, tmp_path):
-    process = Process(cluster, tmp_path / "datamagic.log")
-    yield process
-    process.stop()
 
 
 @pytest.fixture
@@ -101,21 +66,40 @@ def test_a_file_becomes_rows_on_topics(client, app, datamagic, tmp_path):
 
 
 @pytest.mark.timeout(180)
-def test_a_kill_in_the_middle_loses_and_doubles_nothing(client, app, datamagic, monkeypatch, cluster):
+@pytest.mark.parametrize("point", ["after_outputs", "after_state"])
+def test_a_kill_in_the_middle_loses_and_doubles_nothing(client, app, datamagic, monkeypatch, cluster, point):
     monkeypatch.setattr(uploading, "LARGE_BYTES", 10_000)  # by URI, through the store
-    for number, point in enumerate(("after_outputs", "after_state")):
-        datamagic.start(kill_point=f"datamagic:{point}:1")
-        upload = client.upload(app, table(600 + number))
-        deadline = time.monotonic() + 120
-        died = 0
-        while client.uploads(app)[upload].state != "done":
-            assert time.monotonic() < deadline, datamagic.log.read_text()[-3000:]
-            if datamagic.process.poll() is not None:
-                died += 1
-                datamagic.start()
-            time.sleep(0.1)
-        events = [e for e in published(client, app) if isinstance(e.data, RelationBatch)]
-        seen = Counter(row for e in {e.id: e for e in events}.values() for row in e.data.row_ids)
-        assert set(seen.values()) == {1}
-        assert len(seen) == sum(600 + done for done in range(number + 1))
-        datamagic.stop()
+    client.create_app(peer := f"{app}-peer", label="kind", condition="n > 0.5 +/- 0.2", steps=2)
+    file = table(600)
+    datamagic.start()
+    client.upload(peer, file, wait=90)
+    datamagic.stop()
+    kill = f"datamagic:{point}:1"
+    (cluster.home / "run" / f"killed-{kill.replace(':', '-')}").unlink(missing_ok=True)
+    datamagic.start(kill_point=kill)
+    victim = datamagic.process
+    upload = client.upload(app, file)
+    assert victim.wait(90) == -signal.SIGKILL
+    told = [json.loads(line) for line in datamagic.log.read_text().splitlines() if line.startswith('{"killed"')]
+    assert [(one["killed"], one["point"]) for one in told] == [("datamagic", point)]
+    assert told[0]["lag"] > 0, "there was more to do"
+    assert not Path(f"/proc/{victim.pid}").exists()
+    assert client.uploads(app)[upload].state != "done"
+    datamagic.start()
+    assert datamagic.process.pid != victim.pid
+    deadline = time.monotonic() + 90
+    while client.uploads(app)[upload].state != "done":
+        assert time.monotonic() < deadline, datamagic.log.read_text()[-3000:]
+        assert datamagic.process.poll() is None, "it dies once"
+        time.sleep(0.1)
+    assert held(client, app) == held(client, peer)
+    assert sum(len(rows) for _, _, rows in held(client, app)) == 600
+
+
+def held(client, app):
+    """Return the rows of an app as they stand on its topics, each event once: pillar, cells, labels."""
+    events = {e.id: e.data for e in published(client, app) if isinstance(e.data, RelationBatch)}
+    return sorted(
+        ((b.pillar.value, b.numeric.tobytes() + b.labels.tobytes(), b.row_ids) for b in events.values()),
+        key=lambda one: one[:2],
+    )

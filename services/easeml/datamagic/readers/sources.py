@@ -82,7 +82,7 @@ class Source:
             content = bytes(source)
             return cls(name or "the bytes", lambda: io.BytesIO(content), size=len(content), most_expansion=bound)
         if isinstance(source, str) and "://" in source:
-            return cls(name or _hidden(source), lambda: _fetched(source), most_expansion=bound)
+            return cls(name or _hidden(source), lambda: fetched(source), most_expansion=bound)
         if isinstance(source, str | Path):
             path = Path(source)
             _check_exists(path)
@@ -317,7 +317,14 @@ def _decompressed(stream: IO[bytes], kind: str, name: str) -> IO[bytes]:
     return unpacked
 
 
-def _fetched(url: str) -> IO[bytes]:
+def fetched(url: str) -> IO[bytes]:
+    """Open what lies at a URL, as it is stored.
+
+    Raises
+    ------
+    InvalidDataError
+        When it cannot be opened.
+    """
     import fsspec  # noqa: PLC0415 - slow to import, and most files are local
 
     try:

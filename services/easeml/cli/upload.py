@@ -1,0 +1,125 @@
+"""``easeml upload``: hand a file to DataMagic, however large, and tell what became of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from easeml.cli.reading import (
+    DayFirst,
+    Delimiter,
+    Encoding,
+    FileFormat,
+    Header,
+    IdColumn,
+    Kinds,
+    Repairs,
+    Sheet,
+    fixed_columns,
+    kinds_of,
+    progress_bar,
+    separator,
+)
+from easeml.cli.session import session
+from easeml.cli.wording import worded
+from easeml.following import UploadState
+
+_FILE = (
+    "CSV, TSV, JSON, JSONL, Parquet, Arrow, Excel, PDF or DOCX; a path or a URL, plain or compressed. One below the "
+    "house's own store is read there."
+)
+
+
+def upload(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The app.")],
+    file: Annotated[str, typer.Argument(help=_FILE)],
+    pillar: Annotated[
+        str | None, typer.Option(help="train, pool, validation, test or production; by default the rows are split.")
+    ] = None,
+    id_column: IdColumn = None,
+    group_column: Annotated[
+        str | None, typer.Option(help="Column whose equal values stay in one pillar, e.g. a patient.")
+    ] = None,
+    test_share: Annotated[
+        float | None,
+        typer.Option(help="Share of the split's test rows; by default as many as the condition needs.", min=0, max=1),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    again: Annotated[bool, typer.Option(help="Append the same rows once more.")] = False,
+    repairs: Repairs = 5,
+    kinds: Kinds = None,
+    day_first: DayFirst = None,
+    file_format: FileFormat = None,
+    sheet: Sheet = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the end; 0: send it and leave.", min=0)] = 3600.0,
+) -> None:
+    """Send a file of any size to DataMagic, which cleans and splits it; rows that do not fit are told."""
+    current = session(context)
+    wish: dict[str, Any] = {
+        "id_column": id_column,
+        "group_column": group_column,
+        "test_share": test_share,
+        "seed": seed,
+        "again": again,
+        "repairs": repairs,
+        "format": file_format,
+        "kinds": kinds_of(kinds) or None,
+        "day_first": day_first,
+        "sheet": sheet,
+        "delimiter": separator(delimiter),
+        "encoding": encoding,
+        "header": header,
+    }
+    with current.client() as client:
+        app, before = client.app(name), client.uploads(name)
+        with progress_bar(current, "reading the file") as progress:
+            sent = client.upload(name, file, pillar, wait=wait, progress=progress, **wish)
+        known = before.get(sent)
+        state = client.uploads(name)[sent]
+        fixed = client.app(name) if not app.columns else None
+    new = known is None or known.state != "done"
+    facts: dict[str, Any] = {
+        "app": name,
+        "upload": sent,
+        "state": state.state,
+        "new": new,
+        "rows": state.rows,
+        "left_out": state.rejected,
+        "clashing": state.clashes,
+        "candidates": state.candidates,
+        "told": _told(state),
+    }
+    if fixed is not None:
+        facts |= {"columns": {c.name: c.kind.value for c in fixed.columns}, "classes": fixed.classes}
+    current.line(_words(name, state, new=new) + (fixed_columns(fixed) if fixed is not None else ""), **facts)
+
+
+def _told(state: UploadState) -> list[str]:
+    """Return the first rows and cells that did not fit."""
+    return [worded(line) for line in state.message.splitlines()]
+
+
+def _words(name: str, state: UploadState, *, new: bool) -> str:
+    app, file = escape(name), escape(state.name)
+    if state.state != "done":
+        return f"Sent {file} to [bold]{app}[/]; 'easeml watch {app}' shows what becomes of it."
+    rows = ", ".join(f"{count:,} {pillar}" for pillar, count in state.rows.items()) or "no row is new"
+    if not new:
+        return f"Already there, nothing new: [bold]{app}[/] holds the rows of {file} ({rows})."
+    lines = [f"Uploaded {file} to [bold]{app}[/]: {rows}."]
+    if state.candidates:
+        lines.append(f"Proposed candidates for {state.candidates:,} missing cells.")
+    for count, what in ((state.rejected, "rows left out"), (state.clashes, "values taken for missing")):
+        if count:
+            lines.append(f"[yellow]{what}[/]  {count:,}")
+    told = _told(state)
+    lines += [f"  {escape(line)}" for line in told]
+    if (more := state.rejected + state.clashes - len(told)) > 0:
+        lines.append(f"  ... and {more:,} more")
+    return "\n".join(lines)
