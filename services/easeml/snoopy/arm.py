@@ -1,0 +1,159 @@
+"""One arm: a transformation, the neighbours under it, and the error as rows were read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from easeml.snoopy.inputs import Arrays, Inputs, part_of
+from easeml.snoopy.neighbours import Ints, Neighbours
+from easeml.snoopy.tally import Counts, Tally
+from easeml.snoopy.transformations import TRANSFORMATIONS, Fit
+
+FIT_ROWS = 20_000
+"""Points that a transformation is fitted to, at most."""
+_READINGS = 64
+
+
+class Arm:
+    """Neighbours of points under one transformation, read in the order of the points.
+
+    Parameters
+    ----------
+    name : str
+        Key of ``TRANSFORMATIONS``.
+    fit : dict of arrays
+        What the transformation learned.
+
+    Attributes
+    ----------
+    curve : float64[m, 3]
+        Rows read, error of the nearest neighbour and mean disagreement with the three nearest, as rows were read.
+    """
+
+    def __init__(self, name: str, fit: Fit, inputs: Inputs, keys: npt.NDArray[np.uint64]) -> None:
+        self.name = name
+        self.fit = fit
+        self.neighbours = Neighbours(TRANSFORMATIONS[name].apply(inputs, fit), keys)
+        self.curve = np.empty((0, 3))
+        self._tally: Tally | None = None
+
+    @classmethod
+    def fitted(cls, name: str, inputs: Inputs, keys: npt.NDArray[np.uint64]) -> Arm:
+        """Return an arm that is fitted to the first rows and has read none."""
+        fit = TRANSFORMATIONS[name].fit(inputs.take(slice(0, FIT_ROWS)))
+        return cls(name, fit, inputs.take(slice(0, 0)), keys[:0])
+
+    @property
+    def read(self) -> int:
+        """Points read."""
+        return len(self.neighbours)
+
+    def read_to(self, stops: Iterable[int], inputs: Inputs, keys: npt.NDArray[np.uint64], counts: Counts) -> None:
+        """Read points in their order and note the error at each stop.
+
+        Parameters
+        ----------
+        stops : iterable of int, rising
+            Numbers of points.
+        inputs, keys, counts
+            Inputs, uint64[p] and int32[p, C] of all points.
+        """
+        for stop in stops:
+            if stop > self.read:
+                part = slice(self.read, stop)
+                vectors = TRANSFORMATIONS[self.name].apply(inputs.take(part), self.fit)
+                self.neighbours.add(vectors, keys[part])
+                self._tally = None
+            self.note(counts)
+
+    @property
+    def error(self) -> float:
+        """Error after the last reading: the mean of both measures; 1 before the first."""
+        return float(self.curve[-1, 1:].mean()) if len(self.curve) else 1.0
+
+    def follow(self, counts: Counts) -> None:
+        """Bring the curve up to labels and rows that changed since: all of it moves as its end does."""
+        if len(self.curve):
+            rows, *errors = self.measured(counts)
+            self.curve[:, 1:] = np.clip(self.curve[:, 1:] + (np.array(errors) - self.curve[-1, 1:]), 0.0, 1.0)
+            self.curve[-1, 0] = rows
+
+    def note(self, counts: Counts) -> None:
+        """Add the error now to the curve; of two at the same number of rows the later one stays."""
+        rows, *errors = self.measured(counts)
+        self.curve = np.vstack([self.curve[self.curve[:, 0] < rows], [[rows, *errors]]])
+        if len(self.curve) > _READINGS:
+            self.curve = np.delete(self.curve, np.s_[1:-1:2], axis=0)
+
+    def measured(self, counts: Counts) -> tuple[int, float, float]:
+        """Return the rows read, the error of the nearest neighbour and the disagreement with the three nearest."""
+        tally = self.tally(counts)
+        rows = int(counts[: self.read].sum())
+        nearest, soft = np.clip(1 - tally.agreement / max(rows, 1), 0.0, 1.0).tolist()
+        return rows, nearest, soft
+
+    def tally(self, counts: Counts) -> Tally:
+        """Return the tally of the points read; made anew only when something besides labels has changed."""
+        if self._tally is None:
+            self._tally = Tally.of(self.neighbours, counts[: self.read])
+        return self._tally
+
+    def recount(self) -> None:
+        """Forget the tally: rows were added to points or taken from them."""
+        self._tally = None
+
+    def remove(self, gone: npt.NDArray[np.bool_]) -> None:
+        """Remove points; ``gone`` is bool[p] over all points, read or not."""
+        self.neighbours.remove(gone[: self.read])
+        self._tally = None
+
+    def relabel(self, point: int, old: int, new: int, counts: Counts) -> None:
+        """Take over that a row changes its label; ``counts`` are those before."""
+        if point < self.read:
+            self.tally(counts).shift(point, old, new, counts)
+
+    def arrays(self) -> Arrays:
+        """Return the arm as plain arrays; points are the caller's."""
+        fit = {f"fit:{name}": array for name, array in self.fit.items()}
+        return {**self.neighbours.arrays(), **fit, "curve": self.curve, "read": np.array(self.read)}
+
+    @classmethod
+    def from_arrays(cls, name: str, arrays: Arrays, inputs: Inputs, keys: npt.NDArray[np.uint64]) -> Arm:
+        """Return what ``arrays`` gave, with all points."""
+        fit = part_of(arrays, "fit")
+        arm = cls(name, fit, inputs.take(slice(0, 0)), keys[:0])
+        read = slice(0, int(arrays["read"]))
+        vectors = TRANSFORMATIONS[name].apply(inputs.take(read), fit)
+        arm.neighbours = Neighbours.from_arrays(vectors, keys[read], arrays)
+        arm.curve = arrays["curve"]
+        return arm
+
+
+def read_arm(
+    name: str,
+    arrays: Arrays | None,
+    stops: Ints,
+    inputs: Inputs,
+    keys: npt.NDArray[np.uint64],
+    counts: Counts,
+) -> Arrays:
+    """Return an arm, as arrays, that has read on to the last stop: pure, so that another process may do it.
+
+    Parameters
+    ----------
+    name : str
+        Key of ``TRANSFORMATIONS``.
+    arrays : dict of arrays, optional
+        What the arm was before; None: it is fitted to the first points and has read none.
+    stops : int64[m], rising
+        Numbers of points at which the error is noted.
+    inputs, keys, counts
+        Inputs, uint64[p] and int32[p, C] of all points.
+    """
+    arm = Arm.fitted(name, inputs, keys) if arrays is None else Arm.from_arrays(name, arrays, inputs, keys)
+    arm.read_to(stops.tolist(), inputs, keys, counts)
+    return arm.arrays()
