@@ -55,3 +55,12 @@ def datamagic(cluster, tmp_path):
     process = Process(cluster, tmp_path / "datamagic.log")
     yield process
     process.stop()
+
+
+@pytest.fixture(scope="module")
+def answering(cluster, tmp_path_factory):
+    """DataMagic runs for all tests of a module."""
+    process = Process(cluster, tmp_path_factory.mktemp("datamagic") / "datamagic.log")
+    process.start()
+    yield process
+    process.stop()

@@ -12,36 +12,24 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from easeml.cli import apps, ci, deadletters, demo, label, look, publish, run, status, up, upload, watch
 from easeml.cli.session import Session
+from easeml.cli.verbs import JSON, VERBS, Verbs, announced
 from easeml.cli.wording import worded
 from easeml.errors import ConfigurationError, EaseMLError
 
-_JSON = "--json"
 _UsageError: Any = typer.BadParameter.__mro__[1]
 """Base of all usage errors; typer brings its own copy of click, or uses click itself, depending on its version."""
 
 app = typer.Typer(
     name="easeml",
+    cls=Verbs,
     help="Manage the whole life cycle of a machine-learning application, from upload to the best model now.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(apps.app, name="apps")
-app.add_typer(deadletters.app, name="dead-letters")
-app.add_typer(ci.app, name="ci")
-app.command("up")(up.up)
-app.command("demo")(demo.demo)
-app.command("publish")(publish.publish)
-app.command("upload")(upload.upload)
-app.command("look")(look.look)
-app.command("run")(run.run)
-app.command("watch")(watch.watch)
-app.command("label")(label.label)
-app.command("status")(status.status)
-app.command("doctor")(status.doctor)
-app.command("topics")(status.topics)
+for _verb, (_, _told) in VERBS.items():
+    app.command(_verb, help=_told)(announced)
 
 
 def _version(wanted: bool) -> None:
@@ -59,7 +47,7 @@ def options(
     home: Annotated[
         Path | None, typer.Option(help="Folder of the embedded broker, models and logs.", show_default=".easeml")
     ] = None,
-    as_json: Annotated[bool, typer.Option(_JSON, help="Print JSON lines, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option(JSON, help="Print JSON lines, for programs; also behind the verb.")] = False,
     show_version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
@@ -74,7 +62,7 @@ def main() -> None:
 
     With ``--json`` an error is one JSON object on stderr: reason, message and mend under ``error``.
     """
-    as_json = _JSON in sys.argv[1:]
+    as_json = JSON in sys.argv[1:]
     try:
         # Click prints usage errors by itself unless it is told that somebody else does.
         code = app(standalone_mode=not as_json)

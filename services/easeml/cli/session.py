@@ -7,15 +7,16 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from easeml.client import Client
-from easeml.stream.settings import Settings
+if TYPE_CHECKING:
+    from easeml.client import Client
+    from easeml.stream.settings import Settings
 
 
 def _console() -> Console:
@@ -37,6 +38,8 @@ class Session:
     @classmethod
     def of(cls, bootstrap: str, home: Path | None, *, as_json: bool) -> Session:
         """Return the session of these options."""
+        from easeml.stream.settings import Settings  # noqa: PLC0415 - help needs none, and shall come at once
+
         overrides: dict[str, Any] = {}
         if bootstrap:
             overrides["bootstrap_servers"] = bootstrap
@@ -46,6 +49,8 @@ class Session:
 
     def client(self) -> Client:
         """Return a connected client."""
+        from easeml.client import Client  # noqa: PLC0415 - half of the verbs never need it, and it is slow to import
+
         return Client(self.settings.bootstrap_servers, home=self.settings.home)
 
     def line(self, text: str, /, **facts: Any) -> None:

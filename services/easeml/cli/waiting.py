@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from easeml.cli.history import present
-from easeml.client import Client
 from easeml.stream.events import Event
 from easeml.stream.payloads import (
     AppDefined,
@@ -75,7 +74,9 @@ class _Bench:
         if not models or (self.test_rows and self.needed is None):
             return None
         if self.needed is None:
-            rows = Client.plan(self.app).unlabelled
+            from easeml.definition import plan_of  # noqa: PLC0415 - slow to import, and few apps wait
+
+            rows = plan_of(self.app).unlabelled
             return Waiting(self.app.app, models, rows, True, "no test rows are published")
         return Waiting(self.app.app, models, self.needed.examples, False, self.needed.reason)
 

@@ -57,8 +57,17 @@ def messy(path, rows=400):
     return path
 
 
-def test_a_messy_file(easeml, create, datamagic, tmp_path):
-    datamagic.start()
+def test_nobody_answers(easeml, create, tmp_path):
+    name, file = create("way"), messy(tmp_path / "m.csv")
+    with pytest.raises(UnavailableError, match="DataMagic did not end in 0.01 s"):
+        easeml("upload", name, file, "--wait", "0.01")
+    assert "Sent m.csv to" in easeml("upload", name, file, "--wait", "0")
+    with pytest.raises(InvalidDataError, match="is a folder"):
+        easeml("upload", name, tmp_path)
+
+
+@pytest.mark.usefixtures("answering")
+def test_a_messy_file(easeml, create, tmp_path):
     name, file = create("way"), messy(tmp_path / "m.csv")
     done = easeml("upload", name, file, as_json=True)
     assert (done["state"], done["new"], sum(done["rows"].values())) == ("done", True, 399)
@@ -81,8 +90,8 @@ def test_a_messy_file(easeml, create, datamagic, tmp_path):
             easeml("upload", name, tmp_path / "bare.csv", "--pillar", "pool", option, column)
 
 
-def test_what_only_the_sender_knows_of_a_file(easeml, create, datamagic, cluster, tmp_path):
-    datamagic.start()
+@pytest.mark.usefixtures("answering")
+def test_what_only_the_sender_knows_of_a_file(easeml, create, cluster, tmp_path):
     workbook = create("churned")
     done = easeml(
         "upload", workbook, FORMATS / "libreoffice_two_sheets.xlsx", "--sheet", "Customers", "--pillar", "train",
@@ -102,8 +111,8 @@ def test_what_only_the_sender_knows_of_a_file(easeml, create, datamagic, cluster
     assert relation.classes == ("ja", "né")
 
 
-def test_a_file_in_the_store_is_read_there(easeml, create, datamagic, cluster, tmp_path):
-    datamagic.start()
+@pytest.mark.usefixtures("answering")
+def test_a_file_in_the_store_is_read_there(easeml, create, cluster, tmp_path):
     name = create("way")
     inside = cluster.home / "artifacts" / "in" / "m.csv"
     inside.parent.mkdir(parents=True)
@@ -113,12 +122,3 @@ def test_a_file_in_the_store_is_read_there(easeml, create, datamagic, cluster, t
     elsewhere = messy(tmp_path / "e.csv", 300).as_uri()
     again = easeml("upload", name, elsewhere, "--pillar", "pool", as_json=True)
     assert again["rows"] == {"pool": 299}
-
-
-def test_nobody_answers(easeml, create, tmp_path):
-    name, file = create("way"), messy(tmp_path / "m.csv")
-    with pytest.raises(UnavailableError, match="DataMagic did not end in 1 s"):
-        easeml("upload", name, file, "--wait", "1")
-    assert "Sent m.csv to" in easeml("upload", name, file, "--wait", "0")
-    with pytest.raises(InvalidDataError, match="is a folder"):
-        easeml("upload", name, tmp_path)
