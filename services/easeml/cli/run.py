@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from easeml.cli.reading import progress_bar
 from easeml.cli.session import Session, session
 from easeml.errors import ConfigurationError, InvalidDataError
 from easeml.lineage import Cache, Evaluation, Graph, Report, draw_svg, evaluate, explain, load, suggestions
@@ -102,15 +103,18 @@ def _check_output(output: Path | None, graph: Graph) -> None:
 
 
 def _evaluated(current: Session, graph: Graph, values: dict[str, Any], cache: Cache | bool) -> Evaluation:
-    told = 0
+    with progress_bar(current, "planning") as bar:
+        told = 0
 
-    def progress(done: int, total: int, what: str) -> None:
-        nonlocal told
-        if not current.as_json and (done > told or "(" in what):
-            told = done
-            current.console.print(f"[dim]{done}/{total}[/] {escape(what)}")
+        def progress(done: int, total: int, what: str) -> None:
+            nonlocal told
+            if done > told:
+                told = done
+                current.console.print(f"[dim]{done}/{total}[/] {escape(what)}") if not current.as_json else None
+            else:
+                bar(done, total, f"{done + 1}/{total} {escape(what)}")  # the steps done, and the one under way
 
-    done = evaluate(graph, parameters=values, cache=cache, progress=progress)
+        done = evaluate(graph, parameters=values, cache=cache, progress=progress)
     for note in done.plan.notes:
         current.console.print(f"[dim]{escape(note)}[/]") if not current.as_json else None
     if current.as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from rich.markup import escape
@@ -27,6 +28,8 @@ from easeml.stream.payloads import (
     Verdict,
 )
 
+_LONG = frozenset({"columns", "classes"})
+
 
 def _trial(data: TrialFinished) -> str | None:
     if data.outcome is TrialOutcome.TRAINED:
@@ -50,7 +53,6 @@ def _picked(data: ModelPicked) -> str:
 
 
 _LINES: dict[type, Callable[[Any], str | None]] = {
-    AppDefined: lambda d: f"app defined  {d.app}: label {d.label}, condition {escape(d.condition)}",
     AppDeleted: lambda d: f"app deleted  {d.app}",
     AlgorithmAnnounced: lambda d: f"algorithm announced  {d.algorithm}",
     DataVersion: lambda d: f"data published  {d.pillar.value}: {d.rows:,} rows, version {d.version}",
@@ -68,7 +70,31 @@ _LINES: dict[type, Callable[[Any], str | None]] = {
 }
 
 
-def line(event: Event[Any]) -> str | None:
-    """Return an event in plain words (rich markup), or None when it tells nothing new."""
+def line(event: Event[Any], before: AppDefined | None = None) -> str | None:
+    """Return an event in plain words (rich markup), or None when it tells nothing new.
+
+    Parameters
+    ----------
+    event : Event
+        What happened.
+    before : AppDefined, optional
+        What its app was before.
+    """
+    if isinstance(event.data, AppDefined):
+        return _defined(event.data, before)
     describe = _LINES.get(type(event.data))
     return describe(event.data) if describe else None
+
+
+def _defined(app: AppDefined, before: AppDefined | None) -> str | None:
+    """Return the definition of a new app, or what is new about one that was there."""
+    if before is None or before.life != app.life:
+        return f"app defined  {app.app}: label {escape(app.label)}, condition {escape(app.condition)}"
+    names = [field.name for field in fields(app) if getattr(app, field.name) != getattr(before, field.name)]
+    if not names:
+        return None
+    if app.columns and not before.columns:
+        features = f"{len(app.columns):,} column{'s' if len(app.columns) > 1 else ''}"
+        return f"columns fixed  {features}, classes {escape(', '.join(app.classes))}"
+    told = [name.replace("_", " ") + ("" if name in _LONG else f" {getattr(app, name)}") for name in names]
+    return f"app changed  {escape(', '.join(told))}"

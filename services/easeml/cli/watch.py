@@ -12,6 +12,7 @@ from easeml.cli import history, story
 from easeml.cli.session import Session, session
 from easeml.stream import codec, envelope
 from easeml.stream.events import Event
+from easeml.stream.payloads import AppDefined
 from easeml.stream.reader import TopicReader
 
 
@@ -26,19 +27,22 @@ def watch(
     with current.client() as client:
         if name is not None:
             client.app(name)
+        known = client.apps() if from_now else {}
         reader = TopicReader(client.settings, history.TOLD, from_beginning=not from_now)
         try:
             for event in history.follow(reader, history=not from_now, once=once):
                 if name in {None, event.app}:
-                    _tell(current, event)
+                    _tell(current, event, known.get(event.app))
+                if isinstance(event.data, AppDefined):
+                    known[event.app] = event.data
         except KeyboardInterrupt:
             return
         finally:
             reader.close()
 
 
-def _tell(current: Session, event: Event[Any]) -> None:
-    text = "" if current.as_json else story.line(event)
+def _tell(current: Session, event: Event[Any], before: AppDefined | None) -> None:
+    text = "" if current.as_json else story.line(event, before)
     if text is None:
         return
     clock = datetime.fromtimestamp(event.recorded, UTC).astimezone().strftime("%H:%M:%S")

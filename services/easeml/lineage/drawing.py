@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from easeml.lineage.evaluation import CacheLike, described
+import numpy as np
+
+from easeml.lineage.evaluation import CacheLike, arguments, described
 from easeml.lineage.forecast import Forecast, forecast
-from easeml.lineage.graph import Graph, Node, reference_in
+from easeml.lineage.graph import Graph, Node
 from easeml.lineage.plan import Plan
 from easeml.lineage.values import canonical
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 230, 58, 40, 34, 16
+_INSET, _FONT = 10, 12
+_NARROW, _BROAD = frozenset("iljtfI.,:;'|!()[]/ "), frozenset("mwMW@%")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -133,7 +138,7 @@ def draw_svg(graph: Graph, plan: Plan | None = None) -> str:
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'role="img" font-family="sans-serif" font-size="12"><title>Lineage graph</title>'
+        f'role="img" font-family="sans-serif" font-size="{_FONT}"><title>Lineage graph</title>'
         '<defs><marker id="easeml-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path d="M0 0L8 4L0 8z" fill="#64748b"/></marker></defs>'
         f"{''.join(lines)}{''.join(boxes)}</svg>"
@@ -167,19 +172,33 @@ def _edge(start: tuple[int, int], end: tuple[int, int]) -> str:
 def _box(node: Node, corner: tuple[int, int], outputs: Sequence[str], *, dashed: bool) -> str:
     x, y = corner
     fill = "#dcfce7" if outputs else "#f1f5f9"
-    told = ", ".join(f"{name}={reference_in(value) or canonical(value)}" for name, value in node.parameters.items())
     dash = ' stroke-dasharray="5 4"' if dashed else ""
     title = f"{node.operator} v{node.version}" + (f" => {', '.join(outputs)}" if outputs else "")
     return (
         f'<g><title>{_xml(described(node, 2000))}</title><rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" '
         f'rx="6" fill="{fill}" stroke="#334155"{dash}/>'
-        f'<text x="{x + 10}" y="{y + 24}" font-weight="bold">{_xml(_cut(title, 32))}</text>'
-        f'<text x="{x + 10}" y="{y + 44}" fill="#475569">{_xml(_cut(told, 36))}</text></g>'
+        # A drawing within the drawing cuts what is wider than its frame, whatever font there is.
+        f'<svg x="{x + _INSET}" y="{y}" width="{_WIDTH - 2 * _INSET}" height="{_HEIGHT}">'
+        f'<text y="24" font-weight="bold">{_xml(_cut(title, 1.08))}</text>'
+        f'<text y="44" fill="#475569">{_xml(_cut(arguments(node)))}</text></svg></g>'
     )
 
 
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _cut(text: str, weight: float = 1.0) -> str:
+    """Return as much of a text as fits into a box; ``weight`` is how wide the letters are, plain ones 1."""
+    room = _WIDTH - 2 * _INSET
+    widths = np.cumsum([weight * _letter(letter) for letter in text])
+    if not len(widths) or widths[-1] <= room:
+        return text
+    return f"{text[: int(np.searchsorted(widths, room - _FONT * weight, side='right'))]}…"
+
+
+def _letter(letter: str) -> float:
+    """Return about how wide a letter of a sans-serif font is."""
+    if unicodedata.east_asian_width(letter) in "WF":
+        return _FONT
+    em = 0.3 if letter in _NARROW else 0.95 if letter in _BROAD else 0.7 if letter.isupper() else 0.56
+    return em * _FONT
 
 
 def _xml(text: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from easeml.errors import EaseMLError
 from easeml.lineage.cache import ABSENT, Cache, Record
 from easeml.lineage.events import Run, Sink, Teller, new_run
-from easeml.lineage.graph import GIVEN, Graph, Node
+from easeml.lineage.graph import GIVEN, Graph, Node, reference_in
 from easeml.lineage.keys import Keys
 from easeml.lineage.plan import Plan, Step, plan_of
 from easeml.lineage.values import Value, address_of, canonical, cells_of, content_hash, rows_of, settled
@@ -344,8 +344,14 @@ def described(node: Node, most: int = 120) -> str:
     if node.operator == GIVEN:
         rows = f", {rows_of(node.value):,} rows" if node.value is not None else ""
         return f"{GIVEN}({str(node.parameters['address'])[:12]}{rows})"
-    told = ", ".join(f"{name}={canonical(value)}" for name, value in node.parameters.items())
+    told = arguments(node)
     return f"{node.operator}({told if len(told) <= most else told[: most - 3] + '...'})"
+
+
+def arguments(node: Node) -> str:
+    """Return the parameters of a node as a call has them; what the workflow leaves open is its ``$name``."""
+    told = ((name, value, reference_in(value)) for name, value in node.parameters.items())
+    return ", ".join(f"{name}={canonical(value) if open_ is None else f'${open_}'}" for name, value, open_ in told)
 
 
 def timing_name(step: Step) -> str:

@@ -8,7 +8,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from easeml.datamagic.reading import Account, chunks, read, read_frame, read_sampled, read_table
@@ -81,6 +81,11 @@ def test_values_stay_what_they_are():
         ('a,b\n1,"x\n2,y\n3,z\n', r"line 2: a quote opens here and never closes"),
         ('a,b\n1,"x"y\n', r"line 2: a letter follows a closing quote"),
         ("a,b,a\n1,2,3\n", r"columns 1 and 3 are both named 'a'"),
+        (
+            "a,b,a,b,c,a\n1,2,3,4,5,6\n",
+            r"columns 1, 3 and 6 are all named 'a', columns 2 and 4 are both named 'b'\.",
+        ),
+        (",".join(f"c{place // 2}" for place in range(24)) + "\n", r"columns 19 and 20 .* 'c9', and 2 more names\."),
         ("a,b\n1,\x002\n", r"line 2: a NUL byte"),
         ("a,b\n", r"has no rows"),
         ("", r"has no rows"),
@@ -232,6 +237,8 @@ cells = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), in
     end=st.sampled_from(["\n", "\r\n"]),
 )
 def test_what_a_csv_writer_writes_is_read_back(rows, delimiter, quoting, end):
+    # Backslash escapes between tabs are a database's copy, and read as such.
+    assume(delimiter != "\t" or not any("\\" in cell for row in rows for cell in row))
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator=end)
     writer.writerow(["one", "two", "three"])

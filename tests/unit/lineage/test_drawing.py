@@ -122,3 +122,19 @@ def test_boxes_do_not_overlap_and_unused_ones_are_dashed(graph):
 
 def test_a_notebook_shows_the_drawing(relation):
     assert hold(relation).take(first=1)._repr_html_().startswith("<svg ")
+
+
+def test_what_is_open_is_told_by_its_name(registry):
+    flow = ops.constant(value=Parameter("rows", 3))
+    assert "lineage.constant(value=$rows)" in flow.draw()
+    assert "value=$rows" in flow.draw_svg()
+    assert "$parameter" not in flow.draw() + flow.draw_svg() + repr(flow)
+
+
+@pytest.mark.parametrize("text", ["W" * 60, "i" * 40, "明" * 60, "snake_case_words_that_go_on_and_on_for_ever"])
+def test_no_text_is_wider_than_its_box(text):
+    root = ET.fromstring(ops.constant(value=text).draw_svg())
+    told = [one.text for one in root.iter(f"{SVG}text") if one.text.startswith("value=")]
+    assert told[0].endswith("…") == (text[0] != "i")
+    frames = [one for one in root.iter(f"{SVG}svg") if one is not root]
+    assert {int(one.get("width")) for one in frames} == {210}

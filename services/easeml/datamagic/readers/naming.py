@@ -11,6 +11,7 @@ import pandas as pd
 from easeml.datamagic.readers.account import Account
 from easeml.errors import InvalidDataError
 
+_SHOWN = 10
 ROW_NAMES = "row_name"
 """Name of a first column that has values and no name, as R writes its row names."""
 
@@ -64,18 +65,24 @@ def named(header: Sequence[str], where: str) -> Naming:
     Raises
     ------
     InvalidDataError
-        When two columns have the same name; names both.
+        When columns have the same name; names all of them.
     """
     names = [str(name).strip() for name in header]
-    seen: dict[str, int] = {}
+    places: dict[str, list[int]] = {}
     for place, name in enumerate(names):
-        if name and name in seen:
-            raise InvalidDataError(
-                f"{where}: columns {seen[name] + 1} and {place + 1} are both named {name!r}.",
-                mend="Give every column its own name.",
-                reason="duplicate_column",
-            )
-        seen[name] = place
+        if name:
+            places.setdefault(name, []).append(place + 1)
+    twice = [(name, own) for name, own in places.items() if len(own) > 1]
+    if twice:
+        told = [
+            f"columns {_joined(own)} are {'both' if len(own) == 2 else 'all'} named {name!r}" for name, own in twice
+        ]
+        more = f", and {len(told) - _SHOWN} more names" if len(told) > _SHOWN else ""
+        raise InvalidDataError(
+            f"{where}: {', '.join(told[:_SHOWN])}{more}.",
+            mend="Give every column its own name.",
+            reason="duplicate_column",
+        )
     unnamed = frozenset(place for place, name in enumerate(names) if not name)
     taken = set(names)
     for place in unnamed:
@@ -85,3 +92,7 @@ def named(header: Sequence[str], where: str) -> Naming:
         taken.add(wanted)
         names[place] = wanted
     return Naming(tuple(names), unnamed)
+
+
+def _joined(places: Sequence[int]) -> str:
+    return f"{', '.join(map(str, places[:-1]))} and {places[-1]}"
