@@ -1,0 +1,164 @@
+"""What the advisor knows when it advises: one frozen record, whatever it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from easeml.advisor.adaptation import Adapted, Shift
+from easeml.advisor.curve import Curve
+from easeml.advisor.damage import LabelNoise, MissingCells
+from easeml.advisor.estimate import Estimate
+from easeml.advisor.slices import Slice
+
+
+class Phase(StrEnum):
+    """When advice is given."""
+
+    DATA = "data"  #: after the feasibility study
+    PRODUCTION = "production"  #: after mistakes in production
+
+
+@dataclass(frozen=True, slots=True)
+class Feasibility:
+    """Figures of the feasibility study.
+
+    Parameters
+    ----------
+    signal : str
+        REALISTIC, UNDECIDED or UNREALISTIC.
+    bayes_error : Estimate
+        Of the best classifier there could be.
+    upper : float
+        Error of the nearest neighbour under the best transformation.
+    final : bool
+        Whether all transformations have seen all rows.
+    """
+
+    signal: str
+    bayes_error: Estimate
+    upper: float
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What certain predictions say of missing cells.
+
+    Parameters
+    ----------
+    certain : float
+        Share of validation rows whose prediction no missing cell can change.
+    rows : ndarray of int64, shape (k,)
+        Training rows worth cleaning, best first.
+    """
+
+    certain: float
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """How CI has judged.
+
+    Parameters
+    ----------
+    passed, failed : int
+        Models so far.
+    exhausted : bool
+        Whether the test set is used up.
+    examples_needed : int
+        Rows of the test set that comes next.
+    """
+
+    passed: int = 0
+    failed: int = 0
+    exhausted: bool = False
+    examples_needed: int = 0
+
+
+@dataclass(frozen=True)
+class BrokenSlice:
+    """A slice where the model fails although rows like these can be learnt.
+
+    Parameters
+    ----------
+    found : Slice
+        The slice, over the rows with known labels that judged the model.
+    train_rows : ndarray of int64, shape (k,)
+        Training rows in it.
+    stale : bool
+        Whether there are about as many as there should be: then their labels are to blame, else their absence.
+    gain : Estimate
+        Accuracy over all rows gained when it is mended.
+    """
+
+    found: Slice
+    train_rows: NDArray[np.int64]
+    stale: bool
+    gain: Estimate
+
+
+@dataclass(frozen=True)
+class Production:
+    """What production shows.
+
+    Parameters
+    ----------
+    rows, answered, mistakes : int
+        Rows, those with an answer, and those of them that the model had wrong.
+    accuracy : Estimate
+        Over all rows.
+    shift : Shift
+        What has changed since training.
+    uncovered : ndarray of int64, shape (k,)
+        Production rows far from every training row.
+    concept : Estimate
+        Error beyond what the shift of the features explains.
+    adapted : tuple of Adapted
+        Adapted models worth a step of CI.
+    """
+
+    rows: int
+    answered: int
+    mistakes: int
+    accuracy: Estimate
+    shift: Shift
+    uncovered: NDArray[np.int64]
+    concept: Estimate
+    adapted: tuple[Adapted, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that advice rests on.
+
+    Parameters
+    ----------
+    target : float
+        Accuracy that the user wants.
+    accuracy : Estimate
+        Of the present model on validation rows, or on answered production rows.
+    rows : int
+        Training rows.
+    pool : int
+        Unlabelled rows that the user has.
+    noise, missing, curve, slices, production, feasibility, cleaning, verdicts
+        What was looked at; None: not looked at, or nothing found.
+    """
+
+    target: float
+    accuracy: Estimate
+    rows: int
+    pool: int = 0
+    noise: LabelNoise | None = None
+    missing: MissingCells | None = None
+    curve: Curve | None = None
+    slices: tuple[BrokenSlice, ...] = ()
+    production: Production | None = None
+    feasibility: Feasibility | None = None
+    cleaning: Cleaning | None = None
+    verdicts: Verdicts | None = None

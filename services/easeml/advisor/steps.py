@@ -1,0 +1,102 @@
+"""What can be advised: one step with what it should gain, what it costs, and what that rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from easeml.advisor.estimate import NOTHING_GAINED, Estimate
+
+
+class Action(StrEnum):
+    """Kind of a step."""
+
+    CLEAN = "CLEAN"  #: fill in missing cells
+    RELABEL = "RELABEL"  #: check labels that are probably wrong
+    LABEL = "LABEL"  #: label rows that are there
+    COLLECT = "COLLECT"  #: get more rows
+    TRAIN = "TRAIN"  #: try more models
+    ADAPT = "ADAPT"  #: fit the model to production as it is now
+    RELAX_TARGET = "RELAX_TARGET"  #: the target is out of reach
+    NEW_TEST_SET = "NEW_TEST_SET"  #: the test set is used up
+    WAIT = "WAIT"  #: the evidence does not decide yet
+    NOTHING = "NOTHING"  #: nothing to mend
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What human work costs, in minutes.
+
+    Parameters
+    ----------
+    label : float
+        One label.
+    cell : float
+        One true cell.
+    row : float
+        One new row with its label.
+    start : float
+        Beginning any step.
+    compute : float
+        Machine time of a step that nobody has to work for.
+    """
+
+    label: float = 0.5
+    cell: float = 0.25
+    row: float = 2.0
+    start: float = 5.0
+    compute: float = 2.0
+
+
+def _no_rows() -> NDArray[np.int64]:
+    return np.empty(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One next step.
+
+    Parameters
+    ----------
+    action : Action
+        What to do.
+    title, reason : str
+        In plain words, for somebody who knows no machine learning.
+    gain : Estimate
+        Accuracy gained, in [-1, 1].
+    cost_labels : int
+        Labels or cells that people give.
+    cost_minutes : float
+        Work and machine time.
+    columns : tuple of str
+        Columns concerned.
+    rows : ndarray of int64, shape (k,)
+        Positions of the rows concerned, most urgent first: training rows for CLEAN and RELABEL, production rows for
+        LABEL and COLLECT.
+    condition : str
+        The slice concerned, "" for all rows.
+    count : int
+        Rows to collect, label or put aside, 0 where it does not apply.
+    evidence : tuple of (str, float)
+        Figures that the step rests on.
+    """
+
+    action: Action
+    title: str
+    reason: str
+    gain: Estimate = NOTHING_GAINED
+    cost_labels: int = 0
+    cost_minutes: float = 0.0
+    columns: tuple[str, ...] = ()
+    rows: NDArray[np.int64] = field(default_factory=_no_rows)
+    condition: str = ""
+    count: int = 0
+    evidence: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def worth(self) -> float:
+        """Accuracy gained per minute."""
+        return self.gain.value / max(self.cost_minutes, 1e-9)
