@@ -47,6 +47,7 @@ MOST_CATEGORIES = 256
 """A column of strings with more distinct values is text."""
 MOSTLY = 0.9
 """From this share of numbers on, the other values of a column are taken for mistakes."""
+_LOOKED_AT = 10_000
 _UNSEEN = -2
 _EXACT = 2.0**53
 _TRUTH = {"true": 1.0, "false": 0.0}
@@ -73,12 +74,14 @@ def infer(name: str, series: pd.Series[Any], rows: RowNames) -> Column:
         return Column(name, ColumnKind.CATEGORICAL, tuple(map(text_of, series.dtype.categories)))
     present = series.dropna()
     kind = pd.api.types.infer_dtype(present, skipna=True)
-    if kind in ("string", "mixed", "mixed-integer"):
-        _refuse_spoilt(name, present, series, rows)
+    if kind == "string":
+        codes, words = pd.factorize(present)
+        _refuse_spoilt(name, np.asarray(words, object), np.bincount(codes), series, rows)
+        if len(words) <= MOST_CATEGORIES and 2 * len(words) <= len(present):
+            return Column(name, ColumnKind.CATEGORICAL, tuple(sorted(words)))
+    if kind in ("mixed", "mixed-integer"):
+        _refuse_spoilt(name, present.to_numpy(object), np.ones(len(present), np.int64), series, rows)
     if kind in ("string", "empty"):
-        values = sorted(set(present))
-        if values and len(values) <= MOST_CATEGORIES and 2 * len(values) <= len(present):
-            return Column(name, ColumnKind.CATEGORICAL, tuple(values))
         return Column(name, ColumnKind.TEXT)
     plain = {
         "boolean": ColumnKind.BOOLEAN,
@@ -99,16 +102,22 @@ def infer(name: str, series: pd.Series[Any], rows: RowNames) -> Column:
     )
 
 
-def _refuse_spoilt(name: str, present: pd.Series[Any], series: pd.Series[Any], rows: RowNames) -> None:
+def _refuse_spoilt(
+    name: str, values: NDArray[np.object_], counts: NDArray[np.int64], series: pd.Series[Any], rows: RowNames
+) -> None:
     """Refuse numbers with a few words among them; only words or only numbers are fine."""
-    numbers = pd.to_numeric(present.astype(object), errors="coerce").notna()
-    if numbers.all() or numbers.mean() < MOSTLY:
+    total, words = int(counts.sum()), 0
+    for start in range(0, len(values), _LOOKED_AT):
+        part = slice(start, start + _LOOKED_AT)
+        words += int(counts[part][np.isnan(pd.to_numeric(values[part], errors="coerce").astype(float))].sum())
+        if words > (1 - MOSTLY) * total:
+            return
+    if not words:
         return
     odd = (series.notna() & pd.to_numeric(series.astype(object), errors="coerce").isna()).to_numpy()
     row = int(np.argmax(odd))
     raise InvalidDataError(
-        f"Column {name!r}: {int(numbers.sum()):,} of {len(present):,} values are numbers; {rows[row]} is "
-        f"{series.iloc[row]!r}.",
+        f"Column {name!r}: {total - words:,} of {total:,} values are numbers; {rows[row]} is {series.iloc[row]!r}.",
         mend="Correct it or leave it empty; if the column is no number at all, make it categorical in the frame.",
     )
 
@@ -127,6 +136,8 @@ def text_of(value: Any) -> str:
 def texts_of(values: Any) -> NDArray[np.object_]:
     """Return values as an object array of strings, None where missing."""
     series = pd.Series(values)
+    if isinstance(series.dtype, pd.StringDtype):
+        return np.where(series.isna(), None, series.to_numpy(object))  # type: ignore[call-overload,no-any-return]
     out = np.empty(len(series), object)
     out[:] = [
         None if gone else text_of(value) for gone, value in zip(series.isna(), series.astype(object), strict=True)
@@ -154,9 +165,10 @@ def codes_of(values: Any, domain: Sequence[str], rows: RowNames, what: str) -> N
 
 
 def _codes(texts: NDArray[np.object_], domain: Sequence[str]) -> NDArray[np.int32]:
-    places: dict[str | None, int] = {value: code for code, value in enumerate(domain)}
-    places[None] = -1
-    return np.fromiter((places.get(text, _UNSEEN) for text in texts), np.int32, len(texts))
+    places = {value: code for code, value in enumerate(domain)}
+    found, words = pd.factorize(texts)
+    codes = np.array([*(places.get(word, _UNSEEN) for word in words), -1], np.int32)
+    return np.asarray(codes[found], np.int32)
 
 
 def unseen_of(column: Column, series: pd.Series[Any]) -> list[tuple[int, str]]:
@@ -257,6 +269,8 @@ def moments_of(seconds: NDArray[np.float64]) -> NDArray[np.datetime64]:
 
 
 def _truths(column: Column, series: pd.Series[Any], rows: RowNames) -> NDArray[np.int32]:
+    if series.dtype == bool:
+        return series.to_numpy(np.int32)
     codes = np.full(len(series), -1, np.int32)
     for row, value in enumerate(series.astype(object)):
         if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,8 @@ MOST_CLASSES = 50
 """More distinct labels than this, most of them once, are a quantity."""
 MOST_FRACTIONS = 20
 """More distinct labels than this that are no whole numbers are a quantity."""
+
+_HASHED_ROWS = 1 << 16
 
 Unseen = tuple[int, str, str]
 """Place of the row, column and value of a category that the app does not know."""
@@ -56,14 +59,13 @@ def block_of_frame(frame: pd.DataFrame, reading: Reading) -> tuple[Block, tuple[
     # Before the content is known, an error can only name the place of a row.
     rows = RowNames(None, frame.index) if reading.ids_generated or not given else RowNames(given)
     typed = _columns(frame, reading.label, reading.columns, rows)
-    shown = given or tuple(f"#{place}" for place in range(len(frame)))
-    check_row_ids(shown)
+    check_row_ids(given)
     domain, labels = _labels(frame, reading, rows)
     unseen: list[Unseen] = []
     if reading.unseen == "missing":
         frame, unseen = _without_unseen(frame, typed)
     numeric, codes, texts, tensor = _parts(frame, typed, rows)
-    block = Block(typed, shown, numeric, codes, texts, tensor, labels, Candidates())
+    block = Block(typed, given or ("",) * len(frame), numeric, codes, texts, tensor, labels, Candidates())
     return (block if given else replace(block, row_ids=content_ids(block))), domain, tuple(unseen)
 
 
@@ -158,14 +160,25 @@ def _parts(frame: pd.DataFrame, columns: tuple[Column, ...], names: RowNames) ->
 
 def content_ids(block: Block) -> tuple[str, ...]:
     """Return ids from the rows' content; the k-th repetition of a row ends in ``-k``."""
+    names = [name for start in range(0, len(block), _HASHED_ROWS) for name in _names(block, start)]
+    if len(set(names)) == len(names):
+        return tuple(names)
     seen: Counter[str] = Counter()
-    ids = []
-    for row in range(len(block)):
-        digest = hashlib.blake2b(digest_size=8)
-        for part in (block.numeric, block.codes, block.tensor, block.labels):
-            digest.update(part[row].tobytes())
-        digest.update(repr(block.texts[row].tolist()).encode("utf-8", "surrogatepass"))
-        name = digest.hexdigest()
-        ids.append(f"{name}-{seen[name]}" if seen[name] else name)
+    for place, name in enumerate(names):
+        if seen[name]:
+            names[place] = f"{name}-{seen[name]}"
         seen[name] += 1
-    return tuple(ids)
+    return tuple(names)
+
+
+def _names(block: Block, start: int) -> Iterator[str]:
+    """Yield a digest of the content of each of some rows, whose numbers lie side by side in one piece of memory."""
+    rows = slice(start, min(start + _HASHED_ROWS, len(block)))
+    parts: list[NDArray[Any]] = [block.numeric[rows], block.codes[rows], block.tensor[rows], block.labels[rows, None]]
+    table = np.hstack([np.ascontiguousarray(part).view(np.uint8) for part in parts if part.size])
+    cells, width = table.tobytes(), table.shape[1]
+    texts = block.texts[rows]
+    words: Iterable[str] = map(repr, texts.tolist()) if texts.shape[1] else repeat("[]", len(texts))
+    for end, text in zip(range(width, len(cells) + 1, width), words, strict=True):
+        content = cells[end - width : end] + text.encode("utf-8", "surrogatepass")
+        yield hashlib.blake2b(content, digest_size=8).hexdigest()
