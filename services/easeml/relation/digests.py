@@ -41,7 +41,8 @@ def row_digests(block: Block) -> NDArray[np.uint64]:
             digests = _mixed(digests, np.where(missing, np.uint64(0), words))
         else:
             # One bit pattern for every zero and every missing number.
-            numbers = np.where(np.isnan(cells), np.nan, cells + 0.0).reshape(len(block), -1)
+            table = cells if cells.ndim > 1 else cells[:, None]
+            numbers = np.where(np.isnan(table), np.nan, table + 0.0)
             for place in range(numbers.shape[1]):
                 digests = _mixed(digests, np.ascontiguousarray(numbers[:, place]).view(np.uint64))
     return digests

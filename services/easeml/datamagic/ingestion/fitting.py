@@ -121,7 +121,8 @@ def fit(frame: pd.DataFrame, rules: Rules, start: int = 0) -> Fitted:
     Raises
     ------
     InvalidDataError
-        When columns are missing or unknown, a column is of another kind, or no row fits; names row and column.
+        When columns are missing or unknown, a column is of another kind, or none of a file's first rows fits; names
+        row and column.
     """
     app, names = rules.app, RowNames(None, frame.index)
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
@@ -139,7 +140,7 @@ def fit(frame: pd.DataFrame, rules: Rules, start: int = 0) -> Fitted:
         rejects.setdefault(place, Reject(names[place], column, problem))
     kept = np.setdiff1d(np.arange(len(frame)), list(rejects))
     told = tuple(rejects[place] for place in sorted(rejects))
-    if not len(kept):
+    if not len(kept) and not start:  # a file may go on with rows that are all left out, but not begin so
         raise InvalidDataError(
             f"None of the {len(frame):,} rows fits {app.app!r}; {told[0]}." if told else "There is no row.",
             mend="Correct the rows, or add classes and categories to the app ('easeml apps update').",

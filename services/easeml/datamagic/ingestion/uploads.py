@@ -387,7 +387,7 @@ def _checked(task: Task, fitted: Fitted) -> tuple[NDArray[np.bool_], list[Reject
     Raises
     ------
     Poison
-        When more rows equal those of another pillar than chance explains.
+        When more rows equal those of another pillar than chance explains, or a file begins with nothing but such ids.
     """
     pillar = Pillar(task.upload.pillar)
     digests, ids = _digests(fitted.relation)
@@ -412,7 +412,7 @@ def _checked(task: Task, fitted: Fitted) -> tuple[NDArray[np.bool_], list[Reject
                 mend="Models must be judged by rows that they have not learned from: let the upload be split.",
                 reason="shared_rows",
             )
-    if not keep.any():
+    if not keep.any() and not task.place.rows:
         raise Poison(
             f"Every row is in another pillar than {pillar}; {strange[0]}.",
             mend="Row ids are unique in an app: publish each row to one pillar.",
