@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import Progress as Bar
 
 from easeml.cli.session import Session
+from easeml.cli.wording import worded
 from easeml.datamagic.cleaning.schema import Clash, ColumnSchema, Kind
 from easeml.datamagic.reading import FORMATS, Reading
 from easeml.errors import InvalidDataError
@@ -163,14 +164,15 @@ class Told:
             Column whose values are the row ids although nobody has named it.
         """
         account, clashes = self.reading.account, self.reading.clashes
-        how = ", ".join([account.format, *(fact for key, fact in account.facts.items() if key != "classes")])
+        facts = [f"decimal {fact}" if key == "decimal mark" else fact for key, fact in account.facts.items()]
+        how = ", ".join([account.format, *(fact for fact in facts if fact != account.facts.get("classes"))])
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in self._kinds().items())
         missing = self._missing()
         lines = [
             f"Read {_counted(len(self.reading.frame), 'row')} of {escape(account.name)} ({escape(how)}).",
             f"  columns     {kinds or 'none'}; {f'{missing:.1%}' if missing else 'none'} of their cells missing",
         ]
-        lines += [f"  note        {escape(note)}" for note in account.notes]
+        lines += [f"  note        {escape(worded(note))}" for note in account.notes]
         lines += [f"  note        {escape(note)}" for note in self._told_ids(row_id)]
         if self._marks():
             lines.append(f"  missing     written as {escape(', '.join(map(repr, self._marks())))}")
@@ -178,10 +180,9 @@ class Told:
             lines.append(f"  [yellow]empty[/]       {escape(', '.join(self._empty()))}: no row has a value")
         if clashes:
             first = f"{self._place(clashes[0])}: {shown(clashes[0].value)}"
-            count = f"{len(clashes):,} value{'s clash' if len(clashes) > 1 else ' clashes'}"
-            lines.append(
-                f"  [yellow]clashes[/]     {count} with the column and taken for missing, first {escape(first)}"
-            )
+            one = len(clashes) == 1
+            clash = "value clashes with its column and is" if one else "values clash with their column and are"
+            lines.append(f"  [yellow]clashes[/]     {len(clashes):,} {clash} taken for missing, first {escape(first)}")
         if account.rejected:
             first = f"{account.rejects[0].place}: {account.rejects[0].why}"
             lines.append(

@@ -7,6 +7,8 @@ import re
 _WORDS = (
     (re.compile(r"\bnp\.\w+\(([^()]*)\)"), r"\1"),
     (re.compile(r"\bday_first=True or False"), "--day-first or --month-first"),
+    (re.compile(r"\bheader=True"), "--header"),
+    (re.compile(r"\bthe option (\w+)"), r"--\1"),
     (re.compile(r",? or normalize=True"), ""),
     (re.compile(r", or eval\(parameters=\{[^}]*\}\)"), ""),
     (re.compile(r"\bsteps=(\d+)"), r"--steps \1 (easeml apps update)"),

@@ -33,12 +33,22 @@ def read(
     label: str | None = None,
     classes: list[str] | None = None,
     id_column: str | None = None,
+    kinds: dict[str, schema.Kind] | None = None,
+    day_first: bool | None = None,
     clean: bool = True,
     progress: Progress = silent,
 ) -> Relation:
     """Read a file as a relation."""
     return reading.read(
-        path, format=format, label=label, classes=classes, id_column=id_column, clean=clean, progress=progress
+        path,
+        format=format,
+        label=label,
+        classes=classes,
+        id_column=id_column,
+        kinds=kinds,
+        day_first=day_first,
+        clean=clean,
+        progress=progress,
     )
 
 

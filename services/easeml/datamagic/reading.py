@@ -51,8 +51,9 @@ __all__ = [
 
 SAMPLE_ROWS = 20_000
 """Rows from which the schema of a large file is learned."""
+MOST_BYTES = 2 << 30
 MOST_CELLS = 500_000_000
-"""Cells of a table that is read whole."""
+"""Bytes of a file and cells of a table that are read whole."""
 _HEAD = 8192
 
 
@@ -283,7 +284,10 @@ def read_whole(
     del table  # the frame alone shall hold the words, so that they go when they have been read
     if not clean:
         return Reading(account, frame, label, classes, ids)
-    schema = infer_schema(frame, label=label, kinds=kinds, day_first=day_first)
+    try:
+        schema = infer_schema(frame, label=label, kinds=kinds, day_first=day_first)
+    except InvalidDataError as error:
+        raise InvalidDataError(f"{account.name}: {error.message}", mend=error.mend, reason=error.reason) from error
     own = ids or schema.row_ids(frame)
     frame, clashes = schema.clean(frame)
     return Reading(account, frame, label, classes, own, schema, schema.row_id if own is not ids else None, clashes)
@@ -468,13 +472,22 @@ def _format(source: Source, given: str | None) -> str:
 
 def _parts(source: Source, form: str, options: Options) -> tuple[Account, list[pd.DataFrame]]:
     account = Account(source.name, form)
+    if source.size > MOST_BYTES:
+        raise _too_large(source, f"{source.size:,} bytes")
     parts: list[pd.DataFrame] = []
-    for frame in FORMATS[form].reader(source, options, account, 2 * ROWS):
-        parts.append(frame)
-        if account.rows * max(frame.shape[1], 1) > MOST_CELLS:
-            raise InvalidDataError(
-                f"{source.name} has more than {MOST_CELLS:,} cells, too many to be read whole.",
-                mend="Send it to an app with 'easeml upload APP FILE', which reads it in parts.",
-                reason="too_large",
-            )
+    try:
+        for frame in FORMATS[form].reader(source, options, account, 2 * ROWS):
+            parts.append(frame)
+            if account.rows * max(frame.shape[1], 1) > MOST_CELLS:
+                raise _too_large(source, f"more than {MOST_CELLS:,} cells")
+    except MemoryError as error:
+        raise _too_large(source, f"more than {account.rows:,} rows, which fill the memory") from error
     return account, parts
+
+
+def _too_large(source: Source, size: str) -> InvalidDataError:
+    return InvalidDataError(
+        f"{source.name} has {size}: too large to be read whole.",
+        mend="Send it to an app with 'easeml upload APP FILE', which reads it in parts.",
+        reason="too_large",
+    )

@@ -67,7 +67,7 @@ def folder_of_images(root: Path) -> Path:
 @pytest.mark.parametrize(
     ("file", "label", "options", "rows", "kinds", "told"),
     [
-        ("chromium_export.csv", "gekündigt", (), 12, {"Umsatz": "numeric"}, "csv, utf-8, semicolon, comma"),
+        ("chromium_export.csv", "gekündigt", (), 12, {"Umsatz": "numeric"}, "csv, utf-8, semicolon, decimal comma"),
         (
             "libreoffice_titles.xlsx",
             "churned",
@@ -163,4 +163,4 @@ def test_a_summary_for_people(easeml, tmp_path):
     assert re.search(r"Read 62 rows of \S+t\.csv \(csv, utf-8, comma\)\.", said)
     assert "columns 1 numeric, 1 categorical; 1.6% of their cells missing" in said
     assert "missing written as 'N/A'" in said
-    assert "1 value clashes with the column and taken for missing, first line 62, column x: 'what'" in said
+    assert "1 value clashes with its column and is taken for missing, first line 62, column x: 'what'" in said

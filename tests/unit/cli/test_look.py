@@ -144,7 +144,7 @@ def test_look_says_what_publish_says_of_reading(odd, monkeypatch):
     said = " ".join(look("look", odd, "--label", "left").output.split())
     assert "Read 30 rows of" in said
     assert "odd.csv (csv, utf-8, semicolon" in said
-    assert "1 value clashes with the column and taken for missing, first line 22, column paid: 'oops'" in said
+    assert "1 value clashes with its column and is taken for missing, first line 22, column paid: 'oops'" in said
     assert "written as 'n/a'" in said
     assert "fax: no row has a value" in said
     assert "customer_id tells rows apart: it is the row id and no feature (--id-column names another)" in said
@@ -165,6 +165,14 @@ def test_bad_rows_can_be_left_out(tmp_path):
     assert isinstance(look("look", path).exception, InvalidDataError)
     facts = json.loads(look("--json", "look", path, "--skip-bad-rows").output)
     assert (facts["rows"], facts["read"]["left_out"]) == (40, 1)
+
+
+@pytest.mark.parametrize(("bound", "size"), [("MOST_BYTES", "bytes: too large"), ("MOST_CELLS", "more than 8 cells")])
+def test_what_is_too_large_is_for_upload(messy, monkeypatch, bound, size):
+    monkeypatch.setattr(f"easeml.datamagic.reading.{bound}", 8)
+    error = look("look", messy).exception
+    assert size in error.message
+    assert "'easeml upload APP FILE'" in error.mend
 
 
 def test_the_way_a_table_is_written_can_be_told(tmp_path):

@@ -194,7 +194,7 @@ def _table(sheet: _Sheet, name: str, title: str, options: Options, account: Acco
     if start is None:
         header: list[Any] = [f"column_{place + 1}" for place in range(width)]
         body = sheet
-        account.note("no header row: columns are called column_1, column_2 and so on (say so if there is one)")
+        account.note("no header row: columns are called column_1, column_2 and so on; if there is one, say header=True")
     else:
         header = [*sheet[start][1], *[None] * (width - len(sheet[start][1]))]
         body = sheet[start + 1 :]
