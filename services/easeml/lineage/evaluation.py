@@ -71,7 +71,7 @@ class Report:
         return f"{self.name}: {self.status}{time}{rows}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Evaluation:
     """Results of a graph.
 
@@ -91,6 +91,12 @@ class Evaluation:
     content_hashes: Mapping[str, str]
     reports: tuple[Report, ...]
     plan: Plan
+
+    def __repr__(self) -> str:
+        steps = Counter(str(report.status) for report in self.reports)
+        told = ", ".join(f"{count} {status}" for status, count in sorted(steps.items()))
+        results = "; ".join(f"{name}: {value!r:.200}" for name, value in self.results.items())
+        return f"<Evaluation: {results}; steps: {told}>"
 
 
 def cache_of(cache: CacheLike) -> Cache | None:

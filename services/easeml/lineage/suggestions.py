@@ -55,6 +55,9 @@ class Suggestion:
     share: float = 0.0
     needs: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<{self.call}: {self.reason}>"
+
     @property
     def call(self) -> str:
         """The call, for people."""

@@ -39,6 +39,9 @@ def relation():
     return Relation.from_frame(frame, label="label", classes=("ham", "spam"))
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:Labelling function")
+
+
 @labeling_function
 def has_link(row):
     return "spam" if "http" in row.text else None
@@ -56,9 +59,12 @@ def paying(frame):
 
 def test_functions_vote_and_their_failures_are_reported(relation):
     steps = []
-    result = apply_labeling_functions(
-        relation, [has_link, liked, paying], progress=lambda done, total, what: steps.append((done, total, what))
-    )
+    with pytest.warns(UserWarning, match="'has_link' failed on 1 of 5 rows.*first on row 'r2': TypeError") as told:
+        result = apply_labeling_functions(
+            relation, [has_link, liked, paying], progress=lambda done, total, what: steps.append((done, total, what))
+        )
+    assert len(told) == 1
+    assert repr(result) == "<Labeling: 5 rows, 60% covered by 3 functions, 1 of them with errors>"
     assert result.votes.dtype == np.int8
     assert result.votes.tolist() == [[1, -1, 1], [-1, 0, -1], [-1, -1, -1], [1, -1, 1], [-1, -1, -1]]
     assert result.errors.loc["has_link"].tolist() == [1, "r2", "TypeError: argument of type 'NoneType' is not iterable"]

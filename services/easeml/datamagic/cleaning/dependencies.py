@@ -40,11 +40,14 @@ class Dependency:
         Columns.
     confidence : float
         1 - g3.
+    luck : float
+        g3 divided by that of a shuffled column: 0 where the determinant decides all, 1 where it has no say.
     """
 
     determinant: int
     dependent: int
     confidence: float
+    luck: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,13 @@ class Groups:
         The most frequent code of the dependent column, -1 where fewer than three rows or 80 % agree.
     share : ndarray of float64, shape (values,)
         Share of rows that agree.
+    size : ndarray of float64, shape (values,)
+        Rows.
     """
 
     value: Ints
     share: NDArray[np.float64]
+    size: NDArray[np.float64]
 
 
 def column_codes(
@@ -111,12 +117,12 @@ def groups(determinant: Ints, dependent: Ints) -> tuple[Groups, float, float]:
     both = (determinant >= 0) & (dependent >= 0)
     size = int(determinant.max(initial=-1)) + 1
     width = int(dependent.max(initial=-1)) + 1
-    none = Groups(np.full(size, -1, np.int64), np.zeros(size))
+    none = Groups(np.full(size, -1, np.int64), np.zeros(size), np.zeros(size))
     if not both.any():
         return none, 0.0, 0.0
     pair, count = np.unique(determinant[both] * width + dependent[both], return_counts=True)
     owner = pair // width
-    total = np.bincount(owner, count, minlength=size)
+    total = np.bincount(owner, count, minlength=size).astype(np.float64)
     # The most frequent dependent value per owner; the smallest code on a tie.
     order = np.lexsort((pair, -count, owner))
     heads = order[np.searchsorted(owner[order], np.unique(owner))]
@@ -128,7 +134,7 @@ def groups(determinant: Ints, dependent: Ints) -> tuple[Groups, float, float]:
     large = total >= LEAST_GROUP
     covered = float(total[large].sum())
     confidence = float(most[large].sum()) / covered if covered else 0.0
-    return Groups(np.where(large & (share >= SURE), value, -1), share), confidence, covered / len(determinant)
+    return Groups(np.where(large & (share >= SURE), value, -1), share, total), confidence, covered / len(determinant)
 
 
 def find_dependencies(codes: Sequence[Ints], *, rng: np.random.Generator) -> list[Dependency]:
@@ -159,5 +165,6 @@ def find_dependencies(codes: Sequence[Ints], *, rng: np.random.Generator) -> lis
                 continue
             _, chance, _ = groups(codes[determinant], codes[dependent][order])
             if 1 - confidence <= MAX_CHANCE * (1 - chance) and chance < 1:
-                found.append(Dependency(determinant, dependent, confidence))
+                luck = (1 - confidence) / (1 - chance)
+                found.append(Dependency(determinant, dependent, confidence, luck))
     return sorted(found, key=lambda item: (-item.confidence, item.determinant, item.dependent))

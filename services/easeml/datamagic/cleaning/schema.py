@@ -76,6 +76,13 @@ class Schema:
     row_id: str | None = None
     clashes: tuple[Clash, ...] = ()
 
+    def __repr__(self) -> str:
+        columns = ", ".join(f"{column.name}: {column.kind.value}" for column in self.columns)
+        return f"<Schema: {columns}{f'; label {self.label!r}' if self.label else ''}>"
+
+    def _repr_html_(self) -> str:
+        return str(self.table().to_html(index=False, border=0))
+
     def __getitem__(self, name: str) -> ColumnSchema:
         for column in self.columns:
             if column.name == name:

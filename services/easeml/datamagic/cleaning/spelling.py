@@ -1,4 +1,7 @@
-"""Words that are probably another, frequent word misspelt.
+"""Words that are probably another, frequent word: spelt in another way (Zurich, ZÜRICH for Zürich), or misspelt.
+
+Spelt in another way: alike but for case, accents, spaces and punctuation between letters. Signs that may be all that
+tells two words apart (A+ and A-, <50 and >50, C and C#, 1.5 and 15) count.
 
 Distance: restricted Damerau-Levenshtein (insertion, deletion, substitution, swap of neighbours; Damerau, CACM 1964).
 Candidates are found by common deletions (symmetric deletes, as in SymSpell), so ten thousand words cost ten thousand
@@ -7,18 +10,25 @@ look-ups, not a hundred million distances. Words that differ in a digit are neve
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+from unicodedata import combining, normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 LEAST_RATIO = 10
 """How much more frequent the right word must be."""
+_LEAST_ALIKE = 3
+_SELDOM = 0.01
+_MOST_SINGLE = 2
 _LEAST_LENGTH = 4
 _LONG = 8
 _MOST_LENGTH = 40
+_BETWEEN = re.compile(r"(?<=[^\W\d_])[\s._'’-]+(?=[^\W\d_])")
+_PARTS = re.compile(r"[^\W_]+")
 
 
 class Correction(NamedTuple):
@@ -29,7 +39,7 @@ class Correction(NamedTuple):
     right : str
         The frequent word.
     distance : int
-        Edits between them; 0: only case, spaces or punctuation differ.
+        Edits between them; 0: only case, accents, spaces or punctuation differ.
     score : float
         How sure, in (0, 1).
     """
@@ -63,7 +73,16 @@ def edits(a: str, b: str, most: int) -> int:
 
 
 def _plain(word: str) -> str:
-    return "".join(mark for mark in word.casefold() if mark.isalnum())
+    bare = "".join(mark for mark in normalize("NFKD", word.casefold()) if not combining(mark))
+    return _BETWEEN.sub("", bare.strip().rstrip(".")).strip()
+
+
+def _differ_in_little(word: str, right: str) -> bool:
+    """Whether two words of as many parts differ in one that is too short to be misspelt: grade A, grade B."""
+    parts, others = (_PARTS.findall(own.casefold()) for own in (word, right))
+    return len(parts) == len(others) and any(
+        part != other and len(other) < _LEAST_LENGTH for part, other in zip(parts, others, strict=True)
+    )
 
 
 def _digits(word: str) -> str:
@@ -92,21 +111,22 @@ class Speller:
 
     Notes
     -----
-    Only words that occur at least ten times can be right ones. Short words (under four letters) are corrected in case
-    and punctuation only, those from eight letters on within two edits, all others within one.
+    Of words that are spelt alike, the one that occurs at least three times and twice as often as another is right.
+    A misspelt word is ten times as rare as the right one, and hardly repeats: one letter wrong in the same way time and
+    again is a word of its own. Short words (under four letters) are not taken for misspelt, those from eight letters on
+    within two edits, all others within one.
     """
 
     def __init__(self, words: Sequence[str], counts: NDArray[np.int64]) -> None:
         self._counts = dict(zip(words, counts.tolist(), strict=True))
         self._plain: dict[str, list[str]] = defaultdict(list)
         self._near: dict[str, list[str]] = defaultdict(list)
-        frequent = [word for word, count in self._counts.items() if count >= LEAST_RATIO]
-        for word in sorted(frequent):
+        for word, count in sorted(self._counts.items()):
             plain = _plain(word)
-            if not plain:
+            if not plain or count < _LEAST_ALIKE:
                 continue
             self._plain[plain].append(word)
-            if _LEAST_LENGTH <= len(plain) <= _MOST_LENGTH:
+            if count >= LEAST_RATIO and _LEAST_LENGTH <= len(plain) <= _MOST_LENGTH:
                 for key in _deletes(plain, self._reach(plain)):
                     self._near[key].append(word)
 
@@ -137,6 +157,8 @@ class Speller:
                 other != word
                 and 0 < distance <= most
                 and self._counts[other] >= LEAST_RATIO * count
+                and count <= _MOST_SINGLE + _SELDOM * self._counts[other]
+                and not _differ_in_little(word, other)
                 and _digits(word) == _digits(other)
             ):
                 yield distance, -self._counts[other], other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,17 @@ from easeml.relation import Block, Relation
 from easeml.stream.payloads import ColumnKind
 
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Errors of one kind: rows, their column (None: the whole row), scores and what to tell about each."""
+
+    kind: str
+    row: NDArray[np.int64]
+    column: str | None
+    score: NDArray[np.float64]
+    detail: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

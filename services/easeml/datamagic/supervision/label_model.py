@@ -79,6 +79,10 @@ class LabelModel:
         self.balance: Floats = np.full(self.n_classes, 1 / self.n_classes)
         self.precision: Floats = np.empty((0, self.n_classes))
 
+    def __repr__(self) -> str:
+        state = f"fitted on {len(self.precision)} sources" if len(self.precision) else "not fitted"
+        return f"<LabelModel: {self.n_classes} classes, {state}>"
+
     @property
     def source(self) -> str:
         """Name under which the probabilities become candidates of a relation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, overload
@@ -114,6 +115,12 @@ class Labeling:
     def __getitem__(self, places: Any) -> Any:
         return self.votes[places]
 
+    def __repr__(self) -> str:
+        covered = float((self.votes != ABSTAIN).any(axis=1).mean()) if len(self) else 0.0
+        failed = int((self.errors["errors"] > 0).sum())
+        told = f", {failed} of them with errors" if failed else ""
+        return f"<Labeling: {len(self):,} rows, {covered:.0%} covered by {len(self.names)} functions{told}>"
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Rows and functions."""
@@ -137,7 +144,8 @@ def apply_labeling_functions(
     functions : sequence of LabelingFunction
         The rules, with distinct names.
     on_error : {"abstain", "raise"}
-        What a failure on a row means: an abstention, counted and quoted in ``errors``, or an error at once.
+        What a failure on a row means: an abstention, counted and quoted in ``errors`` and in one warning per function,
+        or an error at once.
     progress : callable, optional
         Called with functions done, functions in all, and the name of the one that is done.
 
@@ -162,15 +170,20 @@ def apply_labeling_functions(
     report = []
     for place, function in enumerate(functions):
         failures = _vote(function, frame, rows, classes, votes[:, place])
+        row, message = failures[0] if failures else (_ALL, "")
         if failures and on_error == "raise":
-            row, message = failures[0]
             raise InvalidDataError(
                 f"Labelling function {function.name!r}, {_where(relation, row)}: {message}.",
                 mend="Correct the function.",
             )
-        first = failures[0] if failures else (None, "")
-        count = len(relation) if first[0] == _ALL else len(failures)
-        report.append((count, "" if first[0] in (None, _ALL) else relation.row_ids[first[0]], first[1]))
+        count = len(relation) if failures and row == _ALL else len(failures)
+        if failures:
+            warnings.warn(
+                f"Labelling function {function.name!r} failed on {count:,} of {len(relation):,} rows, which count as "
+                f"abstentions; first on {_where(relation, row)}: {message}.",
+                stacklevel=2,
+            )
+        report.append((count, "" if row == _ALL else relation.row_ids[row], message))
         if progress is not None:
             progress(place + 1, len(functions), function.name)
     index = pd.Index(names, dtype=object, name="function")
