@@ -1,0 +1,73 @@
+"""Learning curve of a K-nearest-neighbour classifier, exact and without any training.
+
+Of a random subset of s rows, the row at rank i of a validation row is among its K nearest with probability
+(s / n) P[Hypergeometric(n - 1, i - 1, s - 1) < K]; the mean match by rank does the rest. Derived for this project and
+checked against all subsets.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import hypergeom
+
+from easeml.errors import ConfigurationError
+from easeml.market.neighbours import Floats, Ranking, check_k, feature_matrix, label_codes, matches
+from easeml.market.shapley import labelled_rows
+
+
+def learning_curve(
+    x_train: npt.ArrayLike,
+    y_train: npt.ArrayLike | None,
+    x_val: npt.ArrayLike,
+    y_val: npt.ArrayLike,
+    sizes: npt.ArrayLike,
+    *,
+    k: int = 5,
+    y_train_proba: npt.ArrayLike | None = None,
+) -> Floats:
+    """Return the expected share of right labels among the min(K, s) nearest of s random training rows.
+
+    With the pool's rows and a belief about their labels as ``y_train_proba``, the curve goes on to what labelling the
+    pool is expected to bring.
+
+    Parameters
+    ----------
+    x_train, y_train, x_val, y_val, k, y_train_proba
+        As for :func:`easeml.market.knn_shapley`.
+    sizes : array_like of int, shape (s,)
+        Rows of the subsets, each in [1, n].
+
+    Returns
+    -------
+    ndarray of float64, shape (s,)
+        In [0, 1]; all 0 without validation rows.
+
+    Raises
+    ------
+    InvalidDataError
+    ConfigurationError
+        When a size is out of range.
+
+    Examples
+    --------
+    >>> learning_curve([[0.0], [1.0], [2.0]], [0, 1, 1], [[0.0]], [0], [1, 2, 3], k=1).round(3).tolist()
+    [0.333, 0.667, 1.0]
+    """
+    check_k(k)
+    x, labels = labelled_rows(x_train, y_train, y_train_proba, "training")
+    queries = feature_matrix(x_val, "validation", x.shape[1])
+    codes = label_codes(y_val, len(queries), "validation")
+    n = len(x)
+    counts = np.asarray(sizes, np.int64)
+    if counts.size and not (counts.min() >= 1 and counts.max() <= n):
+        raise ConfigurationError(f"Sizes {counts.tolist()} do not fit {n} rows.", mend=f"Use sizes from 1 to {n}.")
+    profile = np.zeros(n)
+    if n:
+        for part, orders in Ranking(x).orders(queries):
+            for code, order in zip(codes[part].tolist(), orders, strict=True):
+                profile += matches(labels, code)[order]
+    profile /= max(len(queries), 1)
+    before = np.arange(n)
+    among = np.array([size / n * hypergeom.cdf(k - 1, n - 1, before, size - 1) for size in counts.tolist()])
+    return np.asarray(among.reshape(len(counts), n) @ profile / np.minimum(counts, k), np.float64)
