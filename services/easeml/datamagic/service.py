@@ -15,21 +15,22 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from easeml.datamagic.ingestion import uploads
-from easeml.datamagic.ingestion.assignment import JUDGING, Known
+from easeml.datamagic.ingestion.assignment import JUDGING
 from easeml.datamagic.ingestion.chunks import Chunks
 from easeml.datamagic.ingestion.memory import MOST_WAITING, DataMagicState, Running, pack, unpack
 from easeml.datamagic.ingestion.queueing import Queued, store
+from easeml.datamagic.ingestion.shelf import Mark, Shelf
 from easeml.datamagic.ingestion.sources import Sources
 from easeml.datamagic.ingestion.tasks import Made, Task
 from easeml.datamagic.versions import candidate_checks, contents, keeper
-from easeml.datamagic.versions.keeper import Ledger
+from easeml.datamagic.versions.keeper import Ledger, Rows
 from easeml.errors import Busy, Poison
 from easeml.relation import check_pillar, validate_batch
 from easeml.relation.validation import UNLABELLED, check_batch
@@ -85,6 +86,7 @@ class DataMagicService(Service[DataMagicState]):
         self._room = int(0.9 * max_message_bytes)
         self._chunks: dict[str, Chunks] = {}
         self._ledgers: dict[str, dict[Pillar, Ledger]] = {}
+        self._shelves: dict[str, dict[str, Shelf[Rows]]] = {}
         self._now = 0.0
 
     def table(self) -> tuple[On[DataMagicState], ...]:
@@ -114,6 +116,7 @@ class DataMagicService(Service[DataMagicState]):
     def forget(self, app: str) -> None:
         self._chunks.pop(app, None)
         self._ledgers.pop(app, None)
+        self._shelves.pop(app, None)
 
     # -- views ---------------------------------------------------------------------------------------------------
 
@@ -233,7 +236,7 @@ class DataMagicService(Service[DataMagicState]):
         """Whether all rows that uploads have sent came back, so that the ledgers know them."""
         ledgers = self._ledgers.get(ctx.app.app, {})
         return all(
-            pillar in ledgers and ledgers[pillar].own_batches(ctx.app) >= sent for pillar, sent in state.sent.items()
+            pillar in ledgers and len(ledgers[pillar].own(ctx.app)) >= sent for pillar, sent in state.sent.items()
         )
 
     def _check_complete(self, state: DataMagicState, upload: Upload, ctx: Context) -> None:
@@ -241,29 +244,36 @@ class DataMagicService(Service[DataMagicState]):
             raise Busy(f"{uploads.named(upload)} waits for the rows of {ctx.app.app} that were sent before it.")
 
     def _task(self, state: DataMagicState, upload: Upload, ctx: Context, running: Running | None) -> Task:
-        ledgers = self._ledgers.get(ctx.app.app, {})
-        known = {p: ledgers[p].features(ctx.app) for p in JUDGING if p in ledgers}
         return Task(
             upload,
             ctx.app,
-            Known(
-                {pillar: rows for pillar, (rows, _) in known.items()},
-                {pillar: ids for pillar, (_, ids) in known.items()},
-                dict(state.groups),
-                self._given(running, ctx) if upload.id_column else contents.hashed(()),
-                state.room,
-            ),
+            self._marks(running, ctx, given=bool(upload.id_column)),
+            dict(state.groups),
+            state.room,
             self._roots,
             self._room,
             *((running.place, running.total) if running else ()),
         )
 
-    def _given(self, running: Running | None, ctx: Context) -> NDArray[np.uint64]:
-        """Return digests of the ids of an upload's rows so far: its app had no other upload since it began."""
+    def _marks(self, running: Running | None, ctx: Context, *, given: bool) -> dict[str, Mark]:
+        """Return where the worker reads what is known; an app had no other upload since the running one began."""
         ledgers = self._ledgers.get(ctx.app.app, {})
-        rows, before = (running.rows, running.before) if running is not None else ({}, {})
-        ids = [ledgers[pillar].own_ids(ctx.app, before.get(pillar, 0)) for pillar in rows]
-        return np.concatenate([contents.hashed(()), *ids])
+        shelves = self._shelves.setdefault(ctx.app.app, {})
+        marks = {}
+
+        def put(name: str, digests: Callable[[Rows], NDArray[np.uint64]], batches: list[Rows], since: int = 0) -> None:
+            shelf = shelves.setdefault(name, Shelf(digests))
+            marks[name] = shelf.mark(batches, since)
+
+        for pillar in JUDGING:
+            if pillar in ledgers:
+                put(f"rows.{pillar}", lambda rows: rows.features, ledgers[pillar].batches(ctx.app))
+                put(f"ids.{pillar}", lambda rows: rows.ids, ledgers[pillar].batches(ctx.app))
+        if running is not None and given:
+            for pillar in running.rows:
+                own, since = ledgers[pillar].own(ctx.app), running.before.get(pillar, 0)
+                put(f"given.{pillar}", lambda rows: rows.ids, own, since)
+        return marks
 
     def _done(self, state: DataMagicState, event: Event[Upload], ctx: Context) -> Iterable[Output]:
         made, upload = ctx.result, event.data
@@ -299,6 +309,7 @@ class DataMagicService(Service[DataMagicState]):
             yield Output(UPLOADS, replace(upload, chunk=running.slices, chunks=running.slices + 1))
             return
         state.running.pop(upload.upload, None)
+        self._shelves.pop(ctx.app.app, None)  # gone between uploads, so that only those under way hold files
         running.failure = made.failure
         if not made.failure:
             state.finish(uploads.work_key(upload, ctx.app))

@@ -5,6 +5,7 @@ from datamagic_town import APP, csv, frame, upload
 
 from easeml.datamagic.ingestion.assignment import Known
 from easeml.datamagic.ingestion.fitting import Rules, fit
+from easeml.datamagic.ingestion.shelf import Digests
 from easeml.datamagic.versions import contents
 from easeml.stream.payloads import Pillar
 
@@ -21,14 +22,14 @@ def table(rows=6):
 
 
 def test_an_id_of_an_earlier_slice_came_before():
-    known = Known(given=contents.hashed(["r1", "r4", "other"]))
+    known = Known(given=[Digests.of(contents.hashed(ids)) for ids in (["r1", "other"], ["r4"])])
     fitted = fit(table().drop(columns="g"), Rules(APP, None, "id", "", "p", known=known))
     assert list(map(str, fitted.rejects)) == [f"line {at}, column 'id': this id came before" for at in (3, 6)]
     assert fitted.relation.row_ids == ("r0", "r2", "r3", "r5")
 
 
 def test_a_group_of_another_judging_pillar_stays_there():
-    groups = {Pillar.TRAIN: contents.hashed(["c1"]), Pillar.TEST: contents.hashed(["c2"])}
+    groups = {Pillar.TRAIN: Digests.of(contents.hashed(["c1"])), Pillar.TEST: Digests.of(contents.hashed(["c2"]))}
     known = Known(groups=groups)
     fitted = fit(table().drop(columns="id"), Rules(APP, Pillar.TEST, "", "g", "p", known=known))
     assert [one.where for one in fitted.rejects] == ["line 3", "line 6"]

@@ -147,5 +147,8 @@ def test_a_state_with_uploads_under_way_is_stored_and_read_back():
 
 def test_no_features_are_kept_of_production_rows(town):
     town.send(upload(csv(frame(40)), pillar="production"), upload(csv(frame(40)), upload_id="u2", pillar="train"))
-    sizes = {p: len(ledger.features(APP)[0]) for p, ledger in town.service._ledgers[APP.app].items()}
+    sizes = {
+        p: sum(len(rows.features) for rows in ledger.batches(APP))
+        for p, ledger in town.service._ledgers[APP.app].items()
+    }
     assert sizes == {Pillar.PRODUCTION: 0, Pillar.TRAIN: 40}

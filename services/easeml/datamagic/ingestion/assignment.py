@@ -8,7 +8,7 @@ that equal rows and groups agree from slice to slice. Rows without a label go to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from easeml.datamagic.ingestion.shelf import Digests
 from easeml.errors import InvalidDataError
 from easeml.relation.splitting import DEFAULT_SHARES, LARGEST_TEST_SHARE, shares_with, split_for_test, split_pillars
 from easeml.stream.payloads import Pillar
@@ -23,10 +24,7 @@ from easeml.stream.payloads import Pillar
 JUDGING = (Pillar.TEST, Pillar.VALIDATION, Pillar.TRAIN)
 """Pillars that must not share rows; a component that several of them have goes to the first."""
 Words = NDArray[np.uint64]
-
-
-def _none() -> Words:
-    return np.empty(0, np.uint64)
+_NONE = Digests()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +33,26 @@ class Known:
 
     Parameters
     ----------
-    rows, ids, groups : mapping of Pillar to uint64[n]
-        Digests of the features and ids of rows, and of the values of group columns.
-    given : uint64[n]
-        Digests of the ids that earlier slices of the same file have given.
+    rows, ids, groups : mapping of Pillar to Digests
+        Of the features and ids of rows, and of the values of group columns.
+    given : sequence of Digests
+        Of the ids that earlier slices of the same file have given.
     room : int
         Groups that can be remembered beside these: where more come, each follows its hash alone, whatever the wish.
     """
 
-    rows: Mapping[Pillar, Words] = field(default_factory=dict)
-    ids: Mapping[Pillar, Words] = field(default_factory=dict)
-    groups: Mapping[Pillar, Words] = field(default_factory=dict)
-    given: Words = field(default_factory=_none)
+    rows: Mapping[Pillar, Digests] = field(default_factory=dict)
+    ids: Mapping[Pillar, Digests] = field(default_factory=dict)
+    groups: Mapping[Pillar, Digests] = field(default_factory=dict)
+    given: Sequence[Digests] = ()
     room: int = 2**62
 
     def is_crowded(self, groups: Words) -> bool:
         """Whether there are more new ones among some groups than can be remembered."""
-        own = [_none(), *self.groups.values()]
-        return len(np.setdiff1d(groups[groups != 0], np.concatenate(own))) > self.room
+        new = np.unique(groups[groups != 0])
+        for own in self.groups.values():
+            new = new[~own.has(new)]
+        return len(new) > self.room
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +146,13 @@ def _forced(components: Words, rows: Words, ids: Words, groups: Words | None, kn
     """Return the place in ``JUDGING`` of the pillar that has something of a row's component, -1: none has."""
     forced = np.full(len(rows), -1, np.int64)
     for place, pillar in reversed(list(enumerate(JUDGING))):
-        has = np.isin(rows, known.rows.get(pillar, _none())) | np.isin(ids, known.ids.get(pillar, _none()))
+        has = known.rows.get(pillar, _NONE).has(rows) | known.ids.get(pillar, _NONE).has(ids)
         if groups is not None:
-            has |= (groups != 0) & np.isin(groups, known.groups.get(pillar, _none()))
+            has |= (groups != 0) & known.groups.get(pillar, _NONE).has(groups)
         forced[np.isin(components, components[has])] = place
     # An id stays where it is, whatever the rest of its component says: row ids are unique in an app.
     for place, pillar in enumerate(JUDGING):
-        forced[np.isin(ids, known.ids.get(pillar, _none()))] = place
+        forced[known.ids.get(pillar, _NONE).has(ids)] = place
     return forced
 
 
@@ -166,7 +166,7 @@ def _split(components: Words, labels: NDArray[np.int32], needed: int, known: Kno
         return split_for_test(components, labels, needed, seed=wish.seed)
     except InvalidDataError:
         # A few more rows for pillars that have some already need not reach all of them.
-        if all(len(known.rows.get(pillar, _none())) for pillar in JUDGING):
+        if all(len(known.rows.get(pillar, _NONE)) for pillar in JUDGING):
             return by_hash(components, wish.seed, share_of_test(wish))
         raise
 

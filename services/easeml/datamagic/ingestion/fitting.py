@@ -228,7 +228,8 @@ def _ids(
         return [f"{rules.prefix}-{start + place}" for place in range(len(frame))]
     ids: list[str | None] = texts_of(frame[rules.id_column]).tolist()
     seen: set[str] = set()
-    given = np.isin(contents.hashed("" if row_id is None else row_id for row_id in ids), rules.known.given)
+    words = contents.hashed("" if row_id is None else row_id for row_id in ids)
+    given = np.any([np.zeros(len(ids), bool), *(before.has(words) for before in rules.known.given)], axis=0)
     for place, row_id in enumerate(ids):
         problem = "missing" if row_id is None else "this id came before" if row_id in seen or given[place] else ""
         if row_id is not None and not problem:
@@ -265,7 +266,7 @@ def _misplaced(frame: pd.DataFrame, rules: Rules) -> Iterator[tuple[int, str, st
     assert groups is not None
     for other in JUDGING:
         if other is not rules.pillar and other in rules.known.groups:
-            for place in np.flatnonzero((groups != 0) & np.isin(groups, rules.known.groups[other])).tolist():
+            for place in np.flatnonzero((groups != 0) & rules.known.groups[other].has(groups)).tolist():
                 yield place, rules.group_column, f"rows of this group are in {other}, and a group stays in one pillar"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from easeml.datamagic.ingestion.assignment import Known, side_of
+from easeml.datamagic.ingestion.shelf import Digests
 from easeml.datamagic.ingestion.slices import Place
 from easeml.datamagic.ingestion.tasks import TOLD, Made
 from easeml.datamagic.versions.keeper import Said, Watch
@@ -121,7 +122,8 @@ class DataMagicState:
 
     def add_groups(self, made: dict[Pillar, NDArray[np.uint64]]) -> None:
         """Remember where groups are; of more than there is room for, those that are not where their hash says."""
-        crowded = Known(groups=self.groups, room=self.room).is_crowded(
+        known = {pillar: Digests.of(groups) for pillar, groups in self.groups.items()}
+        crowded = Known(groups=known, room=self.room).is_crowded(
             np.concatenate([np.empty(0, np.uint64), *made.values()])
         )
         for pillar, groups in made.items():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from easeml.datamagic.ingestion.assignment import Known
+from easeml.datamagic.ingestion.shelf import Digests, Mark, read
 from easeml.datamagic.ingestion.slices import Place
 from easeml.stream.payloads import AppDefined, Pillar, RelationBatch, TestLabels, Upload
 
@@ -25,8 +26,13 @@ class Task:
         Without content.
     app : AppDefined
         The app.
-    known : Known
-        What its judging pillars have.
+    marks : dict of str to Mark
+        Digests of what its pillars have (``shelf``): ``rows.<pillar>``, ``ids.<pillar>``, and as ``given.<pillar>`` the
+        ids that the upload has given.
+    groups : dict of Pillar to uint64[n]
+        Groups that its judging pillars have.
+    room : int
+        As in ``Known``.
     roots : tuple of str
         Stores that files are read from.
     max_bytes : int
@@ -35,15 +41,31 @@ class Task:
         Where the slice begins.
     total : int
         Rows of the whole file, about; 0: not known yet.
+    known : Known
+        What its judging pillars have; in the worker alone.
     """
 
     upload: Upload
     app: AppDefined
-    known: Known
+    marks: dict[str, Mark]
+    groups: dict[Pillar, NDArray[np.uint64]]
+    room: int
     roots: tuple[str, ...]
     max_bytes: int
     place: Place = field(default_factory=Place)
     total: int = 0
+    known: Known = field(default_factory=Known)
+
+    def informed(self) -> Task:
+        """Return the task with what is known, read in this process."""
+        digests = read(self.app.app, self.marks)
+        tables: dict[str, dict[Pillar, Digests]] = {"rows": {}, "ids": {}, "given": {}}
+        for name, own in digests.items():
+            table, _, pillar = name.partition(".")
+            tables[table][Pillar(pillar)] = own
+        groups = {pillar: Digests.of(words) for pillar, words in self.groups.items()}
+        known = Known(tables["rows"], tables["ids"], groups, tuple(tables["given"].values()), self.room)
+        return replace(self, known=known)
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ from easeml.datamagic.ingestion import assignment, leads, slices
 from easeml.datamagic.ingestion.assignment import JUDGING, Wish
 from easeml.datamagic.ingestion.fitting import Fitted, Reject, Rules, fit
 from easeml.datamagic.ingestion.leads import Lead, Learnt
+from easeml.datamagic.ingestion.shelf import Digests
 from easeml.datamagic.ingestion.slices import Place, Slice
 from easeml.datamagic.ingestion.sources import Sources, sha256_of
 from easeml.datamagic.ingestion.tasks import TOLD, Made, Task
@@ -104,7 +105,7 @@ def begin(task: Task, content: bytes | None) -> Made:
     Busy
         When the store cannot be read.
     """
-    return _named_failures(task, lambda: _begin(task, content))
+    return _named_failures(task, lambda: _begin(task.informed(), content))
 
 
 def go_on(task: Task) -> Made:
@@ -116,7 +117,7 @@ def go_on(task: Task) -> Made:
         When the store cannot be read.
     """
     try:
-        return _named_failures(task, lambda: _sliced(task))
+        return _named_failures(task, lambda: _sliced(task.informed()))
     except Poison as error:
         return Made(failure=str(error))
 
@@ -393,10 +394,10 @@ def _checked(task: Task, fitted: Fitted) -> tuple[NDArray[np.bool_], list[Reject
     digests, ids = _digests(fitted.relation)
     keep, strange = np.ones(len(digests), bool), []
     for other in JUDGING:
-        theirs = task.known.rows.get(other, np.empty(0, np.uint64))
+        theirs = task.known.rows.get(other, Digests())
         if other is pillar:
             continue
-        moved = np.isin(ids, task.known.ids.get(other, np.empty(0, np.uint64)))
+        moved = task.known.ids.get(other, Digests()).has(ids)
         strange += [
             Reject(f"row {fitted.relation.row_ids[place]!r}", "", f"already in {other}")
             for place in np.flatnonzero(keep & moved)
@@ -404,8 +405,11 @@ def _checked(task: Task, fitted: Fitted) -> tuple[NDArray[np.bool_], list[Reject
         keep &= ~moved
         if pillar not in JUDGING or not len(theirs) or not keep.any():
             continue
-        shared = np.isin(digests, theirs) & keep
-        if shared.mean() > chance_overlap([digests, theirs], len(digests), len(theirs)) + _TOLERATED:
+        shared = theirs.has(digests) & keep
+        # What chance allows is reckoned only where some are shared: it looks at all of theirs.
+        if shared.mean() > _TOLERATED and shared.mean() > _TOLERATED + chance_overlap(
+            [digests, theirs.every()], len(digests), len(theirs)
+        ):
             raise Poison(
                 f"{int(shared.sum()):,} of {len(digests):,} rows for {pillar} are already in {other}; the first is "
                 f"{fitted.relation.row_ids[int(np.argmax(shared))]!r}.",

@@ -92,7 +92,19 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class Rows:
+    """What is kept of a batch of rows.
+
+    Parameters
+    ----------
+    columns, classes, version
+        As in the batch.
+    ids, features : uint64[n]
+        Digests of each row's id and features; of features only where they are asked for.
+    digests : bytes
+        As ``contents.row_contents``.
+    """
+
     columns: tuple[Column, ...]
     classes: tuple[str, ...]
     version: str
@@ -123,7 +135,7 @@ class _Judged:
     columns: tuple[Column, ...]
     told: int = 0
     places: Places = field(default_factory=Places)
-    stored: list[_Rows] = field(default_factory=list)
+    stored: list[Rows] = field(default_factory=list)
     starts: list[int] = field(default_factory=lambda: [0])
     versions: dict[str, _Sum] = field(default_factory=dict)
     things: dict[int, dict[str, int]] = field(default_factory=dict)
@@ -134,7 +146,7 @@ class _Judged:
     def fits(self, app: AppDefined) -> bool:
         return (self.label, self.classes, self.columns) == (app.label, app.classes, app.columns)
 
-    def add(self, rows: _Rows) -> None:
+    def add(self, rows: Rows) -> None:
         """Put rows in place of those with their ids."""
         before = self.places.find(rows.ids)
         self.places.put(rows.ids, np.arange(len(rows.ids)) + self.starts[-1])
@@ -183,14 +195,14 @@ class Ledger:
     Parameters
     ----------
     features : bool
-        Whether ``features`` will be asked: a digest of 8 bytes a row is kept for it.
+        Whether the digests of features will be asked for: 8 bytes a row are kept for it.
     """
 
     def __init__(self, *, features: bool = True) -> None:
         self._features = features
         self._seen: set[bytes] = set()
-        self._own: dict[str, list[_Rows]] = {}
-        self._told: list[_Rows | CandidateBatch | Answer] = []
+        self._own: dict[str, list[Rows]] = {}
+        self._told: list[Rows | CandidateBatch | Answer] = []
         self._announced: set[str] = set()
         self._newest: DataVersion | None = None
         self._parent = ""
@@ -202,18 +214,14 @@ class Ledger:
             return
         features = row_digests(Block.from_batch(batch)) if self._features else np.empty(0, np.uint64)
         ids, digests = contents.hashed(batch.row_ids), contents.row_contents(batch)
-        rows = _Rows(batch.columns, batch.classes, batch.version, ids, digests, features)
+        rows = Rows(batch.columns, batch.classes, batch.version, ids, digests, features)
         self._told.append(rows)
         if own:
             self._own.setdefault(_life_of(batch.version), []).append(rows)
 
-    def own_batches(self, app: AppDefined) -> int:
-        """Return how many of DataMagic's own batches for this life of the app have come back."""
-        return len(self._own.get(app.life, ()))
-
-    def own_ids(self, app: AppDefined, since: int) -> Words:
-        """Return a digest of the id of every row of DataMagic's own batches, but for the first ``since`` batches."""
-        return np.concatenate([np.empty(0, np.uint64), *(r.ids for r in self._own.get(app.life, [])[since:])])
+    def own(self, app: AppDefined) -> list[Rows]:
+        """Return DataMagic's own batches for this life of the app that have come back; the list only grows."""
+        return self._own.setdefault(app.life, [])
 
     def tell(self, event_id: str, thing: CandidateBatch | Answer) -> None:
         """Take in sound candidates or an answer."""
@@ -249,14 +257,9 @@ class Ledger:
             parent=self._parent,
         )
 
-    def features(self, app: AppDefined) -> tuple[Words, Words]:
-        """Return a digest of the features and one of the id of every row that is, or was, there."""
-        stored = self._judge(app).stored
-        none = np.empty(0, np.uint64)
-        return (
-            np.concatenate([none, *(rows.features for rows in stored)]),
-            np.concatenate([none, *(rows.ids for rows in stored)]),
-        )
+    def batches(self, app: AppDefined) -> list[Rows]:
+        """Return the batches of every row that is, or was, there; the list only grows, while the app is the same."""
+        return self._judge(app).stored
 
     # -- judging -------------------------------------------------------------------------------------------------
 
@@ -267,7 +270,7 @@ class Ledger:
             judged = self._judged = _Judged(app.label, app.classes, app.columns)
         for index in range(judged.told, len(self._told)):
             thing = self._told[index]
-            if isinstance(thing, _Rows):
+            if isinstance(thing, Rows):
                 if _rows_fit(thing, app):  # else the handler has dead-lettered them
                     judged.add(thing)
             elif isinstance(thing, CandidateBatch):
@@ -279,7 +282,7 @@ class Ledger:
         return judged
 
 
-def _rows_fit(rows: _Rows, app: AppDefined) -> bool:
+def _rows_fit(rows: Rows, app: AppDefined) -> bool:
     try:
         check_columns(rows.columns, app.columns)
     except EaseMLError:
