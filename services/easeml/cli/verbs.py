@@ -26,6 +26,7 @@ VERBS = {
         "Send a file of any size to DataMagic, which cleans and splits it; rows that do not fit are told.",
     ),
     "look": ("look:look", "Show a file as a relation: its columns, what is uncertain and what looks wrong."),
+    "snoopy": ("snoopy:snoopy", "Tell whether the data can reach a target accuracy, before anything is trained."),
     "run": ("run:run", "Run a workflow: what was done before comes from the cache."),
     "watch": ("watch:watch", "Show what happens to an app: data, models, verdicts, questions, picks. Ctrl-C ends it."),
     "label": ("label:label", "Answer the open questions of an app, the most informative first."),

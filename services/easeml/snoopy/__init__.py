@@ -16,6 +16,7 @@ rows, a value that is not finite, a target outside (0, 1)).
 ('REALISTIC', True)
 """
 
+from easeml.snoopy.features import Encoding
 from easeml.snoopy.inputs import Inputs
 from easeml.snoopy.report import ArmReport, ArmState, BayesError, FeasibilityReport, Signal
 from easeml.snoopy.study import FeasibilityStudy, Job, estimate
@@ -24,6 +25,7 @@ __all__ = [
     "ArmReport",
     "ArmState",
     "BayesError",
+    "Encoding",
     "FeasibilityReport",
     "FeasibilityStudy",
     "Inputs",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,8 @@ from easeml.snoopy.transformations import TRANSFORMATIONS, Fit
 FIT_ROWS = 20_000
 """Points that a transformation is fitted to, at most."""
 _READINGS = 64
+_ODD = np.random.default_rng(1).integers(0, 2**63, 8, np.uint64) * np.uint64(2) + np.uint64(1)
+"""Multiplied with keys these are other keys: one more order each."""
 
 
 class Arm:
@@ -89,12 +90,38 @@ class Arm:
         if len(self.curve) > _READINGS:
             self.curve = np.delete(self.curve, np.s_[1:-1:2], axis=0)
 
+    def average(self, orders: int, stops: list[int], counts: Counts) -> None:
+        """Make the curve the mean over other reading orders and its own: an error at few rows depends on which.
+
+        Parameters
+        ----------
+        orders : int
+            Other orders, drawn from the keys.
+        stops : list of int
+            Numbers of points at which errors are averaged; the last one is all that were read.
+        """
+        vectors, keys, known = self.neighbours.vectors, self.neighbours.keys, counts[: self.read]
+        curves = []
+        for turn in range(orders):
+            order = np.argsort(keys * _ODD[turn], kind="stable")
+            again = Neighbours(vectors[:0], keys[:0])
+            start = 0
+            for stop in stops:
+                part = order[start:stop]
+                again.add(vectors[part], keys[part])
+                start = stop
+                curves.append(_measured(Tally.of(again, known[order[:stop]]), known[order[:stop]]))
+        if not curves:
+            return
+        found = np.array(curves).reshape(orders, len(stops), 3)
+        rows = found[:, :, 0].mean(axis=0)
+        own = [np.interp(rows, self.curve[:, 0], self.curve[:, column]) for column in (1, 2)]
+        errors = (found[:, :, 1:].sum(axis=0) + np.stack(own, axis=1)) / (orders + 1)
+        self.curve = np.column_stack([rows, errors])
+
     def measured(self, counts: Counts) -> tuple[int, float, float]:
         """Return the rows read, the error of the nearest neighbour and the disagreement with the three nearest."""
-        tally = self.tally(counts)
-        rows = int(counts[: self.read].sum())
-        nearest, soft = np.clip(1 - tally.agreement / max(rows, 1), 0.0, 1.0).tolist()
-        return rows, nearest, soft
+        return _measured(self.tally(counts), counts[: self.read])
 
     def tally(self, counts: Counts) -> Tally:
         """Return the tally of the points read; made anew only when something besides labels has changed."""
@@ -131,6 +158,12 @@ class Arm:
         arm.neighbours = Neighbours.from_arrays(vectors, keys[read], arrays)
         arm.curve = arrays["curve"]
         return arm
+
+
+def _measured(tally: Tally, counts: Counts) -> tuple[int, float, float]:
+    rows = int(counts.sum())
+    nearest, soft = np.clip(1 - tally.agreement / max(rows, 1), 0.0, 1.0).tolist()
+    return rows, nearest, soft
 
 
 def read_arm(

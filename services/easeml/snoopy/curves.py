@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
-_POWERS = np.linspace(0.05, 2.0, 40)
+_POWERS = np.linspace(0.05, 1.0, 20)
+"""Faster than 1/n no error falls that neighbours make."""
 MOST_ROWS = 10**12
 """More samples than anybody has."""
 
@@ -54,7 +55,7 @@ def fit_power_law(rows: npt.ArrayLike, errors: npt.ArrayLike) -> PowerLaw:
     ----------
     rows : array of float, shape (m,), positive
     errors : array of float, shape (m,)
-        Errors at these numbers of rows; an error counts by the rows it was measured on.
+        Errors at these numbers of rows; later errors count for more, as n, for they are nearer to what comes.
 
     Returns
     -------
@@ -65,7 +66,7 @@ def fit_power_law(rows: npt.ArrayLike, errors: npt.ArrayLike) -> PowerLaw:
     error = np.asarray(errors, np.float64)
     if len(count) < 3:
         return PowerLaw(float(error[-1]) if len(error) else 1.0, 0.0, 1.0)
-    weight = np.sqrt(count / count.max())
+    weight = count / count.max()
     best, law = np.inf, PowerLaw(float(error[-1]), 0.0, 1.0)
     for power in _POWERS:
         basis = np.stack([np.ones_like(count), (count / count.max()) ** -power], axis=1)

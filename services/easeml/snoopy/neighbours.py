@@ -142,7 +142,8 @@ class Neighbours:
             lane = np.argpartition(table.min(axis=1), NEAREST - 1, axis=1)[:, :NEAREST]
             inside = np.take_along_axis(table, lane[:, None, :], axis=2).argmin(axis=1)
             places = inside * lanes + lane
-        return self._distances(np.repeat(rows, NEAREST), places.ravel()).reshape(count, NEAREST).max(axis=1)
+        found = self._distances(np.repeat(rows, NEAREST), places.ravel())
+        return np.asarray(found.reshape(count, NEAREST).max(axis=1))
 
     def _candidates(
         self, rows: Ints, field: _Field, gaps: npt.NDArray[np.float32], limit: Floats

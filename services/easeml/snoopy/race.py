@@ -42,7 +42,7 @@ class Race:
     def __init__(self, names: Sequence[str], points: int, *, halving: bool = True) -> None:
         self._alive = list(names)
         rounds = int(math.log2(len(names))) if halving and points >= LEAST_POINTS else 0
-        self._goals = [math.ceil(points / 2 ** (rounds - place)) for place in range(rounds + 1)]
+        self._goals: list[int] = [-(-points // (1 << (rounds - place))) for place in range(rounds + 1)]
         self._halving = rounds > 0
         self._readings: dict[str, list[tuple[int, float]]] = {name: [(0, 1.0)] for name in names}
         self._ahead = self._front()

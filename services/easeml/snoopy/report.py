@@ -178,7 +178,9 @@ def check_target(target_accuracy: float) -> float:
     return float(target_accuracy)
 
 
-def signal_of(interval: tuple[float, float], target_accuracy: float, model_error: float | None, *, final: bool) -> Signal:
+def signal_of(
+    interval: tuple[float, float], target_accuracy: float, model_error: float | None, *, final: bool
+) -> Signal:
     """Return the signal: one good arm is enough for REALISTIC, all must have failed for UNREALISTIC.
 
     Parameters

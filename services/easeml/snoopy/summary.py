@@ -59,6 +59,7 @@ def summary(
     lower = float(bounds.bayes_error(error, classes))
     upper = error if model_error is None else min(error, model_error)
     law = fit_power_law(best.rows, best.error)
+    wanted = bounds.neighbour_error(1 - target_accuracy, classes)
     return FeasibilityReport(
         signal=signal_of(interval, target_accuracy, model_error, final=final),
         target_accuracy=target_accuracy,
@@ -68,7 +69,7 @@ def summary(
         best_transformation=best.transformation,
         arms=tuple(ordered),
         floor=float(bounds.bayes_error(law.floor, classes)),
-        samples_needed=_samples(law.rows_for(bounds.neighbour_error(1 - target_accuracy, classes)), lower, read, target_accuracy),
+        samples_needed=_samples(law.rows_for(wanted), lower, read, target_accuracy),
         noise_rate=noise_rate,
         clean_bayes_error=None if noise_rate is None else bounds.clean_error(lower, noise_rate, classes),
         labels_to_clean=None

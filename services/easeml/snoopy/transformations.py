@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtri
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils.extmath import randomized_svd
 
 from easeml.errors import InvalidDataError
-from easeml.snoopy.inputs import Floats, Inputs, packed, unpacked
+from easeml.snoopy.inputs import Arrays, Floats, Inputs, packed, part_of, unpacked
 from easeml.snoopy.neighbours import Vectors
 
-Fit = dict[str, npt.NDArray[Any]]
+Fit = Arrays
+Fitter = Callable[[Inputs], Fit]
+Applier = Callable[[Inputs, Fit], Vectors]
 
 _FARTHEST = 1e6
 """A coordinate of a later row beyond this many spreads of the fitted rows tells nothing more."""
@@ -47,8 +47,8 @@ class Transformation:
     """
 
     name: str
-    fit: Callable[[Inputs], Fit]
-    apply: Callable[[Inputs, Fit], Vectors]
+    fit: Fitter
+    apply: Applier
 
 
 def _spread(matrix: Floats) -> tuple[Floats, Floats]:
@@ -208,7 +208,7 @@ def _fit_joint(inputs: Inputs) -> Fit:
 def _apply_joint(inputs: Inputs, fit: Fit) -> Floats:
     found = []
     for name, part in _parts(inputs).items():
-        own = {key.partition(":")[2]: value for key, value in fit.items() if key.startswith(f"{name}:")}
+        own = part_of(fit, name)
         found.append(part.apply(inputs, own) / own["size"])
     return np.hstack(found)
 
@@ -223,7 +223,7 @@ def _table() -> dict[str, Transformation]:
     numbers = partial(_apply_axes, part="numbers")
     axes = partial(_fit_axes, first=_fit_standard, part="numbers", whiten=False)
     pixel_axes = partial(_fit_axes, first=_fit_pixels, part="images", whiten=False)
-    rows = [
+    rows: list[tuple[str, Fitter, Applier]] = [
         ("min-max", _fit_range, _numbers_shifted),
         ("standardised", _fit_standard, _numbers_shifted),
         *((f"PCA {most}", partial(axes, most=most), numbers) for most in (8, 16, 32)),

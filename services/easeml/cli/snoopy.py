@@ -1,0 +1,102 @@
+"""``easeml snoopy``: whether a file's rows can reach a target accuracy; needs no broker."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.markup import escape
+
+from easeml.cli.reading import (
+    DayFirst,
+    Delimiter,
+    Encoding,
+    FileFormat,
+    Header,
+    IdColumn,
+    Kinds,
+    Sheet,
+    Size,
+    SkipBadRows,
+    Strict,
+    Told,
+    kinds_of,
+    progress_bar,
+    reader_options,
+)
+from easeml.cli.session import session
+from easeml.datamagic.reading import FORMATS, read_whole
+from easeml.relation.overview import short
+from easeml.snoopy import Encoding as Encoder
+from easeml.snoopy import FeasibilityReport, estimate
+from easeml.snoopy.report import check_target
+
+_STYLE = "body{font:14px/1.5 system-ui,sans-serif;margin:2em}h1{font-size:1.3em}"
+_LONGEST = 100
+
+
+def snoopy(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(help=f"A path or a URL: {', '.join(FORMATS)}, plain or compressed.")],
+    target: Annotated[float, typer.Option(help="Accuracy to reach, between 0 and 1.")],
+    label: Annotated[str | None, typer.Option(help="Label column; a folder of classes needs none.")] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(help="Share of labels drawn at random, where it is known: tells what cleaning br"),
+    ] = None,
+    id_column: IdColumn = None,
+    file_format: FileFormat = None,
+    kinds: Kinds = None,
+    day_first: DayFirst = None,
+    sheet: Sheet = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    size: Size = None,
+    strict: Strict = False,
+    skip_bad_rows: SkipBadRows = False,
+    seed: Annotated[int, typer.Option(help="Seed of the order in which rows are read.")] = 0,
+    page: Annotated[Path | None, typer.Option("--html", help="Write the report as a page.")] = None,
+) -> None:
+    """Tell whether the data can reach a target accuracy, before anything is trained."""
+    current = session(context)
+    check_target(target)
+    if page is not None and not page.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {page.absolute().parent}.", param_hint="--html")
+    options = reader_options(file_format, sheet, delimiter, encoding, header, size, skip_bad_rows=skip_bad_rows)
+    found = read_whole(file, label=label, id_column=id_column, kinds=kinds_of(kinds), day_first=day_first, **options)
+    told = Told(found)
+    if strict:
+        told.check()
+    relation = found.relation
+    inputs, labels, _ = Encoder.of(relation).rows(relation)
+    with progress_bar(current, "rows read") as progress:
+        report = estimate(
+            inputs,
+            labels,
+            target,
+            rng=np.random.default_rng(seed),
+            n_classes=len(relation.classes),
+            noise_rate=noise,
+            progress=progress,
+        )
+    if current.as_json:
+        current.line("", read=told.facts(), **report.facts())
+    else:
+        current.console.print(told.summary(row_id=found.row_id))
+        print(report.text(width=min(current.console.width, 100)))
+    if page is not None:
+        page.write_text(_page(report, found.account.name), encoding="utf-8")
+        if not current.as_json:
+            current.console.print(f"Wrote {escape(str(page))}.")
+
+
+def _page(report: FeasibilityReport, name: str) -> str:
+    title = html.escape(f"Can {short(Path(name).name, _LONGEST)} reach {report.target_accuracy:.1%}?")
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
+        f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>{report.html()}"
+    )
