@@ -77,12 +77,13 @@ def rewritten(
 
 def _dates(head: pd.DataFrame, app: AppDefined, known: Mapping[str, Any]) -> Schema:
     """Return how the dates of a file are read; no column where the sender says nothing of dates."""
+    if "day_first" not in known:
+        return Schema(())
     label = app.label if app.label in head.columns else None
     kinds = {column: kind for column, kind in known.get("kinds", {}).items() if kind != Kind.ID}
     fixed = {column.name: column.kind.value for column in app.columns if column.name in head.columns}
-    schema = infer_schema(head, label=label, kinds=kinds | fixed, day_first=known.get("day_first"))
-    told = "day_first" in known
-    return Schema(tuple(column for column in schema.columns if told and column.kind is Kind.DATETIME))
+    schema = infer_schema(head, label=label, kinds=kinds | fixed, day_first=known["day_first"])
+    return Schema(tuple(column for column in schema.columns if column.kind is Kind.DATETIME))
 
 
 def _with_dates(frame: pd.DataFrame, dates: Schema) -> pd.DataFrame:

@@ -52,7 +52,8 @@ DayFirst = Annotated[
 @contextmanager
 def progress_bar(current: Session, what: str) -> Iterator[Progress]:
     """Yield what work that lasts tells how far it is; programs see no bar."""
-    with Bar(console=current.console, transient=True, disable=current.as_json) as bar:
+    hidden = current.as_json or not current.console.is_terminal
+    with Bar(console=current.console, transient=True, disable=hidden) as bar:
         task = bar.add_task(what, total=None)
 
         def progress(done: int, total: int, counted: str) -> None:
