@@ -9,6 +9,7 @@ count and content hash are the pillar's then, with candidates and answers, as in
 The same file again changes nothing; rows equal to known ones stay in their pillar (PVLDB 14(3), 2021; CIDR 2021, 3).
 An upload that cannot be read is a dead letter that names row and column; rows of one that do not fit are left out and
 told by its COMPLETE event and its versions; a large file that breaks in the middle ends with FAIL, its rows stay.
+Candidates of rows that do not come are told by a FAIL event of ``datamagic.candidates``, row by row, and go on waiting.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from easeml.datamagic.ingestion.memory import MOST_WAITING, DataMagicState, Runn
 from easeml.datamagic.ingestion.queueing import Queued, store
 from easeml.datamagic.ingestion.shelf import Mark, Shelf
 from easeml.datamagic.ingestion.sources import Sources
-from easeml.datamagic.ingestion.tasks import Made, Task
+from easeml.datamagic.ingestion.tasks import TOLD, Made, Task
 from easeml.datamagic.versions import candidate_checks, contents, keeper
 from easeml.datamagic.versions.keeper import Ledger, Rows
 from easeml.errors import Busy, Poison
+from easeml.ids import EventId
 from easeml.relation import check_pillar, validate_batch
 from easeml.relation.validation import UNLABELLED, check_batch
 from easeml.stream.events import Event, Output
@@ -61,6 +63,7 @@ from easeml.stream.topics import (
 )
 
 JOB = "datamagic.upload"
+CANDIDATES_JOB = "datamagic.candidates"
 PATIENCE = 10.0
 """Seconds that an upload waits for the columns of its app: their definition travels on another topic."""
 OWN_SOURCE = "easeml/datamagic"
@@ -139,10 +142,10 @@ class DataMagicService(Service[DataMagicState]):
 
     def _proposed(self, event: Event[CandidateBatch]) -> None:
         candidate_checks.check_whole(event.data)
-        self._ledger(event.app, event.data.pillar).tell(event.id, event.data)
+        self._ledger(event.app, event.data.pillar).tell(event.id, event.data, event.time)
 
     def _answered(self, event: Event[Answer]) -> None:
-        self._ledger(event.app, event.data.pillar).tell(event.id, event.data)
+        self._ledger(event.app, event.data.pillar).tell(event.id, event.data, event.time)
 
     def _announced(self, event: Event[DataVersion]) -> None:
         self._ledger(event.app, event.data.pillar).announce(event.id, event.data)
@@ -167,6 +170,7 @@ class DataMagicService(Service[DataMagicState]):
             ledger = self._ledgers.get(ctx.app.app, {}).get(pillar)
             if ledger is None:
                 continue
+            yield from _strange(ledger, state, pillar, ctx)
             version, said, watch = keeper.decide(
                 ledger.content(ctx.app), state.said.get(pillar), state.watched.get(pillar), pillar, ctx.app, event.time
             )
@@ -357,6 +361,20 @@ def _check_room(state: DataMagicState, upload: Upload) -> None:
             mend="Upload it again when they are done.",
             reason="too_many_uploads",
         )
+
+
+def _strange(ledger: Ledger, state: DataMagicState, pillar: Pillar, ctx: Context) -> Iterator[Output]:
+    """Tell of candidates whose rows have not come, each message once."""
+    before = state.looked.get(pillar, 0)
+    looked, found = ledger.strangers(ctx.app, before, ctx.now)
+    if looked == before:
+        return
+    state.looked[pillar] = looked
+    if found:
+        told = [*found[:TOLD], *([f"and {len(found) - TOLD:,} more"] if len(found) > TOLD else [])]
+        name, run = ctx.app.app, EventId.derive("candidates", ctx.app.app, pillar, before)
+        message = "\n".join(told)
+        yield Output(LINEAGE, OperatorRun(name, run, CANDIDATES_JOB, RunState.FAIL, producer(), message=message))
 
 
 def _put(table: dict[Pillar, keeper.Said] | dict[Pillar, keeper.Watch], pillar: Pillar, value: object) -> None:

@@ -259,3 +259,43 @@ def test_rows_that_a_larger_definition_admits_count_from_then_on(known):
     known.cluster.restart("datamagic")
     known.cluster.tick(8)
     assert known.versions() == before
+
+
+def strangers(town):
+    return [run.message for run in town.runs() if run.job == "datamagic.candidates"]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_candidates_of_rows_that_never_come_are_told_once_with_row_and_column(known, monkeypatch, restart):
+    monkeypatch.setattr("easeml.datamagic.versions.keeper.STRANGE_SECONDS", 20.0)
+    known.cluster.publish(CANDIDATES, cells())
+    known.cluster.publish(CANDIDATES, cells("r99"))
+    known.cluster.publish(CANDIDATES, cells("late"))
+    known.cluster.publish(CANDIDATES, cells("elsewhere", pillar=Pillar.POOL))
+    known.cluster.tick(15)
+    assert strangers(known) == []
+    late = frame(1, 3)
+    relation = Relation.from_frame(late, label="bought", classes=CLASSES, columns=COLUMNS, row_ids=("late",))
+    known.cluster.publish(DATA_TRAIN, relation.to_batches(APP.app, Pillar.TRAIN, "cleaner-2")[0])
+    if restart:
+        known.cluster.restart("datamagic")
+    known.cluster.tick(20)
+    (message,) = strangers(known)
+    assert "row 'r99', column 'y'" in message
+    assert "'cleaner@1'" in message
+    assert "train" in message
+    known.cluster.restart("datamagic")
+    known.cluster.tick(20)
+    assert len(strangers(known)) == 1
+    assert known.versions()[-1].rows == 11
+
+
+def test_candidates_wait_while_their_pillar_has_no_rows(town, monkeypatch):
+    monkeypatch.setattr("easeml.datamagic.versions.keeper.STRANGE_SECONDS", 5.0)
+    town.cluster.publish(CANDIDATES, cells())
+    town.cluster.tick(20)
+    assert strangers(town) == []
+    town.cluster.publish(DATA_TRAIN, rows())
+    town.cluster.tick(20)
+    assert strangers(town) == []
+    assert "1 with candidates" in town.versions()[-1].change

@@ -96,6 +96,8 @@ class DataMagicState:
         Batches that uploads have sent: what is known is complete when all of them have come back.
     said, watched : dict of Pillar
         The keeper's last version and the change it watches.
+    looked : dict of Pillar to int
+        Messages of candidates whose rows have been looked for.
     groups : dict of Pillar to uint64[n]
         Groups of earlier uploads.
     """
@@ -107,6 +109,7 @@ class DataMagicState:
     sent: dict[Pillar, int] = field(default_factory=dict)
     said: dict[Pillar, Said] = field(default_factory=dict)
     watched: dict[Pillar, Watch] = field(default_factory=dict)
+    looked: dict[Pillar, int] = field(default_factory=dict)
     groups: dict[Pillar, NDArray[np.uint64]] = field(default_factory=dict)
 
     def finish(self, key: str) -> None:
@@ -145,6 +148,7 @@ def pack(state: DataMagicState) -> Packed:
         "closing": None if state.closing is None else _running(state.closing),
         "waiting": [_upload(upload) for upload in state.waiting],
         "sent": dict(state.sent),
+        "looked": dict(state.looked),
     }
     return Packed(document, {f"groups.{pillar}": groups for pillar, groups in state.groups.items()})
 
@@ -168,6 +172,7 @@ def unpack(packed: Packed) -> DataMagicState:
         closing=None if document["closing"] is None else _run_of(dict(document["closing"])),
         waiting=[Upload(**one) for one in document["waiting"]],
         sent={Pillar(pillar): count for pillar, count in document["sent"].items()},
+        looked={Pillar(pillar): count for pillar, count in document["looked"].items()},
         groups={Pillar(name.removeprefix("groups.")): groups for name, groups in packed.arrays.items()},
     )
 

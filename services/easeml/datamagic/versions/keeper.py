@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +27,7 @@ from easeml.stream.payloads import (
     Answer,
     AppDefined,
     CandidateBatch,
+    CandidateKind,
     Column,
     ColumnKind,
     DataVersion,
@@ -40,6 +41,8 @@ PATIENCE = 5.0
 Words = NDArray[np.uint64]
 STREAMING_PATIENCE = 60.0
 """The same for production, whose rows come all the time."""
+STRANGE_SECONDS = 300.0
+"""Seconds after which candidates of rows that their pillar does not have are told; they go on waiting."""
 _ANSWER = "answer\x1f"
 _PROMISED = re.compile(r"v[0-9a-f]*-[0-9a-f]{12}")
 
@@ -203,6 +206,7 @@ class Ledger:
         self._seen: set[bytes] = set()
         self._own: dict[str, list[Rows]] = {}
         self._told: list[Rows | CandidateBatch | Answer] = []
+        self._proposed: list[tuple[float, CandidateBatch]] = []
         self._announced: set[str] = set()
         self._newest: DataVersion | None = None
         self._parent = ""
@@ -223,10 +227,40 @@ class Ledger:
         """Return DataMagic's own batches for this life of the app that have come back; the list only grows."""
         return self._own.setdefault(app.life, [])
 
-    def tell(self, event_id: str, thing: CandidateBatch | Answer) -> None:
-        """Take in sound candidates or an answer."""
+    def tell(self, event_id: str, thing: CandidateBatch | Answer, time: float) -> None:
+        """Take in sound candidates or an answer, and when they were said."""
         if self._is_new(event_id):
             self._told.append(thing)
+            if isinstance(thing, CandidateBatch):
+                self._proposed.append((time, thing))
+
+    def strangers(self, app: AppDefined, looked: int, now: float) -> tuple[int, list[str]]:
+        """Return how many messages of candidates have been looked at, and what the due ones say of unknown rows.
+
+        Parameters
+        ----------
+        app : AppDefined
+            The app.
+        looked : int
+            Messages looked at before.
+        now : float
+            Seconds since 1970 UTC.
+        """
+        found: list[str] = []
+        places = self._judge(app).places if looked < len(self._proposed) else Places()
+        for time, batch in self._proposed[looked:]:
+            if abs(now - time) < STRANGE_SECONDS or not len(places):
+                break
+            looked += 1
+            if fits(batch, app):
+                there = places.find(contents.hashed(batch.row_ids)) >= 0
+                lines = dict.fromkeys(line for line in _spoken(batch) if not there[line[0]])
+                found += [
+                    f"candidates of {batch.source!r} for {batch.pillar} row {batch.row_ids[row]!r}, {cell}: "
+                    f"there is no such row {STRANGE_SECONDS:.0f} s after"
+                    for row, cell in lines
+                ]
+        return looked, found
 
     def announce(self, event_id: str, version: DataVersion) -> None:
         """Take in an announced version, the keeper's own ones too."""
@@ -290,12 +324,27 @@ def _rows_fit(rows: Rows, app: AppDefined) -> bool:
     return set(rows.classes) <= set(app.classes)
 
 
-def _add_candidates(judged: _Judged, batch: CandidateBatch, app: AppDefined) -> None:
+def fits(batch: CandidateBatch, app: AppDefined) -> bool:
+    """Whether candidates fit the app; where not, the handler has dead-lettered them."""
     try:
         candidate_checks.check_fit(batch, app)
     except EaseMLError:
-        return  # the handler has dead-lettered them
-    _put(judged, [(row, f"{batch.source}\x1f{column}", d) for row, column, d in contents.candidate_contents(batch)])
+        return False
+    return True
+
+
+def _spoken(batch: CandidateBatch) -> Iterator[tuple[int, str]]:
+    """Yield the row and cell that each candidate speaks about."""
+    if batch.kind is CandidateKind.ROWS:
+        yield from ((row, "the row as a whole") for row in batch.row.tolist())
+        return
+    for row, column in zip(batch.row.tolist(), batch.column.tolist(), strict=True):
+        yield row, f"column {batch.columns[column]!r}"
+
+
+def _add_candidates(judged: _Judged, batch: CandidateBatch, app: AppDefined) -> None:
+    if fits(batch, app):
+        _put(judged, [(row, f"{batch.source}\x1f{column}", d) for row, column, d in contents.candidate_contents(batch)])
 
 
 def _put(judged: _Judged, things: Sequence[tuple[str, str, int]]) -> None:

@@ -26,6 +26,9 @@ class Places:
     def __init__(self) -> None:
         self._runs: list[tuple[Keys, Numbers]] = []
 
+    def __len__(self) -> int:
+        return sum(len(own) for own, _ in self._runs)
+
     def put(self, keys: Keys, numbers: Numbers) -> None:
         """Put keys, none of them twice."""
         order = np.argsort(keys, kind="stable")
