@@ -105,7 +105,9 @@ def _tell(account: Account, dialect: Dialect, encoding: str) -> None:
     if dialect.before:
         account.note(f"{dialect.before} line{'s' * (dialect.before != 1)} before the table left out")
     if not dialect.names:
-        account.note("no header line: columns are called column_1, column_2 and so on; if there is one, say header=True")
+        account.note(
+            "no header line: columns are called column_1, column_2 and so on; if there is one, say header=True"
+        )
 
 
 def _grouped(pieces: Records, rows: int) -> Iterator[tuple[bytes, NDArray[np.int64]]]:
