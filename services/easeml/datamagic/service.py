@@ -254,6 +254,7 @@ class DataMagicService(Service[DataMagicState]):
             self._marks(running, ctx, given=bool(upload.id_column)),
             dict(state.groups),
             state.room,
+            state.crowded,
             self._roots,
             self._room,
             *((running.place, running.total) if running else ()),
@@ -305,7 +306,7 @@ class DataMagicService(Service[DataMagicState]):
                 running.rows[pillar] = running.rows.get(pillar, 0) + len(batch.row_ids)
                 yield Output(PILLAR_TOPICS[pillar], batch)
             state.sent[pillar] = state.sent.get(pillar, 0) + len(batches)
-        state.add_groups(made.groups)
+        state.add_groups(made)
         running.count(made)
         if made.next is not None and not made.failure:
             running.place, running.total, running.slices = made.next, made.total, running.slices + 1

@@ -38,7 +38,10 @@ class Known:
     given : sequence of Digests
         Of the ids that earlier slices of the same file have given.
     room : int
-        Groups that can be remembered beside these: where more come, each follows its hash alone, whatever the wish.
+        Groups that can be remembered beside these. Where more come, they follow their hash, but for those that go
+        elsewhere and can be remembered.
+    crowded : bool
+        Whether more came before: groups that are not remembered follow their hash from then on.
     """
 
     rows: Mapping[Pillar, Digests] = field(default_factory=dict)
@@ -46,9 +49,12 @@ class Known:
     groups: Mapping[Pillar, Digests] = field(default_factory=dict)
     given: Sequence[Digests] = ()
     room: int = 2**62
+    crowded: bool = False
 
     def is_crowded(self, groups: Words) -> bool:
-        """Whether there are more new ones among some groups than can be remembered."""
+        """Whether there are, or were, more new ones among some groups than can be remembered."""
+        if self.crowded:
+            return True
         new = np.unique(groups[groups != 0])
         for own in self.groups.values():
             new = new[~own.has(new)]
@@ -182,6 +188,25 @@ def share_of_test(wish: Wish) -> float:
 def side_of(groups: Words) -> NDArray[np.object_]:
     """Return the pillar of groups that nobody remembers: the same one in every upload."""
     return by_hash(groups, 0, DEFAULT_SHARES[Pillar.TEST])
+
+
+def strays(groups: Words, assigned: NDArray[np.object_], known: Known) -> NDArray[np.bool_]:
+    """Return which rows of a crowded app cannot go where they were assigned, for nobody would remember their groups.
+
+    Parameters
+    ----------
+    groups : uint64[n]
+        Digest of each row's group; 0: none.
+    assigned : object[n]
+        Pillar of each row.
+    known : Known
+        What the pillars have.
+    """
+    new, sides = np.zeros(len(groups), bool), side_of(groups)
+    for pillar in JUDGING:
+        new |= (assigned == pillar) & (sides != pillar) & ~known.groups.get(pillar, _NONE).has(groups)
+    new &= groups != 0
+    return new & ~np.isin(groups, np.unique(groups[new])[: known.room])
 
 
 def by_hash(components: Words, seed: int, share: float) -> NDArray[np.object_]:

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from easeml.datamagic.ingestion.assignment import Known, side_of
-from easeml.datamagic.ingestion.shelf import Digests
+from easeml.datamagic.ingestion.assignment import side_of
 from easeml.datamagic.ingestion.slices import Place
 from easeml.datamagic.ingestion.tasks import TOLD, Made
 from easeml.datamagic.versions.keeper import Said, Watch
@@ -18,7 +17,8 @@ from easeml.stream.service import Packed
 DONE = 1000
 """Uploads remembered as done; older ones would be done again, under the same row ids."""
 MOST_GROUPS = 30_000
-"""Groups remembered of an app; where more come in an upload or slice, they follow their hash alone."""
+"""Groups remembered of an app, a quarter of a megabyte. When more come, new ones follow their hash, which nobody need
+remember, and a row that can neither follow it nor be remembered is left out: no group is ever split."""
 MOST_WAITING = 100
 """Uploads of an app that may wait while a large one is read."""
 
@@ -99,7 +99,9 @@ class DataMagicState:
     looked : dict of Pillar to int
         Messages of candidates whose rows have been looked for.
     groups : dict of Pillar to uint64[n]
-        Groups of earlier uploads.
+        Groups of earlier uploads, at most ``MOST_GROUPS``.
+    crowded : bool
+        Whether there were more.
     """
 
     done: dict[str, None] = field(default_factory=dict)
@@ -111,6 +113,7 @@ class DataMagicState:
     watched: dict[Pillar, Watch] = field(default_factory=dict)
     looked: dict[Pillar, int] = field(default_factory=dict)
     groups: dict[Pillar, NDArray[np.uint64]] = field(default_factory=dict)
+    crowded: bool = False
 
     def finish(self, key: str) -> None:
         """Remember that an upload is done."""
@@ -120,20 +123,17 @@ class DataMagicState:
 
     @property
     def room(self) -> int:
-        """Groups that can still be remembered."""
-        return max(0, MOST_GROUPS - sum(map(len, self.groups.values())))
+        """Groups that can still be remembered; none once there were too many: new ones may be where their hash says."""
+        return 0 if self.crowded else max(0, MOST_GROUPS - sum(map(len, self.groups.values())))
 
-    def add_groups(self, made: dict[Pillar, NDArray[np.uint64]]) -> None:
-        """Remember where groups are; of more than there is room for, those that are not where their hash says."""
-        known = {pillar: Digests.of(groups) for pillar, groups in self.groups.items()}
-        crowded = Known(groups=known, room=self.room).is_crowded(
-            np.concatenate([np.empty(0, np.uint64), *made.values()])
-        )
-        for pillar, groups in made.items():
+    def add_groups(self, made: Made) -> None:
+        """Remember where groups are; once there are too many, only those that are not where their hash says."""
+        self.crowded |= made.crowded
+        for pillar, groups in made.groups.items():
             own = self.groups.get(pillar, np.empty(0, np.uint64))
             new = np.setdiff1d(groups, own)
-            if crowded:
-                new = new[side_of(new) != pillar][: self.room]
+            if self.crowded:
+                new = new[side_of(new) != pillar]
             if len(new):
                 self.groups[pillar] = np.concatenate([own, new])
 
@@ -149,6 +149,7 @@ def pack(state: DataMagicState) -> Packed:
         "waiting": [_upload(upload) for upload in state.waiting],
         "sent": dict(state.sent),
         "looked": dict(state.looked),
+        "crowded": state.crowded,
     }
     return Packed(document, {f"groups.{pillar}": groups for pillar, groups in state.groups.items()})
 
@@ -173,6 +174,7 @@ def unpack(packed: Packed) -> DataMagicState:
         waiting=[Upload(**one) for one in document["waiting"]],
         sent={Pillar(pillar): count for pillar, count in document["sent"].items()},
         looked={Pillar(pillar): count for pillar, count in document["looked"].items()},
+        crowded=document["crowded"],
         groups={Pillar(name.removeprefix("groups.")): groups for name, groups in packed.arrays.items()},
     )
 

@@ -32,6 +32,7 @@ class Task:
     groups : dict of Pillar to uint64[n]
         Groups that its judging pillars have.
     room : int
+    crowded : bool
         As in ``Known``.
     roots : tuple of str
         Stores that files are read from.
@@ -50,6 +51,7 @@ class Task:
     marks: dict[str, Mark]
     groups: dict[Pillar, NDArray[np.uint64]]
     room: int
+    crowded: bool
     roots: tuple[str, ...]
     max_bytes: int
     place: Place = field(default_factory=Place)
@@ -64,7 +66,7 @@ class Task:
             table, _, pillar = name.partition(".")
             tables[table][Pillar(pillar)] = own
         groups = {pillar: Digests.of(words) for pillar, words in self.groups.items()}
-        known = Known(tables["rows"], tables["ids"], groups, tuple(tables["given"].values()), self.room)
+        known = Known(tables["rows"], tables["ids"], groups, tuple(tables["given"].values()), self.room, self.crowded)
         return replace(self, known=known)
 
 
@@ -78,10 +80,10 @@ class Made:
         The rows.
     labels : list of TestLabels
         Labels of the test rows.
-    digests : dict of Pillar to int
-        Content of each pillar's rows (``contents``).
     groups : dict of Pillar to uint64[n]
         Groups that each pillar has now.
+    crowded : bool
+        Whether they are more than can be remembered.
     rejected, clashes, candidates : int
         Rows left out; cells made missing; cells with candidates.
     told : tuple of str
@@ -100,8 +102,8 @@ class Made:
 
     batches: dict[Pillar, list[RelationBatch]] = field(default_factory=dict)
     labels: list[TestLabels] = field(default_factory=list)
-    digests: dict[Pillar, int] = field(default_factory=dict)
     groups: dict[Pillar, NDArray[np.uint64]] = field(default_factory=dict)
+    crowded: bool = False
     rejected: int = 0
     clashes: int = 0
     candidates: int = 0

@@ -321,19 +321,25 @@ def _rules(task: Task) -> Rules:
 
 
 def _made(task: Task, fitted: Fitted, bad: list[Reject], *, total: int, learnt: Learnt | None = None) -> Made:
-    upload = task.upload
+    upload, strange = task.upload, []
     if upload.pillar:
+        assigned = np.full(len(fitted.relation), Pillar(upload.pillar), object)
         keep, strange = _checked(task, fitted)
-        parts = {Pillar(upload.pillar): np.flatnonzero(keep)}
-        bad = [*bad, *strange]
+        assigned[~keep] = None
     else:
         assigned = _assigned(task, fitted, total)
-        parts = {pillar: np.flatnonzero(assigned == pillar) for pillar in Pillar if (assigned == pillar).any()}
-        if not total:
-            _check_split(task, fitted.relation, parts)
+    crowded = fitted.groups is not None and task.known.is_crowded(fitted.groups)
+    if fitted.groups is not None and crowded:
+        forgotten = assignment.strays(fitted.groups, assigned, task.known)
+        strange += [_forgotten(fitted.relation.row_ids[place], upload) for place in np.flatnonzero(forgotten)]
+        assigned[forgotten] = None
+    parts = {pillar: np.flatnonzero(assigned == pillar) for pillar in Pillar if (assigned == pillar).any()}
+    if not upload.pillar and not total:
+        _check_split(task, fitted.relation, parts)
     model = learnt.model if learnt else _model(upload, fitted.relation, parts.get(Pillar.TRAIN), task.app)
-    rejects = [*bad, *fitted.rejects]
+    rejects = [*bad, *strange, *fitted.rejects]
     made = Made(
+        crowded=crowded,
         rejected=len(rejects),
         clashes=len(fitted.clashes),
         told=tuple(map(str, [*rejects[:TOLD], *fitted.clashes[: max(0, TOLD - len(rejects))]])),
@@ -345,6 +351,11 @@ def _made(task: Task, fitted: Fitted, bad: list[Reject], *, total: int, learnt: 
             groups = np.unique(fitted.groups[places])
             made.groups[pillar] = groups[groups != 0]
     return made
+
+
+def _forgotten(row_id: str, upload: Upload) -> Reject:
+    text = "there are more groups than are remembered, and the hash of this one belongs to another pillar"
+    return Reject(f"row {row_id!r}", upload.group_column, text)
 
 
 def _model(upload: Upload, relation: Relation, train: NDArray[np.int64] | None, app: AppDefined) -> RepairModel | None:
@@ -366,9 +377,9 @@ def _add(made: Made, task: Task, pillar: Pillar, part: Relation, model: RepairMo
         made.candidates += len(part.block.candidates.distributions().row)
     if pillar is Pillar.TEST:
         made.labels += part.test_labels(app.app, version, max_bytes=task.max_bytes)
-    batches = part.to_batches(app.app, pillar, version, rows_per_batch=ROWS_PER_BATCH, max_bytes=task.max_bytes)
-    made.batches[pillar] = batches
-    made.digests[pillar] = sum(contents.total(contents.row_contents(batch)) for batch in batches) % contents.MODULUS
+    made.batches[pillar] = part.to_batches(
+        app.app, pillar, version, rows_per_batch=ROWS_PER_BATCH, max_bytes=task.max_bytes
+    )
 
 
 def _digests(relation: Relation) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
