@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from rich.markup import escape
-from rich.progress import Progress as Bar
 
 from easeml.cli.session import Session
 from easeml.cli.wording import worded
 from easeml.datamagic.cleaning.schema import Clash, ColumnSchema, Kind
 from easeml.datamagic.reading import FORMATS, Reading
 from easeml.errors import InvalidDataError
-from easeml.progress import Progress
+from easeml.progress import Progress, bar, silent
 from easeml.stream.payloads import AppDefined, Column
 
 _SIZE = re.compile(r"(\d+)x(\d+)")
@@ -49,17 +47,9 @@ DayFirst = Annotated[
 ]
 
 
-@contextmanager
-def progress_bar(current: Session, what: str) -> Iterator[Progress]:
-    """Yield what work that lasts tells how far it is; programs see no bar."""
-    hidden = current.as_json or not current.console.is_terminal
-    with Bar(console=current.console, transient=True, disable=hidden) as bar:
-        task = bar.add_task(what, total=None)
-
-        def progress(done: int, total: int, counted: str) -> None:
-            bar.update(task, completed=done, total=total or None, description=counted)
-
-        yield progress
+def progress_bar(current: Session, what: str) -> AbstractContextManager[Progress]:
+    """Return the context of a progress callable that draws a bar for people; programs see none."""
+    return nullcontext(silent) if current.as_json else bar(what, current.console)
 
 
 def kinds_of(pairs: list[str] | None) -> dict[str, str]:

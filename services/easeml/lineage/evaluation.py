@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
@@ -23,7 +24,7 @@ from easeml.lineage.graph import GIVEN, Graph, Node, reference_in
 from easeml.lineage.keys import Keys
 from easeml.lineage.plan import Plan, Step, plan_of
 from easeml.lineage.values import Value, address_of, canonical, cells_of, content_hash, rows_of, settled
-from easeml.progress import Progress, silent
+from easeml.progress import Progress, bar
 
 CacheLike = Cache | str | os.PathLike[str] | bool
 
@@ -111,7 +112,7 @@ def evaluate(
     *,
     parameters: Mapping[str, Any] | None = None,
     cache: CacheLike = True,
-    progress: Progress = silent,
+    progress: Progress | None = None,
     sink: Sink | None = None,
     app: str = "",
     optimise: bool = True,
@@ -127,8 +128,8 @@ def evaluate(
         Values of workflow parameters.
     cache : Cache, path or bool
         Where results are kept; True: ``$EASEML_HOME/cache``; False: nowhere.
-    progress : callable
-        Told ``(done, total, what)`` in steps.
+    progress : callable, optional
+        Told ``(done, total, what)`` in steps; without it a bar is drawn in terminals and notebooks.
     sink : callable, optional
         Takes START, COMPLETE and FAIL of each step that runs.
     app : str
@@ -146,12 +147,13 @@ def evaluate(
     plan = plan_of(graph.bound(parameters), optimise=optimise)
     store = cache_of(cache)
     teller = Teller(sink or _nobody, app, run_ids)
-    # Each start anew replaces at least one record that no longer holds.
-    for _ in range(len(plan.steps) + 1):
-        try:
-            return _Evaluator(plan, store, progress, teller).evaluation()
-        except _Changed as change:
-            changed = change
+    with bar("planning") if progress is None else nullcontext(progress) as told:
+        # Each start anew replaces at least one record that no longer holds.
+        for _ in range(len(plan.steps) + 1):
+            try:
+                return _Evaluator(plan, store, told, teller).evaluation()
+            except _Changed as change:
+                changed = change
     raise EaseMLError(
         f"{changed} gives another result each time.",
         mend="Make the operator pure: take randomness from a seed parameter, and read no clock.",

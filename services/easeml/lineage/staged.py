@@ -23,7 +23,7 @@ from easeml.lineage.graph import RESULT, Graph, Node, given, make_node
 from easeml.lineage.operators import names, resolve
 from easeml.lineage.suggestions import Suggestion, suggestions
 from easeml.lineage.values import Value, plain
-from easeml.progress import Progress, silent
+from easeml.progress import Progress
 from easeml.relation import Relation
 from easeml.relation.splitting import DEFAULT_SHARES
 from easeml.stream.payloads import Pillar
@@ -82,7 +82,7 @@ class Staged:
         self,
         *,
         cache: CacheLike = True,
-        progress: Progress = silent,
+        progress: Progress | None = None,
         parameters: Mapping[str, Any] | None = None,
         sink: Sink | None = None,
         app: str = "",
