@@ -6,12 +6,13 @@ Source: Apache Parquet and Arrow formats as ``pyarrow`` reads them; needs the ex
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 
-from easeml.datamagic.readers import decoding
+from easeml.datamagic.readers import arrow_sizes, decoding
 from easeml.datamagic.readers.account import Account, Options
 from easeml.datamagic.readers.naming import named
 from easeml.datamagic.readers.objects import column
@@ -48,8 +49,11 @@ def arrow(source: Source, options: Options, account: Account, rows: int) -> Iter
     """
     ipc = _library(source.name, "ipc")
 
-    def batches(stream: IO[bytes], _bound: decoding.Bound) -> Iterator[Any]:
+    def batches(stream: IO[bytes], bound: decoding.Bound) -> Iterator[Any]:
         magic = stream.read(8)
+        if not magic.startswith(b"FEA1"):
+            for total in accumulate(arrow_sizes.sizes(stream)):
+                bound.check(total)
         stream.seek(0)
         if magic.startswith(b"FEA1"):
             table = _library(source.name, "feather").read_table(stream)
@@ -121,7 +125,7 @@ def _frames(source: Source, options: Options, account: Account, rows: int, batch
                     yield frame
                     if options.progress is not None:
                         options.progress(source.read, source.size, "bytes")
-        except (pa.ArrowException, OSError, EOFError) as error:
+        except (pa.ArrowException, OSError, EOFError, ValueError) as error:
             raise InvalidDataError(
                 f"{source.name} is not readable as {account.format}: {_first_line(error)}.",
                 mend="The file may be cut or damaged: copy or write it again.",
