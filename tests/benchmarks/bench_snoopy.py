@@ -28,8 +28,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from easeml.snoopy import FeasibilityReport, FeasibilityStudy, Signal, estimate
+from easeml.snoopy import FeasibilityReport, FeasibilityStudy, estimate
 from easeml.snoopy.curves import fit_power_law
+from easeml.stream.payloads import FeasibilitySignal as Signal
 
 BEST = {
     "digits": 0.0109,

@@ -33,6 +33,7 @@ from easeml.relation.overview import short
 from easeml.snoopy import Encoding as Encoder
 from easeml.snoopy import FeasibilityReport, estimate
 from easeml.snoopy.report import check_target
+from easeml.snoopy.wording import percent
 
 _STYLE = "body{font:14px/1.5 system-ui,sans-serif;margin:2em}h1{font-size:1.3em}"
 _LONGEST = 100
@@ -45,7 +46,7 @@ def snoopy(
     label: Annotated[str | None, typer.Option(help="Label column; a folder of classes needs none.")] = None,
     noise: Annotated[
         float | None,
-        typer.Option(help="Share of labels drawn at random, where it is known: tells what cleaning br"),
+        typer.Option(help="Share of labels drawn at random, if known: tells what cleaning brings."),
     ] = None,
     id_column: IdColumn = None,
     file_format: FileFormat = None,
@@ -95,7 +96,7 @@ def snoopy(
 
 
 def _page(report: FeasibilityReport, name: str) -> str:
-    title = html.escape(f"Can {short(Path(name).name, _LONGEST)} reach {report.target_accuracy:.1%}?")
+    title = html.escape(f"Can {short(Path(name).name, _LONGEST)} reach {percent(report.target_accuracy)}?")
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
         f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>{report.html()}"

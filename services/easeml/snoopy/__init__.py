@@ -12,24 +12,22 @@ rows, a value that is not finite, a target outside (0, 1)).
 >>> labels = rng.integers(0, 2, 400)
 >>> features = rng.normal(size=(400, 4)) + 2 * labels[:, None]
 >>> report = estimate(features, labels, 0.8, rng=rng)
->>> report.signal.value, report.final
+>>> report.signal.name, report.final
 ('REALISTIC', True)
 """
 
 from easeml.snoopy.features import Encoding
 from easeml.snoopy.inputs import Inputs
-from easeml.snoopy.report import ArmReport, ArmState, BayesError, FeasibilityReport, Signal
+from easeml.snoopy.report import ArmReport, BayesError, FeasibilityReport
 from easeml.snoopy.study import FeasibilityStudy, Job, estimate
 
 __all__ = [
     "ArmReport",
-    "ArmState",
     "BayesError",
     "Encoding",
     "FeasibilityReport",
     "FeasibilityStudy",
     "Inputs",
     "Job",
-    "Signal",
     "estimate",
 ]

@@ -22,7 +22,7 @@ Vectors = Any
 NEAREST = 3
 MOST_TIES = 64
 """Neighbours kept per point; of more that tie, those with the smallest keys count: a fixed sample of them."""
-_RELATIVE, _ABSOLUTE = 1e-9, 1e-12
+_RELATIVE, _ABSOLUTE = 1e-9, 1e-24
 """Squared distances that differ by less are tied: transformations round equal distances differently."""
 _CELLS = 1 << 22
 """Distances in memory at once."""

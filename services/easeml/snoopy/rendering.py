@@ -14,15 +14,16 @@ import numpy as np
 from easeml.snoopy import bounds
 from easeml.snoopy.curves import fit_power_law
 from easeml.snoopy.inputs import Floats
-from easeml.snoopy.report import ArmReport, FeasibilityReport, Signal
+from easeml.snoopy.report import ArmReport, FeasibilityReport
 from easeml.snoopy.wording import WARNING, headline, meaning, percent
+from easeml.stream.payloads import FeasibilitySignal
 
 _HEIGHT = 12
 _AHEAD = 2.0
 """The curve is drawn on to this many times the rows."""
 _PAGE = (640, 240)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 12, 34
-_MARKS = {Signal.REALISTIC: "✓", Signal.UNDECIDED: "?", Signal.UNREALISTIC: "✗"}
+_MARKS = {FeasibilitySignal.REALISTIC: "✓", FeasibilitySignal.UNDECIDED: "?", FeasibilitySignal.UNREALISTIC: "✗"}
 _LIGHT = "--f:#1b1f24;--d:#5f6872;--b:#fff;--l:#d8dee4;--h:#f6f8fa;--c:#2563eb;--t:#b7791f;--ok:#2f7d4a;--no:#b42318"
 _DARK = "--f:#e6e9ee;--d:#9aa5b1;--b:#16191e;--l:#343b44;--h:#1e232a;--c:#7aa5ff;--t:#e3b341;--ok:#6cc48a;--no:#f08a7e"
 _STYLE = f"""
@@ -34,13 +35,14 @@ border-radius:8px;padding:10px 14px;max-width:100%;box-sizing:border-box}}
 .easeml-f p{{margin:0 0 6px;max-width:52em}}
 .easeml-f .g{{font-size:15px}}
 .easeml-f .g b{{border-radius:4px;padding:1px 8px;margin-right:8px;color:var(--b);background:var(--t)}}
-.easeml-f .g b.REALISTIC{{background:var(--ok)}}
-.easeml-f .g b.UNREALISTIC{{background:var(--no)}}
+.easeml-f .g b.realistic{{background:var(--ok)}}
+.easeml-f .g b.unrealistic{{background:var(--no)}}
 .easeml-f .d{{color:var(--d);font-size:12px}}
 .easeml-f svg{{display:block;width:100%;max-width:{_PAGE[0]}px;height:auto;margin:8px 0;font:12px system-ui,sans-serif}}
 .easeml-f .s{{overflow-x:auto}}
 .easeml-f table{{border-collapse:collapse;margin:8px 0;font-variant-numeric:tabular-nums}}
-.easeml-f th,.easeml-f td{{border:1px solid var(--l);padding:3px 8px;text-align:left;background:var(--b);color:var(--f)}}
+.easeml-f th,.easeml-f td{{border:1px solid var(--l);padding:3px 8px;text-align:left;background:var(--b);
+color:var(--f)}}
 .easeml-f thead th{{background:var(--h);font-weight:600}}
 .easeml-f td.n{{text-align:right}}
 """
@@ -93,7 +95,7 @@ def text_of(report: FeasibilityReport, *, width: int = 100) -> str:
         Characters of a line, at least 40.
     """
     wide = max(width, 40)
-    lines = [*_wrapped(f"{_MARKS[report.signal]} {report.signal}  {headline(report)}", wide), ""]
+    lines = [*_wrapped(f"{_MARKS[report.signal]} {report.signal.name}  {headline(report)}", wide), ""]
     lines += [*_drawn(report, Plot.of(report), wide), "", *_arm_lines(report, wide), ""]
     for sentence in meaning(report):
         lines += _wrapped(sentence, wide)
@@ -106,7 +108,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def _drawn(report: FeasibilityReport, plot: Plot, width: int) -> list[str]:
     """Return the curve: read rows as ●, what is expected of more as ·, the target as a line."""
-    across = min(width - 10, 76)
+    across = min(width - 15, 76)
     canvas = [[" "] * across for _ in range(_HEIGHT)]
     goal = _line(plot, report.target_accuracy)
     canvas[goal] = ["─"] * across
@@ -147,13 +149,14 @@ def html_of(report: FeasibilityReport) -> str:
     """Return a report as one HTML element."""
     told = "".join(f"<p>{escape(sentence)}</p>" for sentence in meaning(report))
     arms = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{state}</td><td class="n">{read}</td><td class="n">{right}</td></tr>'
+        f'<tr><th scope="row">{escape(name)}</th><td>{state}</td><td class="n">{read}</td>'
+        f'<td class="n">{right}</td></tr>'
         for name, state, read, right in _arm_rows(report)
     )
     head = "".join(f'<th scope="col">{title}</th>' for title in ("arm", "state", "read", "best possible accuracy"))
     return (
         f'<div class="easeml-f"><style>{_STYLE}</style>'
-        f'<p class="g"><b class="{report.signal}">{report.signal}</b>{escape(headline(report))}</p>'
+        f'<p class="g"><b class="{report.signal}">{report.signal.name}</b>{escape(headline(report))}</p>'
         f"{_svg(report, Plot.of(report))}{told}"
         f'<div class="s"><table><thead><tr>{head}</tr></thead><tbody>{arms}</tbody></table></div>'
         f'<p class="d">{report.rows:,} labelled rows, {report.classes} classes, '
@@ -206,7 +209,7 @@ def _svg(report: FeasibilityReport, plot: Plot) -> str:
         f'stroke-width="1.5" stroke-dasharray="6 4"/>'
         f'<text x="{width - _RIGHT}" y="{words:.1f}" text-anchor="end" fill="var(--t)">'
         f"target {percent(report.target_accuracy)}</text>"
-        f'<polyline points="{path(*joined)}" fill="none" stroke="var(--c)" stroke-dasharray="2 4"/>'
+        f'<polyline points="{path(*joined)}" fill="none" stroke="var(--c)" stroke-width="1.5" stroke-dasharray="2 4"/>'
         f'<polyline points="{path(plot.rows, plot.reachable)}" fill="none" stroke="var(--c)" stroke-width="2"/>'
         f"{dots}</svg>"
     )

@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from easeml.errors import InvalidDataError
-
-
-class Signal(StrEnum):
-    """Whether the data can reach the target."""
-
-    REALISTIC = "REALISTIC"
-    UNDECIDED = "UNDECIDED"
-    UNREALISTIC = "UNREALISTIC"
-
-
-class ArmState(StrEnum):
-    """How far an arm is."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DROPPED = "dropped"
-    DONE = "done"
+from easeml.stream.payloads import ArmState, FeasibilitySignal
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +73,7 @@ class FeasibilityReport:
 
     Parameters
     ----------
-    signal : Signal
+    signal : FeasibilitySignal
     target_accuracy : float
     rows, classes : int
         Labelled rows, classes.
@@ -116,7 +99,7 @@ class FeasibilityReport:
         Whether every arm has read all rows or has left.
     """
 
-    signal: Signal
+    signal: FeasibilitySignal
     target_accuracy: float
     rows: int
     classes: int
@@ -149,15 +132,15 @@ class FeasibilityReport:
 
     def text(self, *, width: int = 100) -> str:
         """Return the report as plain text for a terminal of ``width`` characters."""
-        from easeml.snoopy import rendering  # noqa: PLC0415 - only those who look need it
+        from easeml.snoopy.rendering import text_of  # noqa: PLC0415 - only those who look need it
 
-        return rendering.text_of(self, width=width)
+        return text_of(self, width=width)
 
     def html(self) -> str:
         """Return the report as one HTML element that needs nothing else."""
-        from easeml.snoopy import rendering  # noqa: PLC0415 - only those who look need it
+        from easeml.snoopy.rendering import html_of  # noqa: PLC0415 - only those who look need it
 
-        return rendering.html_of(self)
+        return html_of(self)
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -180,7 +163,7 @@ def check_target(target_accuracy: float) -> float:
 
 def signal_of(
     interval: tuple[float, float], target_accuracy: float, model_error: float | None, *, final: bool
-) -> Signal:
+) -> FeasibilitySignal:
     """Return the signal: one good arm is enough for REALISTIC, all must have failed for UNREALISTIC.
 
     Parameters
@@ -194,5 +177,5 @@ def signal_of(
     """
     allowed = 1 - target_accuracy
     if interval[1] < allowed or (model_error is not None and model_error <= allowed):
-        return Signal.REALISTIC
-    return Signal.UNREALISTIC if final and interval[0] > allowed else Signal.UNDECIDED
+        return FeasibilitySignal.REALISTIC
+    return FeasibilitySignal.UNREALISTIC if final and interval[0] > allowed else FeasibilitySignal.UNDECIDED

@@ -16,9 +16,10 @@ from easeml.snoopy.arm import Arm, read_arm
 from easeml.snoopy.inputs import Arrays, Inputs, packed, part_of, unpacked
 from easeml.snoopy.points import Points
 from easeml.snoopy.race import Race
-from easeml.snoopy.report import ArmState, FeasibilityReport, check_target
+from easeml.snoopy.report import FeasibilityReport, check_target
 from easeml.snoopy.summary import arm_report, summary
 from easeml.snoopy.transformations import chosen
+from easeml.stream.payloads import ArmState
 
 LEAST_ROWS = 10
 _STEPS = 20
@@ -91,7 +92,7 @@ class FeasibilityStudy:
     >>> study = FeasibilityStudy(2, rng=rng)
     >>> study.add(rng.normal(size=(200, 2)) + 4 * labels[:, None], labels, [f"r{row}" for row in range(200)])
     >>> study.report(0.9).signal
-    <Signal.REALISTIC: 'REALISTIC'>
+    <FeasibilitySignal.REALISTIC: 'realistic'>
     """
 
     def __init__(
@@ -145,7 +146,9 @@ class FeasibilityStudy:
 
     def hold(self, features: Inputs | npt.ArrayLike, labels: npt.ArrayLike, row_ids: Sequence[str]) -> None:
         """Take labelled rows as ``add`` does; arms read them with the next ``add``, ``refit`` or job."""
-        self.points.add(Inputs.of(features), _codes(labels), row_ids)
+        inputs = Inputs.of(features)
+        chosen(self.transformations, inputs)  # refuses unknown names and rows of no columns before anything changes
+        self.points.add(inputs, _codes(labels), row_ids)
         for arm in self.arms.values():
             arm.recount()
 
@@ -442,7 +445,7 @@ def estimate(
     >>> rng = np.random.default_rng(0)
     >>> found = estimate(rng.normal(size=(300, 3)), rng.integers(0, 2, 300), 0.9, rng=rng)
     >>> found.signal
-    <Signal.UNREALISTIC: 'UNREALISTIC'>
+    <FeasibilitySignal.UNREALISTIC: 'unrealistic'>
     """
     check_target(target_accuracy)
     codes = _codes(labels)

@@ -10,7 +10,8 @@ from easeml.errors import InvalidDataError
 from easeml.snoopy import bounds
 from easeml.snoopy.arm import Arm
 from easeml.snoopy.curves import fit_power_law
-from easeml.snoopy.report import ArmReport, ArmState, BayesError, FeasibilityReport, signal_of
+from easeml.snoopy.report import ArmReport, BayesError, FeasibilityReport, signal_of
+from easeml.stream.payloads import ArmState
 
 
 def arm_report(name: str, arm: Arm | None, state: ArmState, points: int, classes: int) -> ArmReport:

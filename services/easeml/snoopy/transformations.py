@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.special import ndtri
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils.extmath import randomized_svd
@@ -179,6 +180,8 @@ def _fit_words(inputs: Inputs, analyzer: str) -> Fit:
 def _apply_words(inputs: Inputs, fit: Fit, analyzer: str) -> Vectors:
     vectorizer = _vectorizer(analyzer, unpacked("words", fit))
     vectorizer.idf_ = fit["weights"]
+    if not len(inputs):  # which scikit-learn refuses
+        return sp.csr_matrix((0, len(fit["weights"])))
     found = vectorizer.transform(_texts(inputs))
     found.sort_indices()
     return found

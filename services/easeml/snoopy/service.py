@@ -1,0 +1,213 @@
+"""Snoopy on the stream: which message does what.
+
+Event in: RelationBatch, CandidateBatch and Answer of train (views), DataVersion, ModelPublished, Tick; its own
+FeasibilityReport. Event out: FeasibilityReport.
+A tick after which anything differs begins a study; each report that is not final leads to the next one, after a second
+at the earliest, until all arms are done. Studies live in the worker process, which compares the rows with those it has
+seen; lost ones are made anew. Rows that no study can be made of (too few, one class) are waited for.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from easeml.errors import Busy, InvalidDataError
+from easeml.relation import check_pillar, validate_batch
+from easeml.relation.arrivals import Arrivals
+from easeml.snoopy import work
+from easeml.snoopy.report import FeasibilityReport as Found
+from easeml.stream.events import Event, Output
+from easeml.stream.payloads import (
+    Answer,
+    AppDefined,
+    ArmProgress,
+    CandidateBatch,
+    DataVersion,
+    FeasibilityReport,
+    FeasibilitySignal,
+    ModelPublished,
+    Pillar,
+    RelationBatch,
+    Tick,
+)
+from easeml.stream.service import Context, Job, On, Packed, Service
+from easeml.stream.topics import ANSWERS, CANDIDATES, DATA_TRAIN, DATA_VERSIONS, FEASIBILITY, MODELS, TICKS, Topic
+
+log = logging.getLogger(__name__)
+_PAUSE = 1.0
+"""Seconds between two reports of an app, at least."""
+
+
+@dataclass
+class SnoopyState:
+    """What Snoopy remembers of one app beside its rows.
+
+    Parameters
+    ----------
+    version : str
+        Newest version of the train pillar.
+    model_error : float or None
+        Validation error of the best model so far.
+    studied : str
+        What the last study was begun for: rows, target, version and model error.
+    running : bool
+        Whether a report follows the last one.
+    told_at : float
+        Time of the last report, seconds since 1970 UTC.
+    """
+
+    version: str = ""
+    model_error: float | None = None
+    studied: str = ""
+    running: bool = False
+    told_at: float = 0.0
+
+
+class SnoopyService(Service[SnoopyState]):
+    """Studies the labelled training rows of every app."""
+
+    name = "snoopy"
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Arrivals] = {}
+        self._now = 0.0
+
+    def table(self) -> tuple[On[SnoopyState], ...]:
+        return (
+            On(DATA_TRAIN, RelationBatch, fold=self._arrived, handle=self._judge),
+            On(CANDIDATES, CandidateBatch, fold=self._known),
+            On(ANSWERS, Answer, fold=self._known),
+            On(DATA_VERSIONS, DataVersion, handle=self._version),
+            On(MODELS, ModelPublished, handle=self._model),
+            On(TICKS, Tick, fold=self._ticked, handle=self._begin),
+            On(FEASIBILITY, FeasibilityReport, prepare=self._prepare, handle=self._report),
+        )
+
+    def produces(self) -> tuple[Topic, ...]:
+        return (FEASIBILITY,)
+
+    def new_state(self, app: str) -> SnoopyState:
+        del app
+        return SnoopyState()
+
+    def pack(self, state: SnoopyState) -> Packed:
+        return Packed(asdict(state), {})
+
+    def unpack(self, app: str, packed: Packed) -> SnoopyState:
+        del app
+        return SnoopyState(**packed.document)
+
+    def forget(self, app: str) -> None:
+        self._rows.pop(app, None)
+
+    def _arrived(self, event: Event[RelationBatch]) -> None:
+        check_pillar(event.data, Pillar.TRAIN)
+        self._rows.setdefault(event.app, Arrivals()).add(event.id, event.data)
+
+    def _known(self, event: Event[CandidateBatch] | Event[Answer]) -> None:
+        if event.data.pillar is Pillar.TRAIN:
+            self._rows.setdefault(event.app, Arrivals()).add(event.id, event.data)
+
+    def _ticked(self, event: Event[Tick]) -> None:
+        self._now = max(self._now, event.time)
+
+    def _judge(self, state: SnoopyState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
+        del state
+        validate_batch(event.data, ctx.app)
+        return ()
+
+    def _version(self, state: SnoopyState, event: Event[DataVersion], ctx: Context) -> Iterable[Output]:
+        del ctx
+        if event.data.pillar is Pillar.TRAIN:
+            state.version = event.data.version
+        return ()
+
+    def _model(self, state: SnoopyState, event: Event[ModelPublished], ctx: Context) -> Iterable[Output]:
+        del ctx
+        accuracy = event.data.metrics.get("accuracy")
+        if accuracy is not None and 0 <= accuracy <= 1:
+            state.model_error = min(1 - accuracy, 1.0 if state.model_error is None else state.model_error)
+        return ()
+
+    def _begin(self, state: SnoopyState, event: Event[Tick], ctx: Context) -> Iterable[Output]:
+        rows = self._rows.get(ctx.app.app)
+        if state.running or rows is None:
+            return ()
+        asked = f"{rows.told} {ctx.app.target} {state.version} {state.model_error}"
+        if asked == state.studied or not rows.count(ctx.app):
+            return ()
+        state.studied, state.running, state.told_at = asked, True, event.time
+        return (Output(FEASIBILITY, _begun(ctx.app, state.version, rows.count(ctx.app))),)
+
+    def _prepare(self, state: SnoopyState, event: Event[FeasibilityReport], ctx: Context) -> Job | None:
+        rows = self._rows.get(event.app)
+        count = rows.count(ctx.app) if rows is not None else 0
+        if event.data.final or not state.running or rows is None or not count:
+            return None
+        if self._now < state.told_at + _PAUSE:
+            raise Busy(f"The study of {event.app} was reported on less than a second ago.")
+        relation = rows.first(ctx.app, count)
+        return Job(work.read_on, (f"{event.app}/{ctx.app.life}", relation, ctx.app.target, state.model_error))
+
+    def _report(self, state: SnoopyState, event: Event[FeasibilityReport], ctx: Context) -> Iterable[Output]:
+        found = ctx.result
+        if isinstance(found, InvalidDataError):
+            log.info("no study of %s yet: %s", event.app, found)
+            state.running = False
+        if not isinstance(found, Found):
+            return ()
+        state.running, state.told_at = not found.final, self._now
+        return (Output(FEASIBILITY, _payload(found, ctx.app.app, state.version)),)
+
+
+def _begun(app: AppDefined, version: str, rows: int) -> FeasibilityReport:
+    """Return the report of a study that has read nothing: anything up to guessing is possible."""
+    guessing = 1 - 1 / len(app.classes)
+    return FeasibilityReport(
+        app.app,
+        version,
+        rows,
+        final=False,
+        target_accuracy=app.target,
+        signal=FeasibilitySignal.UNDECIDED,
+        bayes_error=guessing,
+        bayes_error_upper=guessing,
+        interval_low=0.0,
+        interval_high=guessing,
+        best_transformation="",
+        distinct_row_ratio=1.0,
+    )
+
+
+def _payload(found: Found, app: str, version: str) -> FeasibilityReport:
+    return FeasibilityReport(
+        app,
+        version,
+        found.rows,
+        final=found.final,
+        target_accuracy=found.target_accuracy,
+        signal=found.signal,
+        bayes_error=found.bayes_error.lower,
+        bayes_error_upper=found.bayes_error.upper,
+        interval_low=found.bayes_error.interval[0],
+        interval_high=found.bayes_error.interval[1],
+        best_transformation=found.best_transformation,
+        distinct_row_ratio=found.distinct_row_ratio,
+        floor=found.floor,
+        samples_needed=found.samples_needed,
+        clean_bayes_error=found.clean_bayes_error,
+        labels_to_clean=found.labels_to_clean,
+        model_error=found.model_error,
+        arms=tuple(
+            ArmProgress(arm.transformation, arm.state, arm.share, float(arm.error[-1]) if len(arm.error) else math.nan)
+            for arm in found.arms
+        ),
+        curve_arm=np.repeat(np.arange(len(found.arms), dtype=np.int32), [len(arm.rows) for arm in found.arms]),
+        curve_rows=np.concatenate([arm.rows for arm in found.arms]).astype(np.float64),
+        curve_error=np.concatenate([arm.error for arm in found.arms]),
+    )
