@@ -74,8 +74,6 @@ class Acquisition:
     ----------
     answers : dict of str to int
         Classes of the pool rows answered.
-    spent : float
-        Price of what was asked and not withdrawn.
 
     Raises
     ------
@@ -113,7 +111,7 @@ class Acquisition:
         self.policy, self.budget, self.n_classes, self.k = policy, float(budget), int(n_classes), int(k)
         self.price = 1.0 if price is None else float(price)
         _check_prices(np.array([self.price]))
-        self.spent = 0.0
+        self._paid = 0.0
         self.answers: dict[str, int] = {}
         self._rng = rng
         self._open: dict[str, float] = {}
@@ -128,6 +126,11 @@ class Acquisition:
     def open(self) -> dict[str, float]:
         """Price of each question that waits for its answer."""
         return dict(self._open)
+
+    @property
+    def spent(self) -> float:
+        """Price of what was asked and not withdrawn."""
+        return self._paid + math.fsum(self._open.values())
 
     @property
     def left(self) -> float:
@@ -244,7 +247,6 @@ class Acquisition:
         names = tuple(self._pool.ids[place] for place in chosen.tolist())
         prices = self._pool.number[chosen]
         self._open.update(zip(names, prices.tolist(), strict=True))
-        self.spent += float(prices.sum())
         return Batch(
             names, gains, prices, choice.probabilities, choice.predicted, choice.value_trust, choice.resemblance_trust
         )
@@ -274,16 +276,14 @@ class Acquisition:
             return False
         if row_id not in self._pool and row_id not in self._open and row_id not in self._withdrawn:
             raise NotFoundError(f"Row {row_id!r} is not in the pool.", mend="Answer rows that `next` named.")
-        self._open.pop(row_id, None)
+        self._paid += self._open.pop(row_id, 0.0)
         self.answers[row_id] = code
         return True
 
     def withdraw(self, row_id: str) -> bool:
         """Take back a question that nobody will answer: its price returns to the budget, it is not asked again."""
-        price = self._open.pop(row_id, None)
-        if price is None:
+        if self._open.pop(row_id, None) is None:
             return False
-        self.spent -= price
         self._withdrawn[row_id] = None
         return True
 
@@ -308,7 +308,7 @@ class Acquisition:
             "price": self.price,
             "n_classes": self.n_classes,
             "k": self.k,
-            "spent": self.spent,
+            "paid": self._paid,
             "answers": dict(self.answers),
             "open": dict(self._open),
             "withdrawn": list(self._withdrawn),
@@ -333,7 +333,7 @@ class Acquisition:
             k=state["k"],
             rng=np.random.Generator(generator),
         )
-        market.spent, market.answers = float(state["spent"]), dict(state["answers"])
+        market._paid, market.answers = float(state["paid"]), dict(state["answers"])
         market._open, market._withdrawn = dict(state["open"]), dict.fromkeys(state["withdrawn"])
         for name in ("owned", "pool", "validation"):
             rows = getattr(market, f"_{name}")

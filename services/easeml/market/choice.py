@@ -1,8 +1,8 @@
 """Which pool rows to ask about next: one batch, from arrays alone.
 
 Value is a good filter and a bad ranker, so the default ``filter_margin`` (1) drops rows that nearly repeat an owned one
-(nearer than a quarter of the median distance between owned neighbours) or lie farther from the validation rows than
-these lie from each other, (2) keeps the half that is best by resemblance and predicted value, each weighted by how far
+(nearer than a quarter of the median distance between neighbours) or lie farther from the validation rows than these lie
+from each other, (2) keeps the half that is best by resemblance and predicted value, each weighted by how far
 its forest can be trusted, and (3) takes those the current model is least sure about, without near repetitions. Where
 neither forest beats guessing, step 2 keeps all. ``filter_diverse`` spreads the batch over the 4b best of step 2
 instead; ``value``, ``margin`` and ``random`` are what they say.
@@ -134,7 +134,7 @@ def _order(
         return _best(shuffled, doubt)
     if policy == "value":
         return _best(shuffled, np.where(value.scores > 0, value.scores / known.price, value.scores * known.price))
-    gap = _REPEAT * spacing(known.x)
+    gap = _REPEAT * _spacing(known)
     fresh = nearest_distances(known.pool, known.x) >= gap
     kept, others = _filtered(known, alike, value, shuffled, fresh, batch)
     if policy == "filter_diverse":
@@ -144,6 +144,15 @@ def _order(
     kept = _best(kept, doubt)
     first = kept[thin(known.pool[kept], gap, batch)]
     return np.concatenate([first, kept[~np.isin(kept, first)], others])
+
+
+def _spacing(known: Known) -> float:
+    """Return how far apart rows are that do not repeat each other.
+
+    Validation rows are clean; owned rows may be scattered by noise so far that everything else seems a repetition.
+    """
+    apart = [spacing(rows) for rows in (known.x, known.x_val) if len(rows) > 1]
+    return min(apart, default=0.0)
 
 
 def _filtered(

@@ -68,6 +68,7 @@ def learning_curve(
             for code, order in zip(codes[part].tolist(), orders, strict=True):
                 profile += matches(labels, code)[order]
     profile /= max(len(queries), 1)
-    before = np.arange(n)
-    among = np.array([size / n * hypergeom.cdf(k - 1, n - 1, before, size - 1) for size in counts.tolist()])
+    # a population of one row stands for none, of which nothing is drawn either
+    nearer, others = np.arange(n), max(n - 1, 1)
+    among = np.array([size / n * hypergeom.cdf(k - 1, others, nearer, size - 1) for size in counts.tolist()])
     return np.asarray(among.reshape(len(counts), n) @ profile / np.minimum(counts, k), np.float64)

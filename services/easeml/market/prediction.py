@@ -11,6 +11,7 @@ Bickel, Brueckner & Scheffer, JMLR 10, 2009.
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any, NamedTuple
 
@@ -23,8 +24,8 @@ from easeml.market.neighbours import Floats
 
 _LEAF = 3
 _VALUE_TREES, _RESEMBLANCE_TREES = 50, 100
-_LARGEST_POOL = 5000
-"""Pool rows at most that the resemblance forest learns from."""
+_POOL_SHARE, _LARGEST_POOL = 5, 5000
+"""Pool rows that the resemblance forest learns from at most: per validation row, and in all."""
 _FEWEST = 8
 
 
@@ -90,10 +91,13 @@ def resemblance(validation: Floats, pool: Floats, rng: np.random.Generator) -> F
     if min(len(validation), len(pool)) < _FEWEST:
         return Forecast(np.zeros(len(pool)), 0.0)
     chosen = np.arange(len(pool))
-    if len(pool) > _LARGEST_POOL:
-        chosen = np.sort(rng.choice(len(pool), _LARGEST_POOL, replace=False))
+    most = min(_POOL_SHARE * len(validation), _LARGEST_POOL)
+    if len(pool) > most:
+        chosen = np.sort(rng.choice(len(pool), most, replace=False))
+    # a validation row does not see itself out of bag: leaves so small that it was the only one would deny it
+    leaf = max(_LEAF, math.ceil(len(chosen) / len(validation)))
     forest = RandomForestClassifier(
-        _RESEMBLANCE_TREES, min_samples_leaf=_LEAF, class_weight="balanced", oob_score=True, random_state=_seed(rng)
+        _RESEMBLANCE_TREES, min_samples_leaf=leaf, class_weight="balanced", oob_score=True, random_state=_seed(rng)
     )
     ours = np.repeat([True, False], [len(validation), len(chosen)])
     _fit(forest, np.vstack([validation, pool[chosen]]), ours)
