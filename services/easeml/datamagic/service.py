@@ -66,6 +66,8 @@ JOB = "datamagic.upload"
 CANDIDATES_JOB = "datamagic.candidates"
 PATIENCE = 10.0
 """Seconds that an upload waits for the columns of its app: their definition travels on another topic."""
+MOST_SHELVED = 32
+"""Apps whose workers read what is known from files; another one's turn makes the first begin anew."""
 OWN_SOURCE = "easeml/datamagic"
 _PILLARS = {topic.name: pillar for pillar, topic in PILLAR_TOPICS.items()}
 
@@ -263,7 +265,9 @@ class DataMagicService(Service[DataMagicState]):
     def _marks(self, running: Running | None, ctx: Context, *, given: bool) -> dict[str, Mark]:
         """Return where the worker reads what is known; an app had no other upload since the running one began."""
         ledgers = self._ledgers.get(ctx.app.app, {})
-        shelves = self._shelves.setdefault(ctx.app.app, {})
+        shelves = self._shelves[ctx.app.app] = self._shelves.pop(ctx.app.app, {})
+        while len(self._shelves) > MOST_SHELVED:  # each holds some files open
+            del self._shelves[next(iter(self._shelves))]
         marks = {}
 
         def put(name: str, digests: Callable[[Rows], NDArray[np.uint64]], batches: list[Rows], since: int = 0) -> None:

@@ -1,5 +1,7 @@
 """What is known of an app reaches the workers: each digest once, and all of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from datamagic_town import APP, Town, csv, frame, upload
@@ -7,6 +9,7 @@ from datamagic_town import APP, Town, csv, frame, upload
 from easeml.datamagic.ingestion import shelf as shelves
 from easeml.datamagic.ingestion import uploads as work
 from easeml.datamagic.ingestion.shelf import Digests, Shelf, read
+from easeml.errors import UnavailableError
 from easeml.stream.payloads import Pillar
 
 
@@ -42,6 +45,15 @@ def test_a_worker_reads_on_from_where_it_was(monkeypatch):
     for app in "bcd":
         read(app, {"x": other})
     assert len(shelves._kept) == 2
+
+
+def test_a_shelf_that_was_cleared_is_no_other_one():
+    shelf, words = Shelf(lambda words: words), [np.array([1], np.uint64)]
+    mark = shelf.mark(words)
+    shelf.mark([np.array([2], np.uint64)])  # the first file is gone, and its path perhaps the second one's
+    for cleared in (mark, replace(mark, path="/proc/self/fd/999999")):
+        with pytest.raises(UnavailableError, match="no longer"):
+            read("a", {"x": cleared})
 
 
 @pytest.mark.parametrize("pillar", ["", "train"])

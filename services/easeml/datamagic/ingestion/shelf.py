@@ -18,11 +18,15 @@ from typing import IO, Any, Generic, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from easeml.errors import UnavailableError
+
 Words = NDArray[np.uint64]
 T = TypeVar("T")
 _KEPT = 2
 """Apps whose digests a worker process keeps."""
 _BYTES = 8
+_HEAD = 16
+"""Bytes of a file's name for itself: a file that was closed may have left its path to another."""
 
 
 class Digests:
@@ -108,6 +112,7 @@ class Shelf(Generic[T]):
         if things is not self._things:
             self._things, self._ends, self._token = things, [0], secrets.token_hex(8)
             self._file, self._path = _opened()
+            self._file.write(self._token.encode())
         for thing in things[len(self._ends) - 1 :]:
             words = self._digests(thing)
             self._file.write(words.tobytes())
@@ -128,17 +133,34 @@ _kept: OrderedDict[str, dict[str, tuple[int, Digests]]] = OrderedDict()
 
 
 def read(app: str, marks: dict[str, Mark]) -> dict[str, Digests]:
-    """Return the digests of an app up to its marks, by name; those that this process knows are not read again."""
+    """Return the digests of an app up to its marks, by name; those that this process knows are not read again.
+
+    Raises
+    ------
+    UnavailableError
+        When a shelf was cleared meanwhile: ask for other marks.
+    """
     before, now = _kept.pop(app, {}), {}
     for mark in marks.values():
         end, digests = before.get(mark.token, (mark.start, Digests()))
         if end > mark.stop:  # an earlier slice is done again
             end, digests = mark.start, Digests()
-        with open(mark.path, "rb") as file:  # noqa: PTH123 - the path of an open file
-            file.seek(end * _BYTES)
-            digests.add(np.frombuffer(file.read((mark.stop - end) * _BYTES), np.uint64))
+        digests.add(_words(mark, end))
         now[mark.token] = (mark.stop, digests)
     _kept[app] = now
     while len(_kept) > _KEPT:
         _kept.popitem(last=False)
     return {name: now[mark.token][1] for name, mark in marks.items()}
+
+
+def _words(mark: Mark, start: int) -> Words:
+    try:
+        with open(mark.path, "rb") as file:  # noqa: PTH123 - the path of an open file
+            name = file.read(_HEAD).decode("ascii", "replace")
+            file.seek(_HEAD + start * _BYTES)
+            content = file.read((mark.stop - start) * _BYTES)
+    except OSError as error:
+        raise UnavailableError(f"What is known is no longer at {mark.path}: {error}.", mend="Try again.") from error
+    if name != mark.token.partition(".")[0]:
+        raise UnavailableError(f"What is known is no longer at {mark.path}.", mend="Try again.")
+    return np.frombuffer(content, np.uint64)
