@@ -96,7 +96,9 @@ def text_of(report: FeasibilityReport, *, width: int = 100) -> str:
     """
     wide = max(width, 40)
     lines = [*_wrapped(f"{_MARKS[report.signal]} {report.signal.name}  {headline(report)}", wide), ""]
-    lines += [*_drawn(report, Plot.of(report), wide), "", *_arm_lines(report, wide), ""]
+    if len(report.best.rows):
+        lines += [*_drawn(report, Plot.of(report), wide), ""]
+    lines += [*_arm_lines(report, wide), ""]
     for sentence in meaning(report):
         lines += _wrapped(sentence, wide)
     return "\n".join([*lines, *_wrapped(f"Note: {WARNING}", wide)])
@@ -157,7 +159,7 @@ def html_of(report: FeasibilityReport) -> str:
     return (
         f'<div class="easeml-f"><style>{_STYLE}</style>'
         f'<p class="g"><b class="{report.signal}">{report.signal.name}</b>{escape(headline(report))}</p>'
-        f"{_svg(report, Plot.of(report))}{told}"
+        f"{_svg(report, Plot.of(report)) if len(report.best.rows) else ''}{told}"
         f'<div class="s"><table><thead><tr>{head}</tr></thead><tbody>{arms}</tbody></table></div>'
         f'<p class="d">{report.rows:,} labelled rows, {report.classes} classes, '
         f"{percent(report.distinct_row_ratio)} of the rows distinct.</p>"

@@ -43,6 +43,8 @@ def headline(report: FeasibilityReport) -> str:
         return f"The target of {target} looks within reach: {about}."
     if report.signal is FeasibilitySignal.UNREALISTIC:
         return f"The target of {target} looks out of reach with this data: {about}."
+    if not len(report.best.rows):
+        return f"Whether {target} can be reached is not known yet: no row has been read."
     if not report.final:
         return f"Whether {target} can be reached is still being read: so far {about}."
     return f"Whether {target} can be reached is open: {about}, too close to call."

@@ -82,6 +82,9 @@ def test_jobs_of_other_processes_end_as_one_process_does():
     shared = FeasibilityStudy(10, rng=np.random.default_rng(0))
     shared.hold(features, labels, ids)
     shared.restart()
+    before = shared.report(0.9)
+    assert "no row has been read" in before.text()
+    assert "<svg" not in before.html()
     seen = []
     while jobs := shared.jobs():
         for job in jobs:
