@@ -5,7 +5,7 @@ Value is a good filter and a bad ranker, so the default ``filter_margin`` (1) dr
 from each other, (2) keeps the half that is best by resemblance and predicted value, each weighted by how far
 its forest can be trusted, and (3) takes those the current model is least sure about, without near repetitions. Where
 neither forest beats guessing, step 2 keeps all. ``filter_diverse`` spreads the batch over the 4b best of step 2
-instead; ``value``, ``margin`` and ``random`` are what they say.
+instead, whatever they cost; ``value``, ``margin`` and ``random`` are what they say.
 
 Sources: Jia et al., CVPR 2021 (value predictor); Scheffer et al., 2001 (margin); filter and weights measured, see
 ``tests/benchmarks/bench_market.py``.
