@@ -80,6 +80,16 @@ def check(made):
         after = (rows[2][own] * entropy(given_one[:, own])).sum(axis=1)
         gain[row] = (drop - after)[open_].sum() / max(len(open_), 1)
     np.testing.assert_allclose(made.gain, gain, atol=1e-9)
+    for row in np.flatnonzero(rows[0] > 1).tolist():
+        own, every = np.flatnonzero(owner == row), made.candidates_of(row)[1]
+        part = np.arange(len(every)) % 2
+        mine, told = part[every > 0], 0.0
+        for side in (0, 1):
+            share = rows[2][own][mine == side]
+            if len(share):
+                joint = (share[:, None] * given_one[:, own[mine == side]]).sum(axis=1) / share.sum()
+                told += (share.sum() * entropy(joint))[open_].sum()
+        np.testing.assert_allclose(made.bits_of_part(row, part) * np.log(2), drop[open_].sum() - told, atol=1e-9)
     best = made.next()
     assert len(best) == (0 if made.done else 1)
     if len(best) and gain.max() > 1e-6:

@@ -133,6 +133,39 @@ class CertainPredictions:
         """Return the gains of rows in bits summed over all points: what an answer is expected to tell in total."""
         return np.asarray(self.gain[rows] * float((~self.certain).sum()) / np.log(2))
 
+    def bits_of_part(self, row: int, groups: ArrayLike) -> float:
+        """Return what it is expected to tell to learn only which group of its candidates a row is of.
+
+        A cell of a row with several uncertain cells divides the row's candidates into groups of equal value.
+
+        Parameters
+        ----------
+        row : int
+            The row.
+        groups : array of integers from 0 on, one per candidate
+            Group of each candidate, in the order of :meth:`candidates_of`.
+
+        Returns
+        -------
+        float
+            Bits, summed over all points; with a group for each candidate what :meth:`bits` says.
+
+        Raises
+        ------
+        NotFoundError, InvalidDataError
+            When there is no such row; when there is not one group per candidate.
+        """
+        places, group = self._book.places(row), np.asarray(groups, np.int64)
+        if group.shape != places.shape or (group < 0).any():
+            raise InvalidDataError(
+                f"Row {row}: {group.size} groups for {len(places)} candidates.", mend="Give one from 0 on for each."
+            )
+        lists = joined([self._lists[point] for point in self._touched(row).tolist()])
+        nats = 0.0
+        for study in studies(lists, self._world, self.n_classes, self.k):
+            nats += study.information_of_part(row, places, self._book.prior[places], group)
+        return nats / float(np.log(2))
+
     def candidates_of(self, row: int) -> tuple[Floats, Floats, NDArray[np.int32]]:
         """Return features, priors and labels of a row's candidates, in the order that :meth:`answer` counts.
 
@@ -355,14 +388,18 @@ class CertainPredictions:
 
     def _shrink(self, row: int, places: Ints, chosen: int) -> None:
         """Let a row be one of its possible candidates; lists only lose lines by that."""
+        touched = self._touched(row)
         self._book.prior[places] = places == chosen
         self._world.count[row], self._world.mixed[row] = 1, False
-        rows, _, points = self._contributions()
-        touched = np.unique(points[rows == row])
         if len(touched):
             lists = joined([self._lists[point] for point in touched.tolist()])
             kept = (self._book.owner[lists.candidate] != row) | (lists.candidate == chosen)
             self._learn(touched, lists.select(kept))
+
+    def _touched(self, row: int) -> Ints:
+        """Return the uncertain points that an uncertain row can touch."""
+        rows, _, points = self._contributions()
+        return np.unique(points[rows == row])
 
     def _renew(self, rows: Ints) -> None:
         """Study again what changed rows touch, or touched before."""

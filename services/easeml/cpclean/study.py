@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from easeml.cpclean.masses import EXACT, Conditionals, Scan
+from easeml.cpclean.masses import EXACT, Conditionals, Scan, entropy
 from easeml.cpclean.neighbours import Bools, Floats, Ints, Lists
 from easeml.cpclean.possible import possible_labels
 from easeml.cpclean.products import Product
@@ -55,6 +55,32 @@ class Study:
         bounds = np.searchsorted(point[order], np.arange(1, len(self.points)))
         rows, values = row[order].astype(np.int32), value[order]
         return list(zip(np.split(rows, bounds), np.split(values, bounds), strict=True))
+
+    def information_of_part(self, row: int, places: Ints, prior: Floats, group: Ints) -> float:
+        """Return the nats that the group of a row's candidate is expected to tell about the points.
+
+        Parameters
+        ----------
+        row : int
+            The row.
+        places : ndarray of int64, shape (m,)
+            Its candidates, ascending.
+        prior : ndarray of float64, shape (m,)
+        group : ndarray of int64, shape (m,)
+        """
+        belief = np.bincount(group, prior)
+        line, total = self.steps.line, 0.0
+        for one in self.conditionals:
+            for at in np.flatnonzero(one.row == row).tolist():
+                given = np.repeat(one.rest[at : at + 1], len(places), axis=0)
+                for step, mass in zip(one.step[at].tolist(), one.mass[at], strict=True):
+                    if step < len(self.steps):
+                        given[np.searchsorted(places, self.lists.candidate[line[step] : line[step + 1]])] = mass
+                joint = np.zeros((len(belief), given.shape[1]))
+                np.add.at(joint, group, prior[:, None] * given)
+                after = belief @ entropy(joint / np.where(belief > 0, belief, 1.0)[:, None])
+                total += max(float(entropy(self.mass[one.point[at]]) - after), 0.0)
+        return total
 
 
 def studies(lists: Lists, world: World, classes: int, k: int, trust: float = EXACT) -> Iterator[Study]:
