@@ -4,7 +4,8 @@ Four techniques need no production label:
 
 - ``importance``: training rows count as often as production has rows like them (density ratio by cross-fitted
   classifiers, clipped). Shimodaira, JSPI 90, 2000; Bickel, Brückner & Scheffer, JMLR 10, 2009.
-- ``label_shift``: posteriors are reweighted to the class shares of production (EM). Saerens et al., 2002.
+- ``label_shift``: posteriors are reweighted to the class shares of production, which answers tell or, without them,
+  predictions (EM). Saerens et al., 2002.
 - ``coral``: numeric columns of the training rows get mean and covariance of production. Sun, Feng & Saenko, AAAI 2016.
 - ``moments``: the same column by column, for those columns that have drifted, as when a sensor is recalibrated.
 
@@ -12,7 +13,9 @@ Where none of them helps, ``recent`` does what needs no theory: it trains on ans
 
 The result is an ordinary classifier of the app's kind, trained on other rows or with other priors, so the artifact
 store writes and reads it as any other. Whether it is worth a step of CI is told by its expected gain in production:
-on production rows with answers if there are enough, else on validation rows changed in the same way.
+on production rows with answers if there are enough; else on validation rows changed in the same way, and then only
+techniques after whose change a classifier can hardly tell them from production are believed: of all, those that come
+nearest to it.
 """
 
 from __future__ import annotations
@@ -33,7 +36,15 @@ from sklearn.tree import DecisionTreeClassifier
 
 from easeml.advisor.estimate import Estimate, mean_gain
 from easeml.advisor.learning import FOLDS, Floats, Learner, Sample, right
-from easeml.advisor.shift import CovariateShift, Drift, LabelShift, covariate_shift, drifted, label_shift
+from easeml.advisor.shift import (
+    CovariateShift,
+    Drift,
+    LabelShift,
+    covariate_shift,
+    drifted,
+    label_shift,
+    told_label_shift,
+)
 from easeml.artifacts import Classifier
 from easeml.stream.payloads import ColumnKind
 
@@ -41,6 +52,8 @@ ALPHA = 0.01
 """Probability of looking for adapted models although production is what it was."""
 ENOUGH = 40
 """Answers from which production itself judges an adapted model."""
+_ALIKE = 0.03
+"""Techniques whose areas under the curve differ by less explain production alike."""
 
 
 @dataclass(frozen=True)
@@ -107,16 +120,26 @@ def find_shift(
     rng : Generator
         Draws folds.
     """
-    before = train.joined(validation)
+    before, answered = train.joined(validation), production.labelled()
     return Shift(
         drifted(before.frame, production.frame, learner.columns, alpha=ALPHA / 3),
         covariate_shift(model.encoder.transform(before.frame), model.encoder.transform(production.frame), rng),
-        label_shift(model.predict_proba(validation.frame), validation.labels, model.predict_proba(production.frame)),
+        told_label_shift(validation.labels, answered.labels, answered.mass, len(learner.classes))
+        if len(answered) >= ENOUGH
+        else label_shift(
+            model.predict_proba(validation.frame), validation.labels, model.predict_proba(production.frame)
+        ),
     )
 
 
 def adapt(
-    learner: Learner, model: Classifier, train: Sample, validation: Sample, production: Sample, shift: Shift
+    learner: Learner,
+    model: Classifier,
+    train: Sample,
+    validation: Sample,
+    production: Sample,
+    shift: Shift,
+    rng: np.random.Generator,
 ) -> list[Adapted]:
     """Return adapted models whose gain is above 0 with its whole interval, best first; none without a shift.
 
@@ -132,19 +155,35 @@ def adapt(
         Recent rows; those with an answer have a label.
     shift : Shift
         As found.
+    rng : Generator
+        Draws rows in proportion to weights.
     """
     if not shift.present:
         return []
     answered = production.labelled()
-    found = []
+    found, apart = [], []
     for technique, adapted, like_production in _candidates(learner, model, train, validation, production, shift):
         judge = answered if len(answered) >= ENOUGH else like_production
         gain = mean_gain(right(model, judge), right(adapted, judge), judge.mass)
         found.append(Adapted(technique, adapted, gain))
+        if len(answered) < ENOUGH:
+            apart.append(_told_apart(model, like_production, production, rng))
+    if apart:
+        found = [one for one, auc in zip(found, apart, strict=True) if auc <= max(min(apart), 0.5) + _ALIKE]
     worth = [one for one in found if one.gain.positive]
     if not worth and len(answered) >= ENOUGH:
         worth = [one for one in [_recent(learner, model, train, answered)] if one.gain.positive]
     return sorted(worth, key=lambda one: (-one.gain.value, one.technique))
+
+
+def _told_apart(model: Classifier, like: Sample, production: Sample, rng: np.random.Generator) -> float:
+    """Return how well a classifier tells the changed validation rows from production: the area under its curve."""
+    # No row comes twice: a classifier would know it again. So only about as many are drawn as the weights are worth.
+    portion = like.mass / like.mass.sum()
+    count = max(FOLDS, int(0.5 / float(portion @ portion)))
+    drawn = like.at(rng.choice(len(like), count, replace=False, p=portion))
+    rows = (model.encoder.transform(sample.frame) for sample in (drawn, production))
+    return covariate_shift(*rows, rng).auc
 
 
 def _recent(learner: Learner, model: Classifier, train: Sample, answered: Sample) -> Adapted:

@@ -111,7 +111,7 @@ def _production(
         shift=shift,
         uncovered=np.flatnonzero(far).astype(np.int64),
         concept=difference(expected, accuracy) if len(answered) else Estimate(0.0, -1.0, 1.0),
-        adapted=tuple(adapt(learner, model, train, validation, production, shift)),
+        adapted=tuple(adapt(learner, model, train, validation, production, shift, rng)),
     )
 
 

@@ -2,17 +2,20 @@
 
 The rules, in the order in which they decide:
 
-1. Running evidence or a used-up test set comes first: a study that is not done is waited for when nothing else is
-   proven; without a test set no model can be accepted.
+1. A used-up test set comes first: without a test set no model can be accepted.
 2. **Faults** come in the order of gain per minute, each with an expected gain of at least ``WORTH``. A broken slice
    and an adapted model are listed when their whole gain interval lies above 0. Wrong labels and missing cells are
    listed when they are proven to be there: true labels and cells do no harm, whatever the interval says.
-3. When the target is missed, **more rows** are listed if, at the high end, the learning curve reaches the target with
-   ``REACH`` times the rows; at most ``AT_ONCE`` times the rows are asked for before looking again. They come after faults, which more rows of the same kind would share. A target
-   inside the interval of the accuracy is not missed: what the rows cannot tell apart is no reason to act.
+3. When the target is missed, **more rows** are listed; before all else but faults (which more rows of the same kind
+   would share) if, at the high end, the learning curve reaches the target with at most ``REACH`` times the rows. At
+   most ``AT_ONCE`` times the rows are asked for before looking again. A target inside the interval of the accuracy is
+   not missed: what the rows cannot tell apart is no reason to act.
 4. When neither reaches the target even at the high ends, the target is out of reach: **RELAX_TARGET** says which one
    is not. It comes first when there is no fault, else after the faults.
-5. When the target is reached and nothing is listed, there is **NOTHING** to mend.
+5. **TRAIN** is said when the nearest neighbour of the feasibility study beats the present model: the rows hold more
+   than the model has found.
+6. While the study still runs and calls nothing unrealistic, **WAIT** stands in for RELAX_TARGET.
+7. When nothing is listed, there is **NOTHING** to mend.
 
 A gain is what the step alone is expected to bring; gains of several steps do not add up.
 """
@@ -175,16 +178,13 @@ def _beyond_faults(evidence: Evidence, phase: Phase, faults: list[Step], short: 
     if more is not None and evidence.curve is not None and evidence.curve.gain(REACH * evidence.rows).high >= short:
         return [*_train(evidence), more]
     train = _train(evidence)
-    if train and not evidence_says_never(evidence):
+    if train:
         return train
-    best = max([0.0, *(step.gain.value for step in faults), more.gain.value if more is not None else 0.0])
-    return [*train, _relax(evidence, evidence.accuracy.value + best), *([more] if more is not None else [])]
-
-
-def evidence_says_never(evidence: Evidence) -> bool:
-    """Return whether the feasibility study is done and calls the target unrealistic."""
     study = evidence.feasibility
-    return study is not None and study.final and study.signal == "UNREALISTIC"
+    if study is not None and not study.final:
+        return [_wait(evidence)]
+    best = max([0.0, *(step.gain.value for step in faults), more.gain.value if more is not None else 0.0])
+    return [_relax(evidence, evidence.accuracy.value + best), *([more] if more is not None else [])]
 
 
 def _more_rows(evidence: Evidence, phase: Phase, short: float, costs: Costs) -> Step | None:
@@ -281,7 +281,8 @@ def _wait(evidence: Evidence) -> Step:
     return Step(
         Action.WAIT,
         "Wait for more evidence",
-        f"The target of {evidence.target:.1%} is missed so far, and what is known does not tell why.",
+        f"The target of {evidence.target:.1%} is missed so far. The feasibility study still runs: it will tell whether "
+        "the target can be reached.",
         evidence=(("accuracy", evidence.accuracy.value), ("target", evidence.target)),
     )
 

@@ -125,7 +125,7 @@ def covariate_shift(before: Floats, after: Floats, rng: np.random.Generator) -> 
     for turn in range(FOLDS):
         held = fold == turn
         models = (
-            LogisticRegression(C=0.1, max_iter=300),
+            LogisticRegression(C=0.1, max_iter=100),
             ExtraTreesClassifier(60, min_samples_leaf=5, random_state=seed),
         )
         later[held] = np.mean([m.fit(rows[~held], side[~held]).predict_proba(rows[held])[:, 1] for m in models], axis=0)
@@ -186,6 +186,26 @@ def label_shift(proba: Floats, labels: Codes, after: Floats) -> LabelShift:
             break
     ratios = np.where(seen, prior / np.where(seen, shares, 1.0), 1.0)
     return LabelShift(np.clip(ratios, 1 / _MOST_WEIGHT, _MOST_WEIGHT), p_value)
+
+
+def told_label_shift(labels: Codes, answers: Codes, weights: Floats, classes: int) -> LabelShift:
+    """Return the class shares of production as answers tell them; half a row of each class is added to both sides.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (v,)
+        Classes before.
+    answers, weights : ndarray of int64 and float64, shape (a,)
+        Classes of answered production rows, and what each row stands for.
+    classes : int
+        Classes in all.
+    """
+    shares = [
+        (np.bincount(codes, mass, classes) * len(codes) / mass.sum() + 0.5) / (len(codes) + 0.5 * classes)
+        for codes, mass in ((labels, np.ones(len(labels))), (answers, weights))
+    ]
+    _, p_value = _changed_shares(labels, answers)
+    return LabelShift(np.clip(shares[1] / shares[0], 1 / _MOST_WEIGHT, _MOST_WEIGHT), p_value)
 
 
 def recalibrated(proba: Floats, labels: Codes, after: Floats) -> Floats:
