@@ -28,7 +28,7 @@ def relation(path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_function_is_registered(name):
-    assert lookup(f"datamagic.{name}").version == 1
+    assert lookup(f"datamagic.{name}").version >= 1
     assert lookup(f"datamagic.{name}").function is getattr(own, name)
 
 
