@@ -2,10 +2,11 @@
 
 Value is a good filter and a bad ranker, so the default ``filter_margin`` (1) drops rows that nearly repeat an owned one
 (nearer than a quarter of the median distance between neighbours) or lie farther from the validation rows than these lie
-from each other, (2) keeps the half that is best by resemblance and predicted value, each weighted by how far
-its forest can be trusted, and (3) takes those the current model is least sure about, without near repetitions. Where
-neither forest beats guessing, step 2 keeps all. ``filter_diverse`` spreads the batch over the 4b best of step 2
-instead, whatever they cost; ``value``, ``margin`` and ``random`` are what they say.
+from each other, (2) keeps the half that is best by resemblance and predicted value, each weighted by how far its forest
+can be trusted, and (3) takes those the current model is least sure about, without near repetitions. Where the pool
+cannot be told from the validation rows, step 2 drops those of a value below 0 only, if that can be trusted.
+``filter_diverse`` spreads the batch over the 4b best of step 2 instead, whatever they cost; ``value``, ``margin`` and
+``random`` are what they say.
 
 Sources: Jia et al., CVPR 2021 (value predictor); Scheffer et al., 2001 (margin); filter and weights measured, see
 ``tests/benchmarks/bench_market.py``.
@@ -27,7 +28,7 @@ from easeml.market.shapley import value_sums
 
 POLICIES = ("filter_margin", "filter_diverse", "value", "margin", "random")
 GUESSING = 0.05
-"""Trust in both forests below which they are not listened to."""
+"""Trust (that in values squared) below which a forest is not listened to."""
 _REPEAT = 0.25
 _KEPT = 0.5
 _TYPICAL_NEIGHBOUR = 5
@@ -160,8 +161,12 @@ def _filtered(
 ) -> tuple[Ints, Ints]:
     """Return the rows kept by steps 1 and 2, best first, and the others."""
     score = alike.trust * ranks(alike.scores) + value.trust**2 * ranks(value.scores)
-    informed = alike.trust + value.trust**2 >= GUESSING
-    fit = fresh & typical(known.pool, known.x_val) if informed else fresh
+    informed = alike.trust >= GUESSING
+    if informed:
+        fit = fresh & typical(known.pool, known.x_val)
+    else:
+        # a pool like the validation rows: less value is no harm there, only a value below 0 is
+        fit = fresh & ((value.scores >= 0) | (value.trust**2 < GUESSING))
     order = _best(shuffled, score + 10.0 * fit + 5.0 * fresh)
     count = int(fit.sum())
     count = max(round(count * _KEPT) if informed else count, min(2 * batch, int(fresh.sum())))
