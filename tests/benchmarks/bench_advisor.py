@@ -323,15 +323,18 @@ def realised(world: Planted, evidence: Evidence, step: Step, model: Classifier) 
     elif step.action in (Action.LABEL, Action.COLLECT):
         reserve = world.reserve
         if step.condition:
-            condition = next(one.found.conditions for one in evidence.slices if one.found.text == step.condition)
-            reserve = reserve.at(all_hold(condition, reserve.frame))
+            reserve = reserve.at(all_hold(named(evidence, step.condition), reserve.frame))
         train = train.joined(reserve.at(np.arange(min(step.count, len(reserve)))))
     return float(right(world.learner().fit(train), judge).mean() - now)
 
 
+def named(evidence: Evidence, text: str) -> tuple[Condition, ...]:
+    return next(one.found.conditions for one in evidence.slices if one.found.text == text)
+
+
 def name_of(world: Planted, evidence: Evidence, step: Step) -> str:
     if step.condition:
-        found = next(one.found.conditions for one in evidence.slices if one.found.text == step.condition)
+        found = named(evidence, step.condition)
         held, planted = all_hold(found, world.test.frame), all_hold(world.condition, world.test.frame)
         overlap = 2 * (held & planted).sum() / max(held.sum() + planted.sum(), 1)
         return "broken slice" if world.condition and overlap >= 0.5 else "another slice"

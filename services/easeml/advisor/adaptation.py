@@ -182,8 +182,8 @@ def _told_apart(model: Classifier, like: Sample, production: Sample, rng: np.ran
     portion = like.mass / like.mass.sum()
     count = max(FOLDS, int(0.5 / float(portion @ portion)))
     drawn = like.at(rng.choice(len(like), count, replace=False, p=portion))
-    rows = (model.encoder.transform(sample.frame) for sample in (drawn, production))
-    return covariate_shift(*rows, rng).auc
+    encode = model.encoder.transform
+    return covariate_shift(encode(drawn.frame), encode(production.frame), rng).auc
 
 
 def _recent(learner: Learner, model: Classifier, train: Sample, answered: Sample) -> Adapted:

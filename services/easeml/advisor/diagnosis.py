@@ -71,16 +71,20 @@ def diagnose(
         if len(answered) >= FEWEST:
             judged, judgements = validation.joined(answered), np.concatenate([now, right(model, answered)])
     crossed = cross_fit(learner, train, validation, rng)
-    doubted = (crossed.proba.argmax(axis=1) != train.labels).astype(np.float64)
+    slices = broken_slices(learner, train, judged, judgements, rng)
+    noise = label_noise(learner, train, validation, crossed, now, rng)
+    if noise is not None and slices and slices[0].stale:
+        # Wrong labels that are mostly those of a broken slice are no second fault.
+        noise = None if np.isin(noise.suspects, slices[0].train_rows).mean() > 0.5 else noise
     return Evidence(
         target=target,
         accuracy=weighted_share(now, validation.mass) if seen is None or not seen.answered else seen.accuracy,
         rows=len(train),
         pool=pool,
-        noise=label_noise(learner, train, validation, crossed, now, rng),
+        noise=noise,
         missing=missing_cells(learner, train, validation, rng),
         curve=learning_curve(learner, train, validation, rng),
-        slices=broken_slices(learner, train, doubted, judged, judgements, rng),
+        slices=slices,
         production=seen,
         feasibility=feasibility,
         cleaning=cleaning,

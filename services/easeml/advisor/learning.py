@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils.validation import has_fit_parameter
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from easeml.artifacts import Classifier, Encoder
 from easeml.errors import InvalidDataError
@@ -119,7 +120,7 @@ class Learner:
         matrix, codes = encoder.transform(sample.frame), sample.labels
         if isinstance(estimator, KNeighborsClassifier):
             estimator.set_params(n_neighbors=min(estimator.n_neighbors, len(codes)))
-        with warnings.catch_warnings():
+        with threadpool_limits(1), warnings.catch_warnings():
             # How far a fixed number of steps came shows in the accuracy that is measured.
             warnings.simplefilter("ignore", ConvergenceWarning)
             if weights is None:

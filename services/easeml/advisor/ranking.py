@@ -7,9 +7,10 @@ The rules, in the order in which they decide:
    and an adapted model are listed when their whole gain interval lies above 0. Wrong labels and missing cells are
    listed when they are proven to be there: true labels and cells do no harm, whatever the interval says.
 3. When the target is missed, **more rows** are listed; before all else but faults (which more rows of the same kind
-   would share) if, at the high end, the learning curve reaches the target with at most ``REACH`` times the rows. At
-   most ``AT_ONCE`` times the rows are asked for before looking again. A target inside the interval of the accuracy is
-   not missed: what the rows cannot tell apart is no reason to act.
+   would share) if, at the high end, the learning curve reaches the target with at most ``REACH`` times the rows, or
+   has seen fewer than ``TELLING`` rows, from which no curve can tell that a target is out of reach. At most
+   ``AT_ONCE`` times the rows are asked for before looking again. A target inside the interval of the accuracy is not
+   missed: what the rows cannot tell apart is no reason to act.
 4. When neither reaches the target even at the high ends, the target is out of reach: **RELAX_TARGET** says which one
    is not. It comes first when there is no fault, else after the faults.
 5. **TRAIN** is said when the nearest neighbour of the feasibility study beats the present model: the rows hold more
@@ -36,6 +37,8 @@ WORTH = 0.01
 """Expected gain in accuracy from which a proven fault is worth mending."""
 REACH = 10.0
 """More rows, as a multiple of those there are, up to which the learning curve is followed to the target."""
+TELLING = 100
+"""Rows from which on the learning curve may call a target out of reach."""
 AT_ONCE = 3.0
 """More rows that are asked for at once, as a multiple of those there are."""
 _FEWEST_ROWS = 20
@@ -175,7 +178,7 @@ def _slice(one: BrokenSlice, evidence: Evidence, costs: Costs) -> Step:
 def _beyond_faults(evidence: Evidence, phase: Phase, faults: list[Step], short: float, costs: Costs) -> list[Step]:
     """Return what helps when the target is missed: more rows, other models, another target."""
     more = _more_rows(evidence, phase, short, costs)
-    if more is not None and evidence.curve is not None and evidence.curve.gain(REACH * evidence.rows).high >= short:
+    if more is not None and _within_reach(evidence, short):
         return [*_train(evidence), more]
     train = _train(evidence)
     if train:
@@ -187,13 +190,20 @@ def _beyond_faults(evidence: Evidence, phase: Phase, faults: list[Step], short: 
     return [_relax(evidence, evidence.accuracy.value + best), *([more] if more is not None else [])]
 
 
+def _within_reach(evidence: Evidence, short: float) -> bool:
+    curve, study = evidence.curve, evidence.feasibility
+    if study is not None and study.final and study.signal == "UNREALISTIC":
+        return False
+    return curve is not None and (curve.rows < TELLING or curve.gain(REACH * curve.rows).high >= short)
+
+
 def _more_rows(evidence: Evidence, phase: Phase, short: float, costs: Costs) -> Step | None:
     curve = evidence.curve
     if curve is None:
         return None
     count = max(_FEWEST_ROWS, math.ceil(min(curve.rows_for(short), AT_ONCE * curve.rows)))
     gain = curve.gain(count)
-    if not gain.positive or gain.value < WORTH:
+    if curve.rows >= TELLING and (not gain.positive or gain.value < WORTH):
         return None
     action = Action.LABEL if evidence.pool >= count else Action.COLLECT
     far = np.empty(0, np.int64)
@@ -208,6 +218,7 @@ def _more_rows(evidence: Evidence, phase: Phase, short: float, costs: Costs) -> 
         cost_labels=count,
         cost_minutes=costs.start + count * (costs.label if action is Action.LABEL else costs.row),
         rows=far,
+        pillar="production",
         count=count,
         evidence=(("rows", float(curve.rows)), ("curve_floor", curve.floor.value), ("shortfall", short)),
     )
@@ -246,6 +257,7 @@ def _relax(evidence: Evidence, reach: float) -> Step:
         f"The target of {evidence.target:.1%} is out of reach with these columns: the model is right about "
         f"{evidence.accuracy.value:.1%} of the rows, and neither more rows nor mending is expected to get it there. "
         "Columns that say more about the label would help.",
+        target=target,
         evidence=tuple(figures),
     )
 

@@ -122,7 +122,7 @@ def find_slices(
 
 def _extended(level: list[tuple[int, ...]], held: Flags, wrong: Flags, support: int) -> dict[tuple[int, ...], float]:
     """Return the p-value of every conjunction of the level with one more condition that has enough rows."""
-    if not len(held):
+    if not len(held) or not level:
         return {}
     parents = np.array([held[list(places)].all(axis=0) for places in level], np.float32)
     atoms = held.astype(np.float32)

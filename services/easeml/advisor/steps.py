@@ -74,8 +74,11 @@ class Step:
     columns : tuple of str
         Columns concerned.
     rows : ndarray of int64, shape (k,)
-        Positions of the rows concerned, most urgent first: training rows for CLEAN and RELABEL, production rows for
-        LABEL and COLLECT.
+        Positions of the rows concerned in ``pillar``, most urgent first.
+    pillar : str
+        ``train``, or ``production`` for rows like which more are wanted.
+    target : float or None
+        The target to set instead, for RELAX_TARGET.
     condition : str
         The slice concerned, "" for all rows.
     count : int
@@ -92,6 +95,8 @@ class Step:
     cost_minutes: float = 0.0
     columns: tuple[str, ...] = ()
     rows: NDArray[np.int64] = field(default_factory=_no_rows)
+    pillar: str = "train"
+    target: float | None = None
     condition: str = ""
     count: int = 0
     evidence: tuple[tuple[str, float], ...] = ()
