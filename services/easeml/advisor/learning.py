@@ -23,6 +23,8 @@ Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 FOLDS = 5
+_TRAINING_ONLY = ("_optimizer", "_random_state", "_label_binarizer_cache", "_feature_subsample_rng", "_scorer")
+"""What some estimators keep for further training: the artifact store takes no generators, and serving needs none."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ class Learner:
             else:
                 rows = _repeated(weights, codes)
                 fitted = estimator.fit(matrix[rows], codes[rows])
+        for name in _TRAINING_ONLY:
+            vars(fitted).pop(name, None)
         return Classifier(encoder, fitted, self.classes)
 
 

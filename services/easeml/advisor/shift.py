@@ -7,6 +7,7 @@ correcting for label shift with black box predictors", ICML 2018; Saerens, Latin
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency, ks_2samp, norm, rankdata
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from easeml.advisor.learning import FOLDS, Codes, Floats, folds
 from easeml.advisor.multiplicity import holm
@@ -128,7 +131,9 @@ def covariate_shift(before: Floats, after: Floats, rng: np.random.Generator) -> 
             LogisticRegression(C=0.1, max_iter=100),
             ExtraTreesClassifier(60, min_samples_leaf=5, random_state=seed),
         )
-        later[held] = np.mean([m.fit(rows[~held], side[~held]).predict_proba(rows[held])[:, 1] for m in models], axis=0)
+        with threadpool_limits(1):
+            scores = [m.fit(rows[~held], side[~held]).predict_proba(rows[held])[:, 1] for m in models]
+        later[held] = np.mean(scores, axis=0)
         # Scores of different folds come from different models: ranks are taken within each.
         ours = int(side[held].sum())
         theirs = int(held.sum()) - ours
@@ -219,7 +224,10 @@ def recalibrated(proba: Floats, labels: Codes, after: Floats) -> Floats:
     if len(np.unique(labels)) < 2:
         return after
     logs, later = (np.log(np.maximum(part, 1e-3)) for part in (proba, after))
-    model = LogisticRegression(C=1.0, max_iter=300).fit(logs, labels)
+    with warnings.catch_warnings():
+        # Nearly calibrated is near enough: the EM averages over all rows.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(C=1.0, max_iter=100).fit(logs, labels)
     whole = np.full(after.shape, 1e-9)
     whole[:, model.classes_] = model.predict_proba(later)
     return whole
