@@ -321,7 +321,8 @@ def _rules(task: Task) -> Rules:
 
 
 def _made(task: Task, fitted: Fitted, bad: list[Reject], *, total: int, learnt: Learnt | None = None) -> Made:
-    upload, strange = task.upload, []
+    upload = task.upload
+    strange: list[Reject] = []
     if upload.pillar:
         assigned = np.full(len(fitted.relation), Pillar(upload.pillar), object)
         keep, strange = _checked(task, fitted)
