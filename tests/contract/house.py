@@ -26,6 +26,7 @@ from easeml.labels.service import LabelsService
 from easeml.modelpicker.service import ModelPickerService
 from easeml.relation import Relation
 from easeml.serving.service import ServingService
+from easeml.snoopy.service import SnoopyService
 from easeml.stream import codec, envelope
 from easeml.stream.changelog import Stored
 from easeml.stream.events import Event
@@ -59,6 +60,7 @@ from easeml.stream.topics import (
     CANDIDATES,
     DATA_TEST_LABELS,
     DATA_VERSIONS,
+    FEASIBILITY,
     MODELS,
     PILLAR_TOPICS,
     PREDICTIONS,
@@ -77,9 +79,12 @@ ROOMS: dict[str, Callable[[str], Service[Any]]] = {
     "modelpicker": lambda _store: ModelPickerService(),
     "labels": lambda _store: LabelsService(),
     "datamagic": lambda store: DataMagicService((store,)),
+    "snoopy": lambda _store: SnoopyService(),
 }
 """Service name -> how it is made, given the URI of the artifact store."""
 
+TO_ITSELF = {("snoopy", FEASIBILITY.name)}
+"""Service and topic on which nobody but the service itself says anything to it."""
 PARTITIONS = 2
 START = 1_700_000_000.0
 CLASSES = ("setosa", "versicolor", "virginica")
@@ -397,9 +402,10 @@ def comparable(record: Record) -> bytes:
 
 
 def lines(name: str) -> list[tuple[Topic, type]]:
-    """Return topic and payload of every line of a service's table, the clock apart."""
+    """Return topic and payload of what others say to a service, the clock apart."""
     table = ROOMS[name]("memory://none").table()
-    return list(dict.fromkeys((line.topic, line.payload) for line in table if line.payload is not Tick))
+    heard = (line for line in table if line.payload is not Tick and (name, line.topic.name) not in TO_ITSELF)
+    return list(dict.fromkeys((line.topic, line.payload) for line in heard))
 
 
 UUID5 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")

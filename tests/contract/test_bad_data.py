@@ -132,7 +132,7 @@ def _candidate(probability: float) -> Change:
 _UNLABELLED = ("datamagic data.test", "datamagic data.production")
 _FORBIDDEN = {"datamagic": "forbidden_uri"}
 _CANDIDATES = {"datamagic": "bad_candidates"}
-USERS = ("trainer", "serving", "datamagic")
+USERS = ("snoopy", "trainer", "serving", "datamagic")
 READERS = (*USERS, "labels")
 
 CASES: dict[type, tuple[Case, ...]] = {
@@ -280,6 +280,11 @@ CASES: dict[type, tuple[Case, ...]] = {
     p.ModelPicked: (
         Case("unknown model", _set(model="nobody"), {}),
         Case("belief NaN", _set(posterior={"x": NAN}), {}),
+    ),
+    p.FeasibilityReport: (
+        # a report is what Snoopy believes; only the running study's own leads to the next one
+        Case("target NaN", _set(target_accuracy=NAN), {}),
+        Case("of no study", _set(rows=0, final=False), {}),
     ),
     p.Question: (
         Case(

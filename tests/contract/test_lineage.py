@@ -58,6 +58,14 @@ CHECKS: dict[type, Callable[[Any, Names], bool]] = {
     p.OperatorRun: lambda d, n: (
         {o.name.split("/")[-1] for o in d.outputs} <= n["version"] and d.job == "datamagic.upload"
     ),
+    p.FeasibilityReport: lambda d, n: (
+        d.version in n["version"] and d.rows <= len(n["train row"]) and d.interval_low <= d.interval_high
+    ),
+    p.Advice: lambda d, n: (
+        d.version in n["version"]
+        and d.model in {None, *n["model"]}
+        and all(set(step.rows) <= n["train row"] | n["production row"] for step in d.steps)
+    ),
     p.AuditRecord: lambda d, n: d.subject in n["question"] and d.actor in n["annotator"],
 }
 """Payload type -> whether its references are sound."""

@@ -36,6 +36,7 @@ from easeml.stream.topics import (
     ANNOTATIONS,
     ANSWERS,
     BY_NAME,
+    FEASIBILITY,
     MODELS,
     PICKS,
     PREDICTIONS,
@@ -54,6 +55,7 @@ OWN = {
     "serving": PICKS.name,
     "labels": ANNOTATIONS.name,
     "datamagic": UPLOADS.name,
+    "snoopy": FEASIBILITY.name,
 }
 """An input topic of each service; none of them is read by a service that has another one here."""
 OUTPUTS = sorted({topic.name for make in ROOMS.values() for topic in make("memory://none").produces()})

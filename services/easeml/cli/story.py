@@ -10,11 +10,14 @@ from rich.markup import escape
 
 from easeml.stream.events import Event
 from easeml.stream.payloads import (
+    Advice,
     AlgorithmAnnounced,
     Answer,
     AppDefined,
     AppDeleted,
     DataVersion,
+    FeasibilityReport,
+    FeasibilitySignal,
     ModelPicked,
     ModelPublished,
     ModelRetired,
@@ -52,6 +55,29 @@ def _picked(data: ModelPicked) -> str:
     )
 
 
+_SIGNALS = {
+    FeasibilitySignal.REALISTIC: "[green]realistic[/]",
+    FeasibilitySignal.UNDECIDED: "[yellow]undecided[/]",
+    FeasibilitySignal.UNREALISTIC: "[red]unrealistic[/]",
+}
+
+
+def _feasibility(data: FeasibilityReport) -> str | None:
+    if not data.final:
+        return None  # what comes next says more
+    return (
+        f"target {data.target_accuracy:g} {_SIGNALS[data.signal]}  best accuracy about {1 - data.bayes_error:.3f} "
+        f"({1 - data.interval_high:.3f} to {1 - data.interval_low:.3f}), {data.rows:,} rows"
+    )
+
+
+def _advice(data: Advice) -> str:
+    first = data.steps[0]
+    gain = f", about {first.gain:+.1%} accuracy" if first.gain > 0 else ""
+    more = f" and {len(data.steps) - 1} more" if len(data.steps) > 1 else ""
+    return f"[bold]advice[/]  {escape(first.title)}{gain}{more}: easeml advise {data.app}"
+
+
 _LINES: dict[type, Callable[[Any], str | None]] = {
     AppDeleted: lambda d: f"app deleted  {d.app}",
     AlgorithmAnnounced: lambda d: f"algorithm announced  {d.algorithm}",
@@ -67,6 +93,8 @@ _LINES: dict[type, Callable[[Any], str | None]] = {
     Question: lambda d: f"[dim]question  {d.row_id}: {d.information_gain:.2f} bits[/]",
     Answer: lambda d: f"[dim]answer  {d.row_id}: {escape(d.text)}[/]",
     ModelPicked: _picked,
+    FeasibilityReport: _feasibility,
+    Advice: _advice,
 }
 
 

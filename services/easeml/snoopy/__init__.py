@@ -19,7 +19,7 @@ rows, a value that is not finite, a target outside (0, 1)).
 from easeml.snoopy.features import Encoding
 from easeml.snoopy.inputs import Inputs
 from easeml.snoopy.report import ArmReport, BayesError, FeasibilityReport
-from easeml.snoopy.study import FeasibilityStudy, Job, estimate
+from easeml.snoopy.study import FeasibilityStudy, estimate
 
 __all__ = [
     "ArmReport",
@@ -28,6 +28,5 @@ __all__ = [
     "FeasibilityReport",
     "FeasibilityStudy",
     "Inputs",
-    "Job",
     "estimate",
 ]

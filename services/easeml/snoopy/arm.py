@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from easeml.snoopy.inputs import Arrays, Inputs, part_of
-from easeml.snoopy.neighbours import Ints, Neighbours
+from easeml.snoopy.inputs import Inputs
+from easeml.snoopy.neighbours import Neighbours
 from easeml.snoopy.tally import Counts, Tally
 from easeml.snoopy.transformations import TRANSFORMATIONS, Fit
 
@@ -143,50 +143,8 @@ class Arm:
         if point < self.read:
             self.tally(counts).shift(point, old, new, counts)
 
-    def arrays(self) -> Arrays:
-        """Return the arm as plain arrays; points are the caller's."""
-        fit = {f"fit:{name}": array for name, array in self.fit.items()}
-        return {**self.neighbours.arrays(), **fit, "curve": self.curve, "read": np.array(self.read)}
-
-    @classmethod
-    def from_arrays(cls, name: str, arrays: Arrays, inputs: Inputs, keys: npt.NDArray[np.uint64]) -> Arm:
-        """Return what ``arrays`` gave, with all points."""
-        fit = part_of(arrays, "fit")
-        arm = cls(name, fit, inputs.take(slice(0, 0)), keys[:0])
-        read = slice(0, int(arrays["read"]))
-        vectors = TRANSFORMATIONS[name].apply(inputs.take(read), fit)
-        arm.neighbours = Neighbours.from_arrays(vectors, keys[read], arrays)
-        arm.curve = arrays["curve"]
-        return arm
-
 
 def _measured(tally: Tally, counts: Counts) -> tuple[int, float, float]:
     rows = int(counts.sum())
     nearest, soft = np.clip(1 - tally.agreement / max(rows, 1), 0.0, 1.0).tolist()
     return rows, nearest, soft
-
-
-def read_arm(
-    name: str,
-    arrays: Arrays | None,
-    stops: Ints,
-    inputs: Inputs,
-    keys: npt.NDArray[np.uint64],
-    counts: Counts,
-) -> Arrays:
-    """Return an arm, as arrays, that has read on to the last stop: pure, so that another process may do it.
-
-    Parameters
-    ----------
-    name : str
-        Key of ``TRANSFORMATIONS``.
-    arrays : dict of arrays, optional
-        What the arm was before; None: it is fitted to the first points and has read none.
-    stops : int64[m], rising
-        Numbers of points at which the error is noted.
-    inputs, keys, counts
-        Inputs, uint64[p] and int32[p, C] of all points.
-    """
-    arm = Arm.fitted(name, inputs, keys) if arrays is None else Arm.from_arrays(name, arrays, inputs, keys)
-    arm.read_to(stops.tolist(), inputs, keys, counts)
-    return arm.arrays()

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from easeml.errors import InvalidDataError
 from easeml.relation import Relation
-from easeml.snoopy.inputs import Arrays, Floats, Inputs, packed, unpacked
+from easeml.snoopy.inputs import Floats, Inputs
 from easeml.stream.payloads import ColumnKind
 
 
@@ -108,19 +108,6 @@ class Encoding:
             likeliest.labels[known].astype(np.int64),
             likeliest.take(known).row_ids,
         )
-
-    def arrays(self) -> Arrays:
-        """Return plain arrays; ``from_arrays`` takes them back."""
-        named = {"numbers": self.numbers, "texts": self.texts, "images": self.images}
-        names = {key: part for name, words in named.items() for key, part in packed(name, words).items()}
-        return {**names, "medians": self.medians, "holey": self.holey, "pixels": self.pixels}
-
-    @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Encoding:
-        """Return what ``arrays`` gave."""
-        names = [tuple(unpacked(name, arrays)) for name in ("numbers", "texts", "images")]
-        numbers, texts, images = names
-        return cls(numbers, texts, images, arrays["medians"], arrays["holey"], arrays["pixels"])
 
 
 def _middle(matrix: Floats) -> Floats:

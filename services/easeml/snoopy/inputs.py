@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -104,42 +103,6 @@ class Inputs:
                 digest.update(self.texts[row].encode())
             found.append(digest.digest())
         return found
-
-    def arrays(self) -> Arrays:
-        """Return plain arrays; texts as one array of UTF-8 bytes and where each ends."""
-        found: Arrays = {"numbers": self.numbers}
-        if self.images is not None:
-            found["images"] = self.images
-        if self.texts is not None:
-            found |= packed("texts", self.texts.tolist())
-        return found
-
-    @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Self:
-        """Return what ``arrays`` gave."""
-        texts = np.array(unpacked("texts", arrays), object) if "texts" in arrays else None
-        return cls(arrays["numbers"], texts, arrays.get("images"))
-
-
-def packed(name: str, words: Sequence[str]) -> Arrays:
-    """Return strings as plain arrays: their UTF-8 bytes, and where each ends."""
-    coded = [word.encode() for word in words]
-    return {
-        name: np.frombuffer(b"".join(coded), np.uint8),
-        f"{name}_ends": np.cumsum([len(word) for word in coded], dtype=np.int64),
-    }
-
-
-def unpacked(name: str, arrays: Arrays) -> list[str]:
-    """Return the strings that ``packed`` made arrays of."""
-    content = arrays[name].tobytes()
-    ends = arrays[f"{name}_ends"].tolist()
-    return [content[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def part_of(arrays: Arrays, prefix: str) -> Arrays:
-    """Return the arrays whose names begin with a prefix and a colon, without these."""
-    return {key[len(prefix) + 1 :]: part for key, part in arrays.items() if key.startswith(f"{prefix}:")}
 
 
 def _matrix(features: npt.ArrayLike) -> Floats:

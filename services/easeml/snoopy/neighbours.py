@@ -97,21 +97,6 @@ class Neighbours:
         self._reach[lost] = np.inf
         self._merge(list(self._nearest(lost)))
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the neighbours as plain arrays; points and keys are the caller's."""
-        return {"owner": self.owner, "other": self.other, "distance": self.distance}
-
-    @classmethod
-    def from_arrays(
-        cls, vectors: Vectors, keys: npt.NDArray[np.uint64], arrays: dict[str, npt.NDArray[Any]]
-    ) -> Neighbours:
-        """Return what ``arrays`` gave, with its points and keys."""
-        self = cls(vectors[:0], keys[:0])
-        self.vectors, self.keys = vectors, keys
-        self._reach = np.full(len(keys), np.inf)
-        self._merge([(arrays["owner"], arrays["other"], arrays["distance"])])
-        return self
-
     def _nearest(self, rows: Ints) -> Iterator[tuple[Ints, Ints, Floats]]:
         """Yield candidates for the neighbours of rows among all points."""
         field = _Field(self.vectors, np.arange(len(self)))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from easeml.errors import InvalidDataError, NotFoundError
-from easeml.snoopy.inputs import Arrays, Inputs, packed, part_of, unpacked
+from easeml.snoopy.inputs import Inputs
 from easeml.snoopy.neighbours import Ints
 from easeml.snoopy.tally import Counts
 
@@ -169,25 +169,3 @@ class Points:
         moved = place.tolist()
         self._places = {digest: moved[old] for digest, old in self._places.items() if moved[old] >= 0}
         self._rows = {row_id: (moved[old], label) for row_id, (old, label) in self._rows.items()}
-
-    def arrays(self) -> Arrays:
-        """Return the points and rows as plain arrays."""
-        rows = np.array(list(self._rows.values()), np.int64).reshape(-1, 2)
-        inputs = {} if self.inputs is None else {f"inputs:{key}": part for key, part in self.inputs.arrays().items()}
-        return {**inputs, **packed("row_ids", list(self._rows)), "rows": rows}
-
-    @classmethod
-    def from_arrays(cls, arrays: Arrays, classes: int, salt: bytes) -> Points:
-        """Return what ``arrays`` gave."""
-        self = cls(classes, salt)
-        if "inputs:numbers" not in arrays:
-            return self
-        self.inputs = Inputs.from_arrays(part_of(arrays, "inputs"))
-        digests = self.inputs.digests(salt)
-        self._places = {digest: place for place, digest in enumerate(digests)}
-        self.keys = np.array([int.from_bytes(digest[:8], "little") for digest in digests], np.uint64)
-        rows = arrays["rows"]
-        self.counts = np.zeros((len(digests), classes), np.int32)
-        np.add.at(self.counts, (rows[:, 0], rows[:, 1]), 1)
-        self._rows = dict(zip(unpacked("row_ids", arrays), map(tuple, rows.tolist()), strict=True))
-        return self

@@ -2,21 +2,23 @@
 
 Event in: RelationBatch, CandidateBatch and Answer of train (views), DataVersion, ModelPublished, Tick; its own
 FeasibilityReport. Event out: FeasibilityReport.
-A tick after which anything differs begins a study; each report that is not final leads to the next one, after a second
-at the earliest, until all arms are done. Studies live in the worker process, which compares the rows with those it has
-seen; lost ones are made anew. Rows that no study can be made of (too few, one class) are waited for.
+A tick after which anything differs begins a study of the rows that are there; each report that is not final leads to
+the next one, about a second later, until all arms are done. Studies live in the worker process, which compares the rows
+with those it has seen; a lost one is made anew. Of rows that no study can be made of (too few, one class) there is no
+further report until something differs.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import secrets
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from easeml.errors import Busy, InvalidDataError
+from easeml.errors import InvalidDataError
 from easeml.relation import check_pillar, validate_batch
 from easeml.relation.arrivals import Arrivals
 from easeml.snoopy import work
@@ -39,8 +41,8 @@ from easeml.stream.service import Context, Job, On, Packed, Service
 from easeml.stream.topics import ANSWERS, CANDIDATES, DATA_TRAIN, DATA_VERSIONS, FEASIBILITY, MODELS, TICKS, Topic
 
 log = logging.getLogger(__name__)
-_PAUSE = 1.0
-"""Seconds between two reports of an app, at least."""
+_PAUSE, _ROWS_A_SECOND = 2.0, 2000
+"""Seconds between the beginnings of two studies of an app: at least so many, and longer when there are many rows."""
 
 
 @dataclass
@@ -54,18 +56,15 @@ class SnoopyState:
     model_error : float or None
         Validation error of the best model so far.
     studied : str
-        What the last study was begun for: rows, target, version and model error.
-    running : bool
-        Whether a report follows the last one.
-    told_at : float
-        Time of the last report, seconds since 1970 UTC.
+        What the last study was begun for: what is known of the rows, target, version and model error.
+    begun_at : float
+        When, in seconds since 1970 UTC.
     """
 
     version: str = ""
     model_error: float | None = None
     studied: str = ""
-    running: bool = False
-    told_at: float = 0.0
+    begun_at: float = 0.0
 
 
 class SnoopyService(Service[SnoopyState]):
@@ -75,7 +74,7 @@ class SnoopyService(Service[SnoopyState]):
 
     def __init__(self) -> None:
         self._rows: dict[str, Arrivals] = {}
-        self._now = 0.0
+        self._studies: dict[str, str] = {}
 
     def table(self) -> tuple[On[SnoopyState], ...]:
         return (
@@ -84,7 +83,7 @@ class SnoopyService(Service[SnoopyState]):
             On(ANSWERS, Answer, fold=self._known),
             On(DATA_VERSIONS, DataVersion, handle=self._version),
             On(MODELS, ModelPublished, handle=self._model),
-            On(TICKS, Tick, fold=self._ticked, handle=self._begin),
+            On(TICKS, Tick, handle=self._begin),
             On(FEASIBILITY, FeasibilityReport, prepare=self._prepare, handle=self._report),
         )
 
@@ -104,6 +103,7 @@ class SnoopyService(Service[SnoopyState]):
 
     def forget(self, app: str) -> None:
         self._rows.pop(app, None)
+        self._studies.pop(app, None)
 
     def _arrived(self, event: Event[RelationBatch]) -> None:
         check_pillar(event.data, Pillar.TRAIN)
@@ -112,9 +112,6 @@ class SnoopyService(Service[SnoopyState]):
     def _known(self, event: Event[CandidateBatch] | Event[Answer]) -> None:
         if event.data.pillar is Pillar.TRAIN:
             self._rows.setdefault(event.app, Arrivals()).add(event.id, event.data)
-
-    def _ticked(self, event: Event[Tick]) -> None:
-        self._now = max(self._now, event.time)
 
     def _judge(self, state: SnoopyState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
         del state
@@ -136,41 +133,40 @@ class SnoopyService(Service[SnoopyState]):
 
     def _begin(self, state: SnoopyState, event: Event[Tick], ctx: Context) -> Iterable[Output]:
         rows = self._rows.get(ctx.app.app)
-        if state.running or rows is None:
+        count = rows.count(ctx.app) if rows is not None else 0
+        if rows is None or not count or event.time < state.begun_at + max(_PAUSE, count / _ROWS_A_SECOND):
             return ()
-        asked = f"{rows.told} {ctx.app.target} {state.version} {state.model_error}"
-        if asked == state.studied or not rows.count(ctx.app):
+        asked = f"{rows.revision(ctx.app)} {ctx.app.target} {state.version} {state.model_error}"
+        if asked == state.studied:
             return ()
-        state.studied, state.running, state.told_at = asked, True, event.time
-        return (Output(FEASIBILITY, _begun(ctx.app, state.version, rows.count(ctx.app))),)
+        state.studied, state.begun_at = asked, event.time
+        return (Output(FEASIBILITY, _begun(ctx.app, state, count)),)
 
     def _prepare(self, state: SnoopyState, event: Event[FeasibilityReport], ctx: Context) -> Job | None:
-        rows = self._rows.get(event.app)
-        count = rows.count(ctx.app) if rows is not None else 0
-        if event.data.final or not state.running or rows is None or not count:
+        del state
+        report, rows = event.data, self._rows.get(event.app)
+        count = min(report.rows, rows.count(ctx.app)) if rows is not None else 0
+        if report.final or rows is None or count < 1:
             return None
-        if self._now < state.told_at + _PAUSE:
-            raise Busy(f"The study of {event.app} was reported on less than a second ago.")
-        relation = rows.first(ctx.app, count)
-        return Job(work.read_on, (f"{event.app}/{ctx.app.life}", relation, ctx.app.target, state.model_error))
+        # A name of its own: rows of another life, or of a former process, are no rows of this study.
+        study = self._studies.setdefault(event.app, secrets.token_hex(8))
+        return Job(work.read_on, (study, rows.first(ctx.app, count), report.target_accuracy, report.model_error))
 
     def _report(self, state: SnoopyState, event: Event[FeasibilityReport], ctx: Context) -> Iterable[Output]:
-        found = ctx.result
-        if isinstance(found, InvalidDataError):
-            log.info("no study of %s yet: %s", event.app, found)
-            state.running = False
-        if not isinstance(found, Found):
+        del state
+        if isinstance(ctx.result, InvalidDataError):
+            log.info("no study of %s yet: %s", event.app, ctx.result)
+        if not isinstance(ctx.result, Found):
             return ()
-        state.running, state.told_at = not found.final, self._now
-        return (Output(FEASIBILITY, _payload(found, ctx.app.app, state.version)),)
+        return (Output(FEASIBILITY, _payload(ctx.result, event.app, event.data.version)),)
 
 
-def _begun(app: AppDefined, version: str, rows: int) -> FeasibilityReport:
+def _begun(app: AppDefined, state: SnoopyState, rows: int) -> FeasibilityReport:
     """Return the report of a study that has read nothing: anything up to guessing is possible."""
     guessing = 1 - 1 / len(app.classes)
     return FeasibilityReport(
         app.app,
-        version,
+        state.version,
         rows,
         final=False,
         target_accuracy=app.target,
@@ -181,6 +177,7 @@ def _begun(app: AppDefined, version: str, rows: int) -> FeasibilityReport:
         interval_high=guessing,
         best_transformation="",
         distinct_row_ratio=1.0,
+        model_error=state.model_error,
     )
 
 

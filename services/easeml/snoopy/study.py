@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from easeml.errors import InvalidDataError
 from easeml.progress import Progress
-from easeml.snoopy.arm import Arm, read_arm
-from easeml.snoopy.inputs import Arrays, Inputs, packed, part_of, unpacked
+from easeml.snoopy.arm import Arm
+from easeml.snoopy.inputs import Inputs
 from easeml.snoopy.points import Points
 from easeml.snoopy.race import Race
 from easeml.snoopy.report import FeasibilityReport, check_target
@@ -28,36 +26,6 @@ _ORDERS, _ORDER_CELLS = 4, 12_000_000
 """Further orders in which the best arm reads to smooth its curve, and distances that they may cost together."""
 _RECOUNT = 64
 """From so many changed labels on, one recount is cheaper than following each."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    """Reading on of one arm, as values that another process can take.
-
-    Parameters
-    ----------
-    name : str
-    arrays : dict of arrays, optional
-        The arm before; None: it has read nothing.
-    stops : int64[m]
-        Numbers of points at which the error is noted.
-    inputs, keys, counts
-        All points.
-    epoch : int
-        Which reading it belongs to; one of an earlier reading is void.
-    """
-
-    name: str
-    arrays: Arrays | None
-    stops: npt.NDArray[np.int64]
-    inputs: Inputs
-    keys: npt.NDArray[np.uint64]
-    counts: npt.NDArray[np.int32]
-    epoch: int
-
-    def run(self) -> Arrays:
-        """Return the arm after it has read, as arrays."""
-        return read_arm(self.name, self.arrays, self.stops, self.inputs, self.keys, self.counts)
 
 
 class FeasibilityStudy:
@@ -116,7 +84,6 @@ class FeasibilityStudy:
         self.dropped: tuple[str, ...] = ()
         self._race: Race | None = None
         self._fitted = 0
-        self._epoch = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -145,7 +112,7 @@ class FeasibilityStudy:
         self._read_on()
 
     def hold(self, features: Inputs | npt.ArrayLike, labels: npt.ArrayLike, row_ids: Sequence[str]) -> None:
-        """Take labelled rows as ``add`` does; arms read them with the next ``add``, ``refit`` or job."""
+        """Take labelled rows as ``add`` does; arms read them with the next ``add`` or ``refit``."""
         inputs = Inputs.of(features)
         chosen(self.transformations, inputs)  # refuses unknown names and rows of no columns before anything changes
         self.points.add(inputs, _codes(labels), row_ids)
@@ -224,21 +191,11 @@ class FeasibilityStudy:
             Told the points that arms have read, of those they would read without a race, and which arm is next.
         """
         self.restart()
-        points = self.points
-        while self._race is not None:
-            for name, stop in self._race.wanted().items():
-                if progress is not None:
-                    done = sum(arm.read for arm in self.arms.values())
-                    progress(done, len(self.names) * len(points), name)
-                if name not in self.arms:
-                    self.arms[name] = Arm.fitted(name, points.features(), points.keys)
-                arm = self.arms[name]
-                arm.read_to(self._stops(arm.read, stop), points.features(), points.keys, points.counts)
-                self._tell(name)
+        while self.read_on(progress):
+            pass
 
     def restart(self) -> None:
-        """Forget what arms have read; ``jobs`` tells what is to be read now."""
-        self._epoch += 1
+        """Forget what arms have read; ``read_on`` reads it anew."""
         self.arms = {}
         self.dropped = ()
         self._race = None
@@ -247,25 +204,20 @@ class FeasibilityStudy:
             self.points.sort()
             self._race = Race(self.names, self._fitted, halving=self.halving)
 
-    def jobs(self) -> list[Job]:
-        """Return what is to be read now; these do not wait for each other. Empty: all is read."""
+    def read_on(self, progress: Progress | None = None) -> bool:
+        """Let one arm read its next part after ``restart``; arguments as ``refit``. False: all is read."""
         if self._race is None:
-            return []
+            return False
         points = self.points
-        found = []
-        for name, stop in self._race.wanted().items():
-            arm = self.arms.get(name)
-            stops = np.array(self._stops(arm.read if arm is not None else 0, stop), np.int64)
-            arrays = arm.arrays() if arm is not None else None
-            found.append(Job(name, arrays, stops, points.features(), points.keys, points.counts.copy(), self._epoch))
-        return found
-
-    def take(self, job: Job, arrays: Arrays) -> None:
-        """Take what a job has found; one that belongs to an earlier reading is void."""
-        if job.epoch != self._epoch or self._race is None:
-            return
-        self.arms[job.name] = Arm.from_arrays(job.name, arrays, self.points.features(), self.points.keys)
-        self._tell(job.name)
+        name, stop = next(iter(self._race.wanted().items()))
+        if progress is not None:
+            progress(sum(arm.read for arm in self.arms.values()), len(self.names) * len(points), name)
+        if name not in self.arms:
+            self.arms[name] = Arm.fitted(name, points.features(), points.keys)
+        arm = self.arms[name]
+        arm.read_to(self._stops(arm.read, stop), points.features(), points.keys, points.counts)
+        self._tell(name)
+        return self._race is not None
 
     def report(
         self, target_accuracy: float, *, noise_rate: float | None = None, model_error: float | None = None
@@ -302,39 +254,6 @@ class FeasibilityStudy:
             noise_rate=noise_rate,
             model_error=model_error,
         )
-
-    def arrays(self) -> Arrays:
-        """Return the whole state as plain arrays; ``from_arrays`` takes it back. A race that runs starts anew."""
-        found = {f"points:{key}": part for key, part in self.points.arrays().items()}
-        for name, arm in self.arms.items():
-            found |= {f"arm:{name}:{key}": part for key, part in arm.arrays().items()}
-        names = (self.transformations,) if isinstance(self.transformations, str) else self.transformations
-        flags = [self.points.classes, self.halving, self._fitted, self._race is not None]
-        return {
-            **found,
-            **packed("names", names),
-            **packed("dropped", self.dropped),
-            "salt": np.frombuffer(self.points.salt, np.uint8),
-            "flags": np.array(flags, np.int64),
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Self:
-        """Return the study that ``arrays`` gave."""
-        classes, halving, fitted, racing = arrays["flags"].tolist()
-        names = unpacked("names", arrays)
-        transformations = "auto" if names == ["auto"] else tuple(names)
-        self = cls(classes, transformations, rng=np.random.default_rng(0), halving=bool(halving))
-        self.points = Points.from_arrays(part_of(arrays, "points"), classes, arrays["salt"].tobytes())
-        self._fitted = fitted
-        if racing:
-            self.restart()
-            return self
-        self.dropped = tuple(unpacked("dropped", arrays))
-        for name in dict.fromkeys(key.split(":")[1] for key in arrays if key.startswith("arm:")):
-            own = part_of(arrays, f"arm:{name}")
-            self.arms[name] = Arm.from_arrays(name, own, self.points.features(), self.points.keys)
-        return self
 
     def _tell(self, name: str) -> None:
         race = self._race

@@ -7,7 +7,7 @@ features are not among them, for distances in them are monotone in those of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils.extmath import randomized_svd
 
 from easeml.errors import InvalidDataError
-from easeml.snoopy.inputs import Arrays, Floats, Inputs, packed, part_of, unpacked
+from easeml.snoopy.inputs import Arrays, Floats, Inputs
 from easeml.snoopy.neighbours import Vectors
 
 Fit = Arrays
@@ -173,12 +173,12 @@ def _fit_words(inputs: Inputs, analyzer: str) -> Fit:
     try:
         vectorizer.fit(_texts(inputs))
     except ValueError:  # raised when no row holds a word: every row is the same point then
-        return packed("words", [""]) | {"weights": np.zeros(1)}
-    return packed("words", vectorizer.get_feature_names_out().tolist()) | {"weights": vectorizer.idf_}
+        return _packed("words", [""]) | {"weights": np.zeros(1)}
+    return _packed("words", vectorizer.get_feature_names_out().tolist()) | {"weights": vectorizer.idf_}
 
 
 def _apply_words(inputs: Inputs, fit: Fit, analyzer: str) -> Vectors:
-    vectorizer = _vectorizer(analyzer, unpacked("words", fit))
+    vectorizer = _vectorizer(analyzer, _unpacked("words", fit))
     vectorizer.idf_ = fit["weights"]
     if not len(inputs):  # which scikit-learn refuses
         return sp.csr_matrix((0, len(fit["weights"])))
@@ -211,7 +211,7 @@ def _fit_joint(inputs: Inputs) -> Fit:
 def _apply_joint(inputs: Inputs, fit: Fit) -> Floats:
     found = []
     for name, part in _parts(inputs).items():
-        own = part_of(fit, name)
+        own = _part_of(fit, name)
         found.append(part.apply(inputs, own) / own["size"])
     return np.hstack(found)
 
@@ -279,3 +279,24 @@ def chosen(names: str | tuple[str, ...], inputs: Inputs) -> tuple[str, ...]:
     if not found:
         raise InvalidDataError("There are no feature columns.", mend="Give at least one besides the label.")
     return tuple(found)
+
+
+def _packed(name: str, words: Sequence[str]) -> Arrays:
+    """Return strings as plain arrays: their UTF-8 bytes, and where each ends."""
+    coded = [word.encode() for word in words]
+    return {
+        name: np.frombuffer(b"".join(coded), np.uint8),
+        f"{name}_ends": np.cumsum([len(word) for word in coded], dtype=np.int64),
+    }
+
+
+def _unpacked(name: str, arrays: Arrays) -> list[str]:
+    """Return the strings that ``_packed`` made arrays of."""
+    content = arrays[name].tobytes()
+    ends = arrays[f"{name}_ends"].tolist()
+    return [content[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _part_of(arrays: Arrays, prefix: str) -> Arrays:
+    """Return the arrays whose names begin with a prefix and a colon, without these."""
+    return {key[len(prefix) + 1 :]: part for key, part in arrays.items() if key.startswith(f"{prefix}:")}

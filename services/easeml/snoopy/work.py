@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import OrderedDict
 
@@ -13,20 +12,21 @@ from easeml.snoopy.report import FeasibilityReport
 
 _KEPT = 4
 """Studies that a worker process keeps; one that it has not is begun anew."""
-_SECONDS = 0.7
+_SECONDS = 1.0
+_SEED = 0
 
 _studies: OrderedDict[str, Following] = OrderedDict()
 
 
 def read_on(
-    app: str, relation: Relation, target_accuracy: float, model_error: float | None
+    name: str, relation: Relation, target_accuracy: float, model_error: float | None
 ) -> FeasibilityReport | InvalidDataError:
-    """Return what the study of an app says after reading for less than a second, or why there is none.
+    """Return what the study of an app says after it has read on for about a second, or why there is none.
 
     Parameters
     ----------
-    app : str
-        Names the app and its life.
+    name : str
+        Names the study.
     relation : Relation
         All training rows and what is known of them now.
     target_accuracy : float
@@ -34,14 +34,14 @@ def read_on(
     model_error : float, optional
         Validation error of the best model so far.
     """
-    study = _studies.pop(app, None) or Following(int.from_bytes(hashlib.sha256(app.encode()).digest()[:8]))
+    study = _studies.pop(name, None) or Following(_SEED)
     try:
         study.follow(relation)
-        study.read_on(_SECONDS, time.process_time)
+        study.read_on(_SECONDS, time.monotonic)
         report = study.report(target_accuracy, model_error)
     except InvalidDataError as error:
         return error
-    _studies[app] = study
+    _studies[name] = study
     while len(_studies) > _KEPT:
         _studies.popitem(last=False)
     return report

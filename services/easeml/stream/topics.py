@@ -78,17 +78,25 @@ _VIEWERS = ("user",)
 _MAKERS = ("datamagic", "user")
 
 APPS = Topic("apps", (p.AppDefined, p.AppDeleted), _USER, ("all services",), compacted=True)
-DATA_TRAIN = Topic("data.train", (p.RelationBatch,), _MAKERS, ("trainer", "datamagic"))
+DATA_TRAIN = Topic("data.train", (p.RelationBatch,), _MAKERS, ("snoopy", "trainer", "datamagic", "advisor"))
 DATA_POOL = Topic("data.pool", (p.RelationBatch,), _MAKERS, ("datamagic",))
-DATA_VALIDATION = Topic("data.validation", (p.RelationBatch,), _MAKERS, ("trainer", "datamagic"))
+DATA_VALIDATION = Topic("data.validation", (p.RelationBatch,), _MAKERS, ("trainer", "datamagic", "advisor"))
 DATA_TEST = Topic("data.test", (p.RelationBatch,), _MAKERS, ("serving", "datamagic"))
 DATA_PRODUCTION = Topic(
-    "data.production", (p.RelationBatch,), ("datamagic", "user", "serving"), ("serving", "labels", "datamagic")
+    "data.production",
+    (p.RelationBatch,),
+    ("datamagic", "user", "serving"),
+    ("serving", "labels", "datamagic", "advisor"),
 )
 DATA_TEST_LABELS = Topic("data.test-labels", (p.TestLabels,), _MAKERS, ("ci",), restricted=True)
 UPLOADS = Topic("uploads", (p.Upload,), _MAKERS, ("datamagic",), key=lambda u: f"{u.app}/{u.upload}")
-CANDIDATES = Topic("candidates", (p.CandidateBatch,), ("any cleaner or labeller",), ("datamagic", "trainer", "automl"))
-DATA_VERSIONS = Topic("data-versions", (p.DataVersion,), _MAKERS, ("automl", "datamagic"))
+CANDIDATES = Topic(
+    "candidates",
+    (p.CandidateBatch,),
+    ("any cleaner or labeller",),
+    ("datamagic", "snoopy", "trainer", "automl", "advisor"),
+)
+DATA_VERSIONS = Topic("data-versions", (p.DataVersion,), _MAKERS, ("snoopy", "automl", "datamagic", "advisor"))
 QUESTIONS = Topic("questions", (p.Question,), ("modelpicker",), ("labels",), key=lambda q: f"{q.app}/{q.question}")
 ANNOTATIONS = Topic(
     "annotations", (p.Annotation,), ("labels",), ("labels",), key=lambda a: f"{a.app}/{a.question}/{a.annotator}"
@@ -97,7 +105,7 @@ ANSWERS = Topic(
     "answers",
     (p.Answer,),
     ("labels",),
-    ("modelpicker", "trainer", "automl", "datamagic"),
+    ("modelpicker", "snoopy", "trainer", "automl", "datamagic", "advisor"),
     key=lambda a: f"{a.app}/{a.question}",
 )
 BUDGETS = Topic("budgets", (p.Budget,), ("labels",), _VIEWERS, key=lambda b: f"{b.app}/{b.asker}", compacted=True)
@@ -114,8 +122,8 @@ TRIALS = Topic(
 MODELS = Topic(
     "models",
     (p.ModelPublished, p.ModelRetired),
-    ("trainer", "serving", "user"),
-    ("serving", "ci", "modelpicker"),
+    ("trainer", "serving", "advisor", "user"),
+    ("serving", "ci", "modelpicker", "snoopy", "advisor"),
     key=lambda m: f"{m.app}/{m.model}",
 )
 PREDICTIONS = Topic(
@@ -125,7 +133,9 @@ PREDICTIONS = Topic(
     ("ci", "modelpicker"),
     key=lambda b: f"{b.app}/{b.model}",
 )
-VERDICTS = Topic("verdicts", (p.Verdict,), ("ci",), ("modelpicker", "serving"), key=lambda v: f"{v.app}/{v.model}")
+VERDICTS = Topic(
+    "verdicts", (p.Verdict,), ("ci",), ("modelpicker", "serving", "advisor"), key=lambda v: f"{v.app}/{v.model}"
+)
 VERDICTS_DETAIL = Topic(
     "verdicts.detail",
     (p.VerdictDetail,),
@@ -134,16 +144,18 @@ VERDICTS_DETAIL = Topic(
     key=lambda v: f"{v.app}/{v.model}",
     restricted=True,
 )
-TESTSETS = Topic("testsets", (p.TestSetNeeded, p.TestSetOpened, p.TestSetExhausted), ("ci",), _VIEWERS)
-PICKS = Topic("picks", (p.ModelPicked,), ("modelpicker",), ("serving",), compacted=True)
+TESTSETS = Topic("testsets", (p.TestSetNeeded, p.TestSetOpened, p.TestSetExhausted), ("ci",), ("advisor",))
+PICKS = Topic("picks", (p.ModelPicked,), ("modelpicker",), ("serving", "advisor"), compacted=True)
 TICKS = Topic(
     "ticks",
     (p.Tick,),
     ("supervisor",),
-    ("automl", "trainer", "ci", "modelpicker", "labels", "datamagic"),
+    ("snoopy", "automl", "trainer", "ci", "modelpicker", "labels", "datamagic"),
     key=lambda _: "tick",
     retention_ms=WEEK,
 )
+FEASIBILITY = Topic("feasibility", (p.FeasibilityReport,), ("snoopy",), ("snoopy", "advisor"))
+ADVICE = Topic("advice", (p.Advice,), ("advisor",), _VIEWERS)
 LINEAGE = Topic("lineage", (p.OperatorRun,), ("datamagic", "user"), _VIEWERS)
 AUDIT = Topic("audit", (p.AuditRecord,), ("labels",), _VIEWERS)
 
@@ -158,6 +170,8 @@ CATALOGUE: tuple[Topic, ...] = (
     DATA_VERSIONS,
     UPLOADS,
     CANDIDATES,
+    FEASIBILITY,
+    ADVICE,
     QUESTIONS,
     ANNOTATIONS,
     ANSWERS,

@@ -8,7 +8,7 @@ import pytest
 
 from easeml.cli import story
 from easeml.stream.events import Event
-from easeml.stream.payloads import AppDefined, Column, ColumnKind
+from easeml.stream.payloads import AppDefined, Column, ColumnKind, FeasibilityReport, FeasibilitySignal
 
 APP = AppDefined("churn", "left", (), (), life="ab")
 FIXED = replace(APP, classes=("no", "yes"), columns=(Column("age", ColumnKind.NUMERIC),))
@@ -28,3 +28,24 @@ FIXED = replace(APP, classes=("no", "yes"), columns=(Column("age", ColumnKind.NU
 def test_an_app_is_defined_once_and_changed_afterwards(before, after, told):
     said = story.line(Event("1", "test", 0.0, "churn", "churn", after, "apps", 0, 0), before)
     assert said is None if told is None else set(told.split(", ")) == set(said.split(", "))
+
+
+def test_a_study_is_told_when_it_is_done():
+    report = FeasibilityReport(
+        "churn",
+        "v1",
+        1200,
+        final=True,
+        target_accuracy=0.9,
+        signal=FeasibilitySignal.REALISTIC,
+        bayes_error=0.04,
+        bayes_error_upper=0.07,
+        interval_low=0.03,
+        interval_high=0.05,
+        best_transformation="min-max",
+        distinct_row_ratio=1.0,
+    )
+    said = story.line(Event("1", "test", 0.0, "churn", "churn", report, "feasibility", 0, 0))
+    assert said == ("target 0.9 [green]realistic[/]  best accuracy about 0.960 (0.950 to 0.970), 1,200 rows")
+    under_way = replace(report, final=False)
+    assert story.line(Event("1", "test", 0.0, "churn", "churn", under_way, "feasibility", 0, 0)) is None

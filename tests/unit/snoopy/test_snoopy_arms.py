@@ -81,7 +81,7 @@ def relation(count: int = 40) -> Relation:
 
 def test_a_relation_becomes_inputs():
     rows = relation()
-    encoding = Encoding.from_arrays(Encoding.of(rows).arrays())
+    encoding = Encoding.of(rows)
     inputs, labels, row_ids = encoding.rows(rows)
     assert inputs.widths == (4, True, 4)  # age, two plans, whether age was missing
     assert inputs.numbers[3, 3] == 1

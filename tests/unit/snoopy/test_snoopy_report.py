@@ -74,7 +74,7 @@ def test_many_rows_race_and_few_do_not():
     assert raced.bayes_error.lower <= whole.bayes_error.lower + 0.01
 
 
-def test_jobs_of_other_processes_end_as_one_process_does():
+def test_reading_on_part_by_part_ends_as_at_once():
     features, labels = load_digits(return_X_y=True)
     ids = [str(row) for row in range(len(labels))]
     alone = FeasibilityStudy(10, rng=np.random.default_rng(0))
@@ -86,25 +86,13 @@ def test_jobs_of_other_processes_end_as_one_process_does():
     assert "no row has been read" in before.text()
     assert "<svg" not in before.html()
     seen = []
-    while jobs := shared.jobs():
-        for job in jobs:
-            shared.take(job, job.run())
+    while shared.read_on():
         seen.append(shared.report(0.9))
+    seen.append(shared.report(0.9))
     assert not seen[0].final
     assert seen[-1].final
     assert {arm.state for arm in seen[0].arms} >= {ArmState.WAITING, ArmState.RUNNING}
     assert seen[-1].facts() == alone.report(0.9).facts()
-
-
-def test_a_job_of_rows_that_are_gone_is_void():
-    features, labels = blobs()
-    study = FeasibilityStudy(2, rng=np.random.default_rng(0))
-    study.hold(features, labels, [str(row) for row in range(300)])
-    study.restart()
-    job = study.jobs()[0]
-    study.remove(["0"])
-    study.take(job, job.run())
-    assert study.arms == {}
 
 
 def test_cleaning_a_label_moves_the_whole_curve():
@@ -191,10 +179,6 @@ def test_texts_and_images_have_arms_of_their_own():
     names = {arm.transformation for arm in report.arms}
     assert {"TF-IDF cosine", "TF-IDF + SVD", "char n-grams", "pixels", "pixels PCA 8", "all parts"} <= names
     assert report.signal is FeasibilitySignal.REALISTIC
-    snapshot = FeasibilityStudy(2, ("TF-IDF cosine", "all parts"), rng=rng)
-    snapshot.add(Inputs(np.empty((80, 0)), texts, pixels), labels, [str(row) for row in range(80)])
-    again = FeasibilityStudy.from_arrays(snapshot.arrays())
-    assert again.report(0.9).facts() == snapshot.report(0.9).facts()
 
 
 def test_a_report_is_told_in_words_a_plot_and_a_page_for_programs_too():
