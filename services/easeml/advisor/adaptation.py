@@ -21,6 +21,7 @@ nearest to it.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -73,6 +74,12 @@ class Adapted:
     technique: str
     model: Classifier
     gain: Estimate
+
+    @property
+    def worth_it(self) -> bool:
+        """Whether the mean gain is above 0 with its whole interval; what single rows bring is for CI to judge."""
+        # Half the variance of the gain's interval is the chance of the rows that it will be seen on.
+        return self.gain.value > (self.gain.value - self.gain.low) / math.sqrt(2)
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ def adapt(
     shift: Shift,
     rng: np.random.Generator,
 ) -> list[Adapted]:
-    """Return adapted models whose gain is above 0 with its whole interval, best first; none without a shift.
+    """Return adapted models whose mean gain is above 0 with its whole interval, best first; none without a shift.
 
     Parameters
     ----------
@@ -170,9 +177,9 @@ def adapt(
             apart.append(_told_apart(model, like_production, production, rng))
     if apart:
         found = [one for one, auc in zip(found, apart, strict=True) if auc <= max(min(apart), 0.5) + _ALIKE]
-    worth = [one for one in found if one.gain.positive]
+    worth = [one for one in found if one.worth_it]
     if not worth and len(answered) >= ENOUGH:
-        worth = [one for one in [_recent(learner, model, train, answered)] if one.gain.positive]
+        worth = [one for one in [_recent(learner, model, train, answered)] if one.worth_it]
     return sorted(worth, key=lambda one: (-one.gain.value, one.technique))
 
 

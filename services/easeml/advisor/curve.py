@@ -19,6 +19,8 @@ from easeml.advisor.learning import Learner, Sample, right
 
 Floats = NDArray[np.float64]
 
+TELLING = 100
+"""Rows from which on a curve can tell that a target is out of reach."""
 SHARES = (0.2, 0.35, 0.55, 0.8, 1.0)
 REPEATS = (4, 4, 3, 2, 1)
 _EXPONENTS = np.linspace(0.2, 1.5, 27)
@@ -64,10 +66,13 @@ class Curve:
         value = float(error_at(self.law, now) - error_at(self.law, then))
         low, high = _ends(error_at(self.draws, now) - error_at(self.draws, then))
         # What is extrapolated need not follow any law, the less so the fewer rows it was seen on: a factor either way
-        # (3 from 25 rows, 1.5 from 400), and the law without a floor.
-        factor = 1 + 10 / math.sqrt(self.rows)
+        # (4 from 25 rows, 1.75 from 400), the law without a floor, and from few rows a usual law.
+        factor = 1 + 15 / math.sqrt(self.rows)
+        usual = float(self.errors[-1]) * (1 - math.sqrt(now / then)) if self.rows < TELLING else 0.0
         bare = float(error_at(self.bare, now) - error_at(self.bare, then))
-        return Estimate(value, min(low, value / factor), min(max(high, factor * value, bare), float(self.errors[-1])))
+        return Estimate(
+            value, min(low, value / factor), min(max(high, factor * value, bare, usual), float(self.errors[-1]))
+        )
 
     def rows_for(self, gain: float) -> float:
         """Return how many more rows gain that much: infinite where the floor is in the way."""

@@ -84,12 +84,13 @@ def mean_gain(before: NDArray[np.float64], after: NDArray[np.float64], weights: 
     Returns
     -------
     Estimate
-        The standard error counts one discordant row more than was seen, so that few equal rows are no certainty.
+        The interval is that of the gain to be seen on as many other rows: their chance counts as much as that of
+        these. One discordant row more than was seen is counted, so that few equal rows are no certainty.
     """
     gains = after - before
     portion = weights / weights.sum()
     value = float(portion @ gains)
     effective = 1 / float(portion @ portion)
     variance = float(portion @ (gains - value) ** 2) + 1 / effective
-    half = Z90 * math.sqrt(variance / effective)
+    half = Z90 * math.sqrt(2 * variance / effective)
     return Estimate(value, value - half, value + half)

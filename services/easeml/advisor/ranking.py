@@ -3,9 +3,10 @@
 The rules, in the order in which they decide:
 
 1. A used-up test set comes first: without a test set no model can be accepted.
-2. **Faults** come in the order of gain per minute, each with an expected gain of at least ``WORTH``. A broken slice
-   and an adapted model are listed when their whole gain interval lies above 0. Wrong labels and missing cells are
-   listed when they are proven to be there: true labels and cells do no harm, whatever the interval says.
+2. **Faults** come in the order of gain per minute, each with an expected gain of at least ``WORTH``. A broken slice is
+   listed when its whole gain interval lies above 0, an adapted model when that of its mean gain does. Wrong labels
+   and missing cells are listed when they are proven to be there: true labels and cells do no harm, whatever the
+   interval says.
 3. When the target is missed, **more rows** are listed; before all else but faults (which more rows of the same kind
    would share) if, at the high end, the learning curve reaches the target with at most ``REACH`` times the rows, or
    has seen fewer than ``TELLING`` rows, from which no curve can tell that a target is out of reach. At most
@@ -28,6 +29,7 @@ import math
 import numpy as np
 
 from easeml.advisor.adaptation import Adapted
+from easeml.advisor.curve import TELLING
 from easeml.advisor.damage import LabelNoise, MissingCells
 from easeml.advisor.estimate import Estimate
 from easeml.advisor.evidence import BrokenSlice, Evidence, Phase
@@ -37,8 +39,6 @@ WORTH = 0.01
 """Expected gain in accuracy from which a proven fault is worth mending."""
 REACH = 10.0
 """More rows, as a multiple of those there are, up to which the learning curve is followed to the target."""
-TELLING = 100
-"""Rows from which on the learning curve may call a target out of reach."""
 AT_ONCE = 3.0
 """More rows that are asked for at once, as a multiple of those there are."""
 _FEWEST_ROWS = 20
