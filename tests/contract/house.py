@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import load_iris
 
+from easeml.advisor.service import AdvisorService
 from easeml.automl.service import AutoMLService
 from easeml.automl.trainer import TrainerService
 from easeml.ci.service import CIService
@@ -80,6 +81,7 @@ ROOMS: dict[str, Callable[[str], Service[Any]]] = {
     "labels": lambda _store: LabelsService(),
     "datamagic": lambda store: DataMagicService((store,)),
     "snoopy": lambda _store: SnoopyService(),
+    "advisor": lambda store: AdvisorService(store, MAX_ARTIFACT),
 }
 """Service name -> how it is made, given the URI of the artifact store."""
 

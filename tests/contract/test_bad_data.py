@@ -129,10 +129,10 @@ def _candidate(probability: float) -> Change:
     return change
 
 
-_UNLABELLED = ("datamagic data.test", "datamagic data.production")
+_UNLABELLED = ("datamagic data.test", "datamagic data.production", "advisor data.production")
 _FORBIDDEN = {"datamagic": "forbidden_uri"}
 _CANDIDATES = {"datamagic": "bad_candidates"}
-USERS = ("snoopy", "trainer", "serving", "datamagic")
+USERS = ("advisor", "snoopy", "trainer", "serving", "datamagic")
 READERS = (*USERS, "labels")
 
 CASES: dict[type, tuple[Case, ...]] = {
@@ -286,6 +286,9 @@ CASES: dict[type, tuple[Case, ...]] = {
         Case("target NaN", _set(target_accuracy=NAN), {}),
         Case("of no study", _set(rows=0, final=False), {}),
     ),
+    p.TestSetNeeded: (Case("fewer than no examples", _set(examples=-1), {}),),
+    p.TestSetOpened: (Case("of another epoch", _set(epoch=7), {}),),
+    p.TestSetExhausted: (Case("of another epoch", _set(epoch=7), {}),),
     p.Question: (
         Case(
             "beliefs that sum to 2.7",

@@ -56,6 +56,7 @@ OWN = {
     "labels": ANNOTATIONS.name,
     "datamagic": UPLOADS.name,
     "snoopy": FEASIBILITY.name,
+    "advisor": FEASIBILITY.name,
 }
 """An input topic of each service; none of them is read by a service that has another one here."""
 OUTPUTS = sorted({topic.name for make in ROOMS.values() for topic in make("memory://none").produces()})

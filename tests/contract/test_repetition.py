@@ -29,13 +29,14 @@ from easeml.supervisor import roster
 
 SPLIT = (DATA_TRAIN, DATA_VALIDATION, DATA_TEST, DATA_PRODUCTION, DATA_TEST_LABELS, UPLOADS)
 RARE = {
+    ("advisor", MODELS.name),
     ("labels", ANNOTATIONS.name),
     ("serving", MODELS.name),
     ("serving", DATA_PRODUCTION.name),
     *(("datamagic", topic.name) for topic in SPLIT),
 }
-"""Topics that a quiet day does not write: servers write annotations and recorded rows, failing models retire, and the
-one small upload goes to the pool."""
+"""Topics that a quiet day does not write: servers write annotations and recorded rows, failing models retire, shifts
+bring adapted models, and the one small upload goes to the pool."""
 
 SHOWN = {Queue: ("now",)}
 """What a state holds for display alone; storing the newest tick would write every state every second."""

@@ -9,6 +9,7 @@ SERVICES: dict[str, str] = {
     "labels": "easeml.labels.__main__",
     "datamagic": "easeml.datamagic.__main__",
     "snoopy": "easeml.snoopy.__main__",
+    "advisor": "easeml.advisor.__main__",
     "serving": "easeml.serving.__main__",
     "automl": "easeml.automl.__main__",
     "trainer": "easeml.automl.trainer",

@@ -1,0 +1,367 @@
+"""The Advisor on the stream: which message does what.
+
+Event in: RelationBatch, CandidateBatch and Answer of train, validation and production (views), FeasibilityReport,
+ModelPublished, ModelRetired, Verdict, test set events, ModelPicked, Tick. Event out: Advice, ModelPublished of origin
+``adapted``.
+Advice after the feasibility study follows a final report that differs enough from the last one advised on. Advice on
+production follows a pick after a drift alarm, a used-up test set, and answers: at 20 of them, and whenever there are
+half as many again. The experiments run in a worker process on at most 3,000 rows of each pillar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from easeml.advisor import work
+from easeml.advisor.estimate import Estimate
+from easeml.advisor.evidence import Feasibility, Verdicts
+from easeml.artifacts import FORMAT
+from easeml.relation import check_pillar, validate_batch
+from easeml.relation.arrivals import Arrivals
+from easeml.stream.events import Event, Output
+from easeml.stream.payloads import (
+    Advice,
+    AdvicePhase,
+    Answer,
+    CandidateBatch,
+    DataVersion,
+    FeasibilityReport,
+    ModelPicked,
+    ModelPublished,
+    ModelRetired,
+    Pillar,
+    RelationBatch,
+    TestSetExhausted,
+    TestSetNeeded,
+    TestSetOpened,
+    Verdict,
+)
+from easeml.stream.service import Context, Job, On, Packed, Service
+from easeml.stream.topics import (
+    ADVICE,
+    ANSWERS,
+    CANDIDATES,
+    DATA_PRODUCTION,
+    DATA_TRAIN,
+    DATA_VALIDATION,
+    DATA_VERSIONS,
+    FEASIBILITY,
+    MODELS,
+    PICKS,
+    TESTSETS,
+    VERDICTS,
+    Topic,
+)
+
+FIRST_ANSWERS = 20
+MORE = 1.5
+"""Answers, as a multiple of those advised on, that production is looked at again with."""
+LESS = 0.01
+"""Error by which a feasibility report must differ to be advised on again."""
+GROWN = 1.1
+"""Rows likewise, as a multiple."""
+_PILLARS = {
+    DATA_TRAIN.name: Pillar.TRAIN,
+    DATA_VALIDATION.name: Pillar.VALIDATION,
+    DATA_PRODUCTION.name: Pillar.PRODUCTION,
+}
+_KEPT_ROWS = {Pillar.PRODUCTION: work.MOST_ROWS}
+
+
+@dataclass
+class AdvisorState:
+    """What the Advisor remembers of one app beside its rows.
+
+    Parameters
+    ----------
+    version, pool : str, int
+        Newest version of the train pillar, and rows of the pool.
+    feasibility : dict
+        Figures of the last final report; empty: none came.
+    advised : dict
+        Those of the report that the last advice was about.
+    models : dict of str to [str, str, float]
+        URI, digest and validation accuracy of every model that has a file.
+    served : str or None
+        The model that production is served by.
+    passed, failed : int
+        Verdicts.
+    exhausted, examples : bool, int
+        Whether the test set is used up, and the examples that the next one needs.
+    answers, looked : int
+        Answers about production rows, and those of them that the last advice knew.
+    events : dict of str to str
+        Newest event that advice rests on, by what it tells.
+    """
+
+    version: str = ""
+    pool: int = 0
+    feasibility: dict[str, Any] = field(default_factory=dict)
+    advised: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, tuple[str, str, float]] = field(default_factory=dict)
+    served: str | None = None
+    passed: int = 0
+    failed: int = 0
+    exhausted: bool = False
+    examples: int = 0
+    answers: int = 0
+    looked: int = 0
+    events: dict[str, str] = field(default_factory=dict)
+
+    def best(self) -> str | None:
+        """Return the model that advice is about: the served one, else that of the highest validation accuracy."""
+        if self.served in self.models:
+            return self.served
+        return max(self.models, key=lambda name: (self.models[name][2], name), default=None)
+
+
+class AdvisorService(Service[AdvisorState]):
+    """Says what to do next.
+
+    Parameters
+    ----------
+    store_uri : str
+        Artifact store that models are read from and adapted ones go to.
+    max_artifact_bytes : int
+        Larger models are refused.
+    """
+
+    name = "advisor"
+
+    def __init__(self, store_uri: str, max_artifact_bytes: int) -> None:
+        self._store = (store_uri, max_artifact_bytes)
+        self._rows: dict[tuple[str, Pillar], Arrivals] = {}
+
+    def table(self) -> tuple[On[AdvisorState], ...]:
+        return (
+            On(DATA_TRAIN, RelationBatch, fold=self._arrived, handle=self._judge),
+            On(DATA_VALIDATION, RelationBatch, fold=self._arrived, handle=self._judge),
+            On(DATA_PRODUCTION, RelationBatch, fold=self._arrived, handle=self._judge),
+            On(CANDIDATES, CandidateBatch, fold=self._known),
+            On(DATA_VERSIONS, DataVersion, handle=self._version),
+            On(MODELS, ModelPublished, handle=self._published),
+            On(MODELS, ModelRetired, handle=self._retired),
+            On(VERDICTS, Verdict, handle=self._judged),
+            On(TESTSETS, TestSetNeeded, handle=self._needed),
+            On(TESTSETS, TestSetOpened, handle=self._opened),
+            On(TESTSETS, TestSetExhausted, prepare=self._look, handle=self._exhausted),
+            On(FEASIBILITY, FeasibilityReport, prepare=self._weigh, handle=self._studied),
+            On(PICKS, ModelPicked, prepare=self._drifted, handle=self._picked),
+            On(ANSWERS, Answer, fold=self._known, prepare=self._enough, handle=self._answered),
+        )
+
+    def produces(self) -> tuple[Topic, ...]:
+        return (ADVICE, MODELS)
+
+    def new_state(self, app: str) -> AdvisorState:
+        del app
+        return AdvisorState()
+
+    def pack(self, state: AdvisorState) -> Packed:
+        return Packed(asdict(state), {})
+
+    def unpack(self, app: str, packed: Packed) -> AdvisorState:
+        del app
+        document = dict(packed.document)
+        models = {name: (uri, digest, accuracy) for name, (uri, digest, accuracy) in document.pop("models").items()}
+        return AdvisorState(**document, models=models)
+
+    def forget(self, app: str) -> None:
+        for pillar in _PILLARS.values():
+            self._rows.pop((app, pillar), None)
+
+    # -- rows --------------------------------------------------------------------------------------------------------
+
+    def _pillar(self, app: str, pillar: Pillar) -> Arrivals:
+        return self._rows.setdefault((app, pillar), Arrivals(_KEPT_ROWS.get(pillar)))
+
+    def _arrived(self, event: Event[RelationBatch]) -> None:
+        pillar = _PILLARS[event.topic]
+        check_pillar(event.data, pillar)
+        self._pillar(event.app, pillar).add(event.id, event.data)
+
+    def _known(self, event: Event[CandidateBatch] | Event[Answer]) -> None:
+        if event.data.pillar in _PILLARS.values():
+            self._pillar(event.app, event.data.pillar).add(event.id, event.data)
+
+    def _judge(self, state: AdvisorState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
+        del state
+        validate_batch(event.data, ctx.app)
+        return ()
+
+    # -- what is remembered ------------------------------------------------------------------------------------------
+
+    def _version(self, state: AdvisorState, event: Event[DataVersion], ctx: Context) -> Iterable[Output]:
+        del ctx
+        if event.data.pillar is Pillar.TRAIN:
+            state.version = event.data.version
+        elif event.data.pillar is Pillar.POOL:
+            state.pool = event.data.rows
+        return ()
+
+    def _published(self, state: AdvisorState, event: Event[ModelPublished], ctx: Context) -> Iterable[Output]:
+        del ctx
+        model = event.data
+        if model.format == FORMAT:
+            state.models[model.model] = (model.uri, model.sha256, model.metrics.get("accuracy", 0.0))
+        return ()
+
+    def _retired(self, state: AdvisorState, event: Event[ModelRetired], ctx: Context) -> Iterable[Output]:
+        del ctx
+        state.models.pop(event.data.model, None)
+        return ()
+
+    def _judged(self, state: AdvisorState, event: Event[Verdict], ctx: Context) -> Iterable[Output]:
+        del ctx
+        if event.data.guaranteed:
+            state.passed += event.data.signal
+            state.failed += not event.data.signal
+            state.events["verdict"] = event.id
+        return ()
+
+    def _needed(self, state: AdvisorState, event: Event[TestSetNeeded], ctx: Context) -> Iterable[Output]:
+        del ctx
+        state.examples = event.data.examples
+        return ()
+
+    def _opened(self, state: AdvisorState, event: Event[TestSetOpened], ctx: Context) -> Iterable[Output]:
+        del event, ctx
+        state.exhausted = False
+        return ()
+
+    # -- when advice is given ----------------------------------------------------------------------------------------
+
+    def _weigh(self, state: AdvisorState, event: Event[FeasibilityReport], ctx: Context) -> Job | None:
+        report, before = event.data, state.advised
+        if not report.final:
+            return None
+        alike = before and (
+            (before["signal"], before["target"]) == (report.signal, report.target_accuracy)
+            and abs(before["bayes_error"] - report.bayes_error) < LESS
+            and abs(before["model_error"] - _model_error(report)) < LESS
+            and report.rows < GROWN * before["rows"]
+        )
+        return None if alike else self._job(AdvicePhase.DATA, state, ctx, _figures(report))
+
+    def _studied(self, state: AdvisorState, event: Event[FeasibilityReport], ctx: Context) -> Iterable[Output]:
+        if not event.data.final:
+            return ()
+        state.feasibility = _figures(event.data)
+        state.events["feasibility"] = event.id
+        if ctx.result is not None:
+            state.advised = state.feasibility
+        return self._said(AdvicePhase.DATA, state, ctx)
+
+    def _enough(self, state: AdvisorState, event: Event[Answer], ctx: Context) -> Job | None:
+        if event.data.pillar is not Pillar.PRODUCTION:
+            return None
+        enough = state.answers + 1 >= max(FIRST_ANSWERS, MORE * state.looked)
+        return self._job(AdvicePhase.PRODUCTION, state, ctx) if enough else None
+
+    def _answered(self, state: AdvisorState, event: Event[Answer], ctx: Context) -> Iterable[Output]:
+        if event.data.pillar is not Pillar.PRODUCTION:
+            return ()
+        state.answers += 1
+        state.events["answer"] = event.id
+        return self._said(AdvicePhase.PRODUCTION, state, ctx)
+
+    def _drifted(self, state: AdvisorState, event: Event[ModelPicked], ctx: Context) -> Job | None:
+        return self._job(AdvicePhase.PRODUCTION, state, ctx, served=event.data.model) if event.data.drift else None
+
+    def _picked(self, state: AdvisorState, event: Event[ModelPicked], ctx: Context) -> Iterable[Output]:
+        state.served = event.data.model
+        state.events["pick"] = event.id
+        return self._said(AdvicePhase.PRODUCTION, state, ctx)
+
+    def _look(self, state: AdvisorState, event: Event[TestSetExhausted], ctx: Context) -> Job | None:
+        del event
+        return self._job(AdvicePhase.PRODUCTION, state, ctx, exhausted=True)
+
+    def _exhausted(self, state: AdvisorState, event: Event[TestSetExhausted], ctx: Context) -> Iterable[Output]:
+        state.exhausted = True
+        state.events["test set"] = event.id
+        return self._said(AdvicePhase.PRODUCTION, state, ctx)
+
+    # -- how -----------------------------------------------------------------------------------------------------------
+
+    def _job(
+        self,
+        phase: AdvicePhase,
+        state: AdvisorState,
+        ctx: Context,
+        feasibility: dict[str, Any] | None = None,
+        *,
+        served: str | None = None,
+        exhausted: bool = False,
+    ) -> Job:
+        study = feasibility or state.feasibility
+        model = served if served in state.models else state.best()
+        request = work.Request(
+            phase,
+            ctx.app.target,
+            ctx.app.columns,
+            ctx.app.classes,
+            self._pillar(ctx.app.app, Pillar.TRAIN).relation(ctx.app),
+            self._pillar(ctx.app.app, Pillar.VALIDATION).relation(ctx.app),
+            self._pillar(ctx.app.app, Pillar.PRODUCTION).relation(ctx.app) if phase is AdvicePhase.PRODUCTION else None,
+            pool=state.pool,
+            model=state.models[model][:2] if model is not None else None,
+            feasibility=_feasibility(study) if study else None,
+            verdicts=Verdicts(state.passed, state.failed, state.exhausted or exhausted, state.examples),
+            seed=ctx.seed,
+        )
+        return Job(work.answer, (request, self._store))
+
+    def _said(self, phase: AdvicePhase, state: AdvisorState, ctx: Context) -> Iterable[Output]:
+        found = ctx.result
+        if not isinstance(found, work.Advised):
+            return
+        if phase is AdvicePhase.PRODUCTION:
+            state.looked = state.answers
+        served = state.best()
+        events = tuple(state.events.values())
+        yield Output(ADVICE, Advice(ctx.app.app, phase, state.version, served, events, found.steps))
+        if served is None:
+            return  # there is nothing that could have been adapted
+        accuracy = state.models[served][2]
+        for adapted, stored in found.adapted:
+            yield Output(
+                MODELS,
+                ModelPublished(
+                    ctx.app.app,
+                    f"{adapted.technique.replace('_', '-')}-{stored.sha256[:6]}",
+                    adapted.technique,
+                    stored.uri,
+                    stored.sha256,
+                    stored.size,
+                    FORMAT,
+                    tuple(column.name for column in ctx.app.columns),
+                    ctx.app.classes,
+                    state.version,
+                    origin="adapted",
+                    metrics={"accuracy": min(accuracy + adapted.gain.value, 1.0), "expected_gain": adapted.gain.value},
+                    parents=(served,),
+                ),
+            )
+
+
+def _figures(report: FeasibilityReport) -> dict[str, Any]:
+    return {
+        "signal": report.signal.value,
+        "target": report.target_accuracy,
+        "rows": report.rows,
+        "bayes_error": report.bayes_error,
+        "interval": [report.interval_low, report.interval_high],
+        "upper": report.bayes_error_upper,
+        "model_error": _model_error(report),
+    }
+
+
+def _model_error(report: FeasibilityReport) -> float:
+    return 1.0 if report.model_error is None else report.model_error
+
+
+def _feasibility(figures: dict[str, Any]) -> Feasibility:
+    return Feasibility(figures["signal"], Estimate(figures["bayes_error"], *figures["interval"]), figures["upper"])
