@@ -33,10 +33,6 @@ class Estimate:
         """Whether the whole interval is above 0."""
         return self.low > 0
 
-    def scaled(self, factor: float) -> Estimate:
-        """Return the estimate of the figure times ``factor`` >= 0."""
-        return Estimate(self.value * factor, self.low * factor, self.high * factor)
-
 
 NOTHING_GAINED = Estimate(0.0, 0.0, 0.0)
 
