@@ -270,7 +270,7 @@ def _test_set(evidence: Evidence) -> list[Step]:
     return [
         Step(
             Action.NEW_TEST_SET,
-            f"Provide a new test set of {count} rows",
+            f"Provide a new test set of {count} rows" if count else "Provide a new test set",
             "The test set is used up: no further model can be accepted with a guarantee.",
             cost_labels=count,
             count=count,

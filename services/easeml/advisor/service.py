@@ -4,8 +4,8 @@ Event in: RelationBatch, CandidateBatch and Answer of train, validation and prod
 ModelPublished, ModelRetired, Verdict, test set events, ModelPicked, Tick. Event out: Advice, ModelPublished of origin
 ``adapted``.
 Advice after the feasibility study follows a final report that differs enough from the last one advised on. Advice on
-production follows a pick after a drift alarm, a used-up test set, and answers: at 20 of them, and whenever there are
-half as many again. The experiments run in a worker process on at most 3,000 rows of each pillar.
+production follows a pick after a drift alarm, and answers: at 20 of them, and whenever there are half as many again.
+Either follows when a test set is used up. The experiments run in a worker process on at most 3,000 rows of a pillar.
 """
 
 from __future__ import annotations
@@ -144,9 +144,9 @@ class AdvisorService(Service[AdvisorState]):
             On(MODELS, ModelPublished, handle=self._published),
             On(MODELS, ModelRetired, handle=self._retired),
             On(VERDICTS, Verdict, handle=self._judged),
-            On(TESTSETS, TestSetNeeded, handle=self._needed),
             On(TESTSETS, TestSetOpened, handle=self._opened),
-            On(TESTSETS, TestSetExhausted, prepare=self._look, handle=self._exhausted),
+            On(TESTSETS, TestSetExhausted, handle=self._exhausted),
+            On(TESTSETS, TestSetNeeded, prepare=self._lacking, handle=self._needed),
             On(FEASIBILITY, FeasibilityReport, prepare=self._weigh, handle=self._studied),
             On(PICKS, ModelPicked, prepare=self._drifted, handle=self._picked),
             On(ANSWERS, Answer, fold=self._known, prepare=self._enough, handle=self._answered),
@@ -221,14 +221,14 @@ class AdvisorService(Service[AdvisorState]):
             state.events["verdict"] = event.id
         return ()
 
-    def _needed(self, state: AdvisorState, event: Event[TestSetNeeded], ctx: Context) -> Iterable[Output]:
-        del ctx
-        state.examples = event.data.examples
-        return ()
-
     def _opened(self, state: AdvisorState, event: Event[TestSetOpened], ctx: Context) -> Iterable[Output]:
         del event, ctx
         state.exhausted = False
+        return ()
+
+    def _exhausted(self, state: AdvisorState, event: Event[TestSetExhausted], ctx: Context) -> Iterable[Output]:
+        del event, ctx
+        state.exhausted = True
         return ()
 
     # -- when advice is given ----------------------------------------------------------------------------------------
@@ -275,14 +275,20 @@ class AdvisorService(Service[AdvisorState]):
         state.events["pick"] = event.id
         return self._said(AdvicePhase.PRODUCTION, state, ctx)
 
-    def _look(self, state: AdvisorState, event: Event[TestSetExhausted], ctx: Context) -> Job | None:
-        del event
-        return self._job(AdvicePhase.PRODUCTION, state, ctx, exhausted=True)
+    def _lacking(self, state: AdvisorState, event: Event[TestSetNeeded], ctx: Context) -> Job | None:
+        if not state.exhausted:
+            return None  # the first test set: the app is being set up
+        return self._job(self._phase(ctx), state, ctx, examples=event.data.examples)
 
-    def _exhausted(self, state: AdvisorState, event: Event[TestSetExhausted], ctx: Context) -> Iterable[Output]:
-        state.exhausted = True
+    def _phase(self, ctx: Context) -> AdvicePhase:
+        return (
+            AdvicePhase.PRODUCTION if self._pillar(ctx.app.app, Pillar.PRODUCTION).count(ctx.app) else AdvicePhase.DATA
+        )
+
+    def _needed(self, state: AdvisorState, event: Event[TestSetNeeded], ctx: Context) -> Iterable[Output]:
+        state.examples = event.data.examples
         state.events["test set"] = event.id
-        return self._said(AdvicePhase.PRODUCTION, state, ctx)
+        return self._said(self._phase(ctx), state, ctx)
 
     # -- how -----------------------------------------------------------------------------------------------------------
 
@@ -294,7 +300,7 @@ class AdvisorService(Service[AdvisorState]):
         feasibility: dict[str, Any] | None = None,
         *,
         served: str | None = None,
-        exhausted: bool = False,
+        examples: int | None = None,
     ) -> Job:
         study = feasibility or state.feasibility
         model = served if served in state.models else state.best()
@@ -309,7 +315,7 @@ class AdvisorService(Service[AdvisorState]):
             pool=state.pool,
             model=state.models[model][:2] if model is not None else None,
             feasibility=_feasibility(study) if study else None,
-            verdicts=Verdicts(state.passed, state.failed, state.exhausted or exhausted, state.examples),
+            verdicts=Verdicts(state.passed, state.failed, state.exhausted, examples or state.examples),
             seed=ctx.seed,
         )
         return Job(work.answer, (request, self._store))

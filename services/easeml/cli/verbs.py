@@ -27,6 +27,10 @@ VERBS = {
     ),
     "look": ("look:look", "Show a file as a relation: its columns, what is uncertain and what looks wrong."),
     "snoopy": ("snoopy:snoopy", "Tell whether the data can reach a target accuracy, before anything is trained."),
+    "advise": (
+        "advise:advise",
+        "Tell what to do next: clean, label, collect, adapt, relax the target or wait; with expected gain and cost.",
+    ),
     "run": ("run:run", "Run a workflow: what was done before comes from the cache."),
     "watch": ("watch:watch", "Show what happens to an app: data, models, verdicts, questions, picks. Ctrl-C ends it."),
     "label": ("label:label", "Answer the open questions of an app, the most informative first."),

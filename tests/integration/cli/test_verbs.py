@@ -15,9 +15,19 @@ from typer.testing import CliRunner
 from easeml.cli.root import app as command
 from easeml.client import Client
 from easeml.errors import InvalidDataError, NotFoundError
-from easeml.stream.payloads import DataVersion, ModelPublished, Pillar, TestSetNeeded, Verdict
+from easeml.stream.payloads import (
+    Advice,
+    AdviceAction,
+    AdvicePhase,
+    AdviceStep,
+    DataVersion,
+    ModelPublished,
+    Pillar,
+    TestSetNeeded,
+    Verdict,
+)
 from easeml.stream.publisher import EventPublisher
-from easeml.stream.topics import APPS, DATA_VERSIONS, MODELS, TESTSETS, VERDICTS, partition_of
+from easeml.stream.topics import ADVICE, APPS, DATA_VERSIONS, MODELS, TESTSETS, VERDICTS, partition_of
 
 
 @pytest.fixture
@@ -177,3 +187,32 @@ def test_an_app_is_changed_where_it_is_told_to_be(easeml, name):
     assert "test rows" not in easeml("apps", "update", name, "--target", "0.95")
     (shown,) = easeml("apps", "show", name, as_json=True)
     assert (shown["steps"], shown["label_budget"], shown["label"]) == (3, 500, "kind")
+
+
+def test_advise_tells_the_newest_steps_of_each_phase(easeml, cluster, name):
+    easeml("apps", "create", name, "--label", "kind")
+    assert "No advice" in easeml("advise", name)
+    publisher = EventPublisher(cluster, "user")
+    collect = AdviceStep(
+        AdviceAction.COLLECT,
+        "Collect 200 rows",
+        "The curve still falls.",
+        gain=0.04,
+        gain_low=0.01,
+        gain_high=0.07,
+        cost_labels=200,
+        cost_minutes=405,
+        rows=tuple(f"r{place}" for place in range(12)),
+    )
+    nothing = AdviceStep(AdviceAction.NOTHING, "Nothing to mend", "All is well.", 0.0, 0.0, 0.0, 0.0, 0.0)
+    for phase, steps in (("data", (nothing,)), ("data", (collect, nothing)), ("production", (nothing,))):
+        publisher.publish(ADVICE, Advice(name, AdvicePhase(phase), "v1", "m1", steps=steps))
+    told = easeml("advise", name)
+    first = "1. Collect 200 rows: +4.0% accuracy (+1.0% to +7.0%), 200 answers, about 405 minutes"
+    assert first in " ".join(told.split())
+    assert "rows r0, r1, r2, r3, r4, r5, r6, r7, r8, r9 and 2 more" in " ".join(told.split())
+    assert told.index("From the data") < told.index("From production")
+    facts = easeml("advise", name, as_json=True)
+    assert [fact["data"]["phase"] for fact in facts] == ["data", "production"]
+    with pytest.raises(NotFoundError):
+        easeml("advise", "nowhere")

@@ -191,8 +191,11 @@ def test_a_drift_alarm_and_a_used_up_test_set_ask_for_advice(pond):
     pond.cluster.publish(PICKS, ModelPicked("pond", "first", 0, 200, True, 2, {"first": 1.0}))
     pond.cluster.run()
     assert len(pond.advice()) == 1
-    pond.cluster.publish(TESTSETS, TestSetNeeded("pond", 2, 150, "worn out"))
+    pond.cluster.publish(TESTSETS, TestSetNeeded("pond", 1, 100, "the first"))
+    pond.cluster.run()
+    assert len(pond.advice()) == 1
     pond.cluster.publish(TESTSETS, TestSetExhausted("pond", 1, "steps_exhausted"))
+    pond.cluster.publish(TESTSETS, TestSetNeeded("pond", 2, 150, "worn out"))
     pond.cluster.run()
     first = pond.advice()[-1].steps[0]
     assert (first.action, first.count) == (AdviceAction.NEW_TEST_SET, 150)
