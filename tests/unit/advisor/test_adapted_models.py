@@ -7,11 +7,23 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from easeml.advisor import Learner, Sample, adapt, find_shift
+from easeml.advisor.adaptation import coral, with_priors
 from easeml.advisor.learning import right
 from easeml.advisor.shift import drifted, label_shift
 from easeml.artifacts import dump, load
 from easeml.automl.families import build
-from easeml.stream.payloads import Column, ColumnKind
+from easeml.ci.service import CIService
+from easeml.stream.memory import MemoryCluster
+from easeml.stream.payloads import (
+    AppDefined,
+    Column,
+    ColumnKind,
+    ModelPublished,
+    Pillar,
+    PredictionBatch,
+    TestLabels,
+)
+from easeml.stream.topics import APPS, DATA_TEST_LABELS, MODELS, PREDICTIONS, VERDICTS
 
 from .worlds import digits
 
@@ -121,3 +133,33 @@ def test_drift_is_found_in_the_columns_that_changed():
         Column(name, ColumnKind.CATEGORICAL if name == "kind" else ColumnKind.NUMERIC) for name in frame.columns
     )
     assert {one.column for one in drifted(before, after, columns)} == {"level", "gap", "kind"}
+
+
+def test_without_a_shift_no_adapted_model_passes_ci():
+    learner, train, later = digits(0, 300, 800, level=1.5)
+    production, test = later.at(np.arange(400)), later.at(np.arange(400, 800))
+    model = learner.fit(train)
+    move = coral(train.frame, production.frame)
+    forced = {
+        "coral": learner.fit(Sample(move(train.frame), train.labels)),
+        "importance": learner.fit(train, np.random.default_rng(0).lognormal(size=len(train))),
+        "label-shift": with_priors(model, np.random.default_rng(1).lognormal(0.0, 0.3, len(learner.classes))),
+    }
+    app = AppDefined(
+        "digits", "digit", learner.classes, learner.columns, condition="n - o > 0.02 +/- 0.1", reliability=0.9, steps=4
+    )
+    cluster = MemoryCluster([CIService()])
+    cluster.publish(APPS, app)
+    rows = tuple(map(str, range(len(test))))
+    cluster.publish(DATA_TEST_LABELS, TestLabels("digits", "v1", rows, app.classes, test.labels.astype(np.int32)))
+    columns = tuple(column.name for column in learner.columns)
+    guesses = {name: one.predict_proba(test.frame).argmax(axis=1) for name, one in {"first": model, **forced}.items()}
+    for name, labels in {**guesses, "oracle": test.labels}.items():
+        origin = "adapted" if name in forced else "automl"
+        cluster.publish(
+            MODELS, ModelPublished("digits", name, name, "", "", 0, "external", columns, app.classes, "v1", origin)
+        )
+        cluster.publish(PREDICTIONS, PredictionBatch("digits", name, Pillar.TEST, rows, labels.astype(np.int32)))
+        cluster.tick(12)
+    signals = {event.data.model: event.data.signal for event in cluster.events(VERDICTS)}
+    assert signals == {"first": False, **dict.fromkeys(forced, False), "oracle": True}, "the first is the baseline"
