@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from easeml.artifacts import Classifier, Encoder
+from easeml.artifacts import Classifier, Encoder, trimmed
 from easeml.errors import InvalidDataError
 from easeml.stream.payloads import Column
 
@@ -23,8 +23,6 @@ Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 FOLDS = 5
-_TRAINING_ONLY = ("_optimizer", "_random_state", "_label_binarizer_cache", "_feature_subsample_rng", "_scorer")
-"""What some estimators keep for further training: the artifact store takes no generators, and serving needs none."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +130,7 @@ class Learner:
             else:
                 rows = _repeated(weights, codes)
                 fitted = estimator.fit(matrix[rows], codes[rows])
-        for name in _TRAINING_ONLY:
-            vars(fitted).pop(name, None)
-        return Classifier(encoder, fitted, self.classes)
+        return Classifier(encoder, trimmed(fitted), self.classes)
 
 
 def _repeated(weights: Floats, codes: Codes) -> NDArray[np.intp]:

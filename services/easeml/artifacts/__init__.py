@@ -6,7 +6,7 @@ archive of types on a frozen list; nothing is ever unpickled.
 
 from easeml.artifacts.classifier import Classifier
 from easeml.artifacts.encoder import Encoder
-from easeml.artifacts.models import FORMAT, dump, load
+from easeml.artifacts.models import FORMAT, dump, load, trimmed
 from easeml.artifacts.store import ArtifactStore, Stored
 
-__all__ = ["FORMAT", "ArtifactStore", "Classifier", "Encoder", "Stored", "dump", "load"]
+__all__ = ["FORMAT", "ArtifactStore", "Classifier", "Encoder", "Stored", "dump", "load", "trimmed"]

@@ -30,7 +30,18 @@ MAX_EXPANDED = 2**30
 """Bytes a model file may unpack to."""
 
 _PROTOCOLS = frozenset({2})
+_TRAINING_ONLY = ("_optimizer", "_random_state", "_label_binarizer_cache", "_feature_subsample_rng", "_scorer")
 _MEND = "Publish a model that easeml.artifacts.dump wrote; pickle and joblib files are never read."
+
+
+def trimmed(estimator: Any) -> Any:
+    """Return a fitted estimator itself, without what only further training needs: generators, optimizers, scorers.
+
+    ``load`` trusts no such types, so ``dump`` refuses estimators that still hold them.
+    """
+    for name in _TRAINING_ONLY:
+        vars(estimator).pop(name, None)
+    return estimator
 
 
 def dump(model: Classifier) -> bytes:

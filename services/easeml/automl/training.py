@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from easeml.artifacts import Classifier, Encoder
+from easeml.artifacts import Classifier, Encoder, trimmed
 from easeml.automl.families import build
 from easeml.errors import InvalidDataError
 from easeml.stream.payloads import Column
@@ -142,12 +140,4 @@ def _check_enough(codes: NDArray[np.int64], truth: NDArray[np.int64], classes: i
 def _fit(estimator: Any, matrix: NDArray[np.float64], codes: NDArray[np.int64]) -> Any:
     if isinstance(estimator, KNeighborsClassifier):
         estimator.set_params(n_neighbors=min(estimator.n_neighbors, len(codes)))
-    fitted = estimator.fit(matrix, codes)
-    # What only further training needs stays out of the model file.
-    if isinstance(fitted, MLPClassifier):
-        for name in ("_optimizer", "_random_state", "_label_binarizer_cache"):
-            vars(fitted).pop(name, None)
-    if isinstance(fitted, HistGradientBoostingClassifier):
-        for name in ("_feature_subsample_rng", "_scorer"):
-            vars(fitted).pop(name, None)
-    return fitted
+    return trimmed(estimator.fit(matrix, codes))
