@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from easeml import ci, definition, following, pillars, publication, uploading
+from easeml import ci, definition, pillars, publication, upload_states, uploading
 from easeml.errors import InvalidDataError, NotFoundError, PermissionDeniedError
 from easeml.ids import EventId
 from easeml.publication import Draft, Publication
@@ -329,9 +329,9 @@ class Client:
         """
         return uploading.upload(self, self._publisher, name, source, pillar, wait, wish)
 
-    def uploads(self, name: str) -> dict[str, following.UploadState]:
+    def uploads(self, name: str) -> dict[str, upload_states.UploadState]:
         """Return the uploads of an app, by name: running, done or given up, and what became of their rows."""
-        return following.states(self.app(name), self.settings)
+        return upload_states.states(self.app(name), self.settings)
 
     def relation(self, name: str, pillar: Pillar | str = Pillar.TRAIN) -> Relation:
         """Return a pillar of an app as it is now: rows, candidates of every tool, answers applied.

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from easeml import following, rewriting
+from easeml import rewriting, upload_states
 from easeml.datamagic import reading
 from easeml.datamagic.cleaning.schema import infer_schema
 from easeml.datamagic.ingestion.sources import Sources, sha256_of
@@ -279,12 +279,12 @@ def upload(
             file, wanted["format"] = file_of(plain, file.name, progress=progress), "csv"
         full = with_columns(app, file, wanted, rewriting.kinds_left(written))
         sent = plan(full, file, pillar, wanted)
-        before = following.given_up(app, sent.upload, settings) if wait > 0 else 0
+        before = upload_states.given_up(app, sent.upload, settings) if wait > 0 else 0
         if full != app:
             publisher.publish(APPS, full)
         _send(publisher, sent, file, settings, progress)
         if wait > 0:
-            following.wait_for(app, sent, settings, wait, progress, before=before)
+            upload_states.wait_for(app, sent, settings, wait, progress, before=before)
     return sent.upload
 
 

@@ -23,8 +23,7 @@ from easeml.cli.reading import (
     separator,
 )
 from easeml.cli.session import session
-from easeml.cli.wording import worded
-from easeml.following import UploadState
+from easeml.upload_states import UploadState
 
 _FILE = (
     "CSV, TSV, JSON, JSONL, Parquet, Arrow, Excel, PDF or DOCX; a path or a URL, plain or compressed. One below the "
@@ -102,7 +101,7 @@ def upload(
 
 def _told(state: UploadState) -> list[str]:
     """Return the first rows and cells that did not fit."""
-    return [worded(line) for line in state.message.splitlines()]
+    return state.message.splitlines()
 
 
 def _words(name: str, state: UploadState, *, new: bool) -> str:
