@@ -291,7 +291,7 @@ def _check_test_size(app: AppDefined, test: int, rows: int, *, split: bool) -> N
         mends = ["leave the shares to us" if enough else f"publish at least {rows_needed(app):,} rows at once"]
     mends.append("give the condition a larger tolerance")
     if affordable:
-        mends.append(f"set steps={affordable}")
+        mends.append(f"lower the app's steps to {affordable} (easeml apps update --steps {affordable})")
     mend = ", or ".join([", ".join(mends[:-1]), mends[-1]])
     of = f" of {rows:,} rows in all" if split else ""
     raise BudgetExhaustedError(

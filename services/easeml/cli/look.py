@@ -31,7 +31,6 @@ from easeml.cli.reading import (
     reader_options,
 )
 from easeml.cli.session import Session, session
-from easeml.cli.wording import worded
 from easeml.datamagic.cleaning.detection import detect_errors
 from easeml.datamagic.cleaning.repairs import propose_repairs
 from easeml.datamagic.reading import FORMATS, read_whole
@@ -140,7 +139,7 @@ def _told(errors: pd.DataFrame) -> list[str]:
     suspicious = errors[(errors["kind"] != "missing") & (errors["score"] >= _DOUBTFUL)]
     for error in suspicious.head(_SHOWN).itertuples():
         where = f"{error.row_id}" + (f", {error.column}" if isinstance(error.column, str) else "")
-        lines.append(f"  {error.kind:<11} {escape(where)}: {escape(worded(str(error.detail)))}")
+        lines.append(f"  {error.kind:<11} {escape(where)}: {escape(str(error.detail))}")
     if len(suspicious) > _SHOWN:
         lines.append(f"  ... and {len(suspicious) - _SHOWN:,} more (--json lists 100)")
     return lines

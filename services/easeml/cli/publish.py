@@ -27,7 +27,6 @@ from easeml.cli.reading import (
     kinds_of,
     progress_bar,
     reader_options,
-    shown,
 )
 from easeml.cli.session import Session, session
 from easeml.client import Client
@@ -35,6 +34,7 @@ from easeml.datamagic.reading import Reading, read_whole
 from easeml.definition import check_kinds
 from easeml.errors import NotFoundError
 from easeml.publication import Publication
+from easeml.relation.columns import shown
 from easeml.stream.payloads import AppDefined, Pillar
 
 _FILE = (

@@ -7,16 +7,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.markup import escape
 
 from easeml.cli.session import Session
-from easeml.cli.wording import worded
 from easeml.datamagic.cleaning.schema import Clash, ColumnSchema, Kind
 from easeml.datamagic.reading import FORMATS, Reading
 from easeml.errors import InvalidDataError
 from easeml.progress import Progress, bar, silent
+from easeml.relation.columns import shown
 from easeml.stream.payloads import AppDefined, Column
 
 _SIZE = re.compile(r"(\d+)x(\d+)")
@@ -163,7 +162,7 @@ class Told:
             f"Read {_counted(len(self.reading.frame), 'row')} of {escape(account.name)} ({escape(how)}).",
             f"  columns     {kinds or 'none'}; {f'{missing:.1%}' if missing else 'none'} of their cells missing",
         ]
-        lines += [f"  note        {escape(worded(note))}" for note in account.notes]
+        lines += [f"  note        {escape(note)}" for note in account.notes]
         lines += [f"  note        {escape(note)}" for note in self._told_ids(row_id)]
         if self._marks():
             lines.append(f"  missing     written as {escape(', '.join(map(repr, self._marks())))}")
@@ -231,16 +230,6 @@ class Told:
         frame, label = self.reading.frame, self.reading.label
         cells = frame.drop(columns=label) if label in frame else frame
         return float(cells.isna().to_numpy().mean()) if cells.size else 0.0
-
-
-def shown(value: Any) -> str:
-    """Return a cell as messages show it: as the file writes it, without the type that holds it here.
-
-    >>> import numpy as np
-    >>> shown(np.float64("inf")), shown("oops")
-    ('inf', "'oops'")
-    """
-    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _counted(count: int, what: str) -> str:

@@ -14,7 +14,6 @@ from rich.markup import escape
 
 from easeml.cli.session import Session
 from easeml.cli.verbs import JSON, VERBS, Verbs, announced
-from easeml.cli.wording import worded
 from easeml.errors import ConfigurationError, EaseMLError
 
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -78,12 +77,11 @@ def main() -> None:
 
 
 def _report(error: EaseMLError, *, as_json: bool) -> None:
-    message, mend = worded(error.message), worded(error.mend)
     if as_json:
-        facts = {"reason": error.reason, "message": message, "mend": mend}
+        facts = {"reason": error.reason, "message": error.message, "mend": error.mend}
         print(json.dumps({"error": facts}), file=sys.stderr)
         return
     console = Console(stderr=True)
-    console.print(f"[bold red]Error[/] {escape(message)}")
-    if mend:
-        console.print(f"[dim]Mend [/] {escape(mend)}")
+    console.print(f"[bold red]Error[/] {escape(error.message)}")
+    if error.mend:
+        console.print(f"[dim]Mend [/] {escape(error.mend)}")

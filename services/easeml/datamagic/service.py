@@ -205,7 +205,7 @@ class DataMagicService(Service[DataMagicState]):
                 raise Busy(f"{uploads.named(upload)} waits for the columns of {event.app}.")
             raise Poison(
                 f"{uploads.named(upload)}: app {event.app!r} has no columns and classes yet.",
-                mend="Upload with client.upload or 'easeml publish', which fix them, or publish a first frame.",
+                mend="Upload with 'easeml upload' or the SDK, which fix them, or publish a first frame.",
                 reason="no_schema",
             )
         bare = replace(upload, content=b"", chunk=0, chunks=1)

@@ -232,7 +232,7 @@ class Graph:
         if unset:
             raise InvalidDataError(
                 f"The workflow parameter {unset[0]!r} is not set.",
-                mend=f"Give it a value: --set {unset[0]}=VALUE, or eval(parameters={{{unset[0]!r}: ...}}).",
+                mend=f"Give it a value: --set {unset[0]}=VALUE (in Python among the parameters of eval).",
                 reason="missing_parameter",
             )
         made: dict[int, Node] = {}

@@ -117,7 +117,8 @@ def _refuse_spoilt(
     odd = (series.notna() & pd.to_numeric(series.astype(object), errors="coerce").isna()).to_numpy()
     row = int(np.argmax(odd))
     raise InvalidDataError(
-        f"Column {name!r}: {total - words:,} of {total:,} values are numbers; {rows[row]} is {series.iloc[row]!r}.",
+        f"Column {name!r}: {total - words:,} of {total:,} values are numbers; {rows[row]} is "
+        f"{shown(series.iloc[row])}.",
         mend="Correct it or leave it empty; if the column is no number at all, make it categorical in the frame.",
     )
 
@@ -206,9 +207,19 @@ def encode(column: Column, series: pd.Series[Any], rows: RowNames) -> NDArray[An
             return _tensors(column, series, rows)
 
 
+def shown(value: Any) -> str:
+    """Return a cell as messages show it: as the file writes it, without the type that holds it here.
+
+    >>> import numpy as np
+    >>> shown(np.float64("inf")), shown("oops")
+    ('inf', "'oops'")
+    """
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
 def _refuse(column: Column, row: str, value: Any) -> InvalidDataError:
     return InvalidDataError(
-        f"Column {column.name!r}, {row}: {value!r} is not a {column.kind} value.",
+        f"Column {column.name!r}, {row}: {shown(value)} is not a {column.kind} value.",
         mend="Correct the value or leave it empty.",
     )
 
@@ -246,7 +257,7 @@ def _seconds(column: Column, series: pd.Series[Any], rows: RowNames) -> NDArray[
         parsed = pd.to_datetime(series, utc=True, format="ISO8601", errors="coerce")
         row = int(np.argmax((parsed.isna() & series.notna()).to_numpy()))
         raise InvalidDataError(
-            f"Column {column.name!r}, {rows[row]}: {series.iloc[row]!r} is not a date.",
+            f"Column {column.name!r}, {rows[row]}: {shown(series.iloc[row])} is not a date.",
             mend="Give ISO 8601 dates or datetime values.",
         ) from error
     ticks = moments.dt.tz_localize(None).to_numpy("datetime64[us]")

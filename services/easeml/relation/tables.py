@@ -14,12 +14,12 @@ from easeml.errors import InvalidDataError, NotFoundError
 from easeml.relation.alternatives import Alternatives
 from easeml.relation.block import CODES, NUMERIC, TENSOR, TEXTS, Block, layout
 from easeml.relation.candidates import LABEL, Candidates, Floats, Ints
-from easeml.relation.columns import RowNames, codes_of, encode
+from easeml.relation.columns import RowNames, codes_of, encode, shown
 from easeml.relation.validation import SUM_TOLERANCE, check_candidates
 from easeml.stream.payloads import Column, ColumnKind
 
 _REASON = "bad_candidates"
-_MEND = "Give priors that sum to 1, or normalize=True."
+_MEND = "Give priors that sum to 1, or have them normalized."
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ def _weights(terms: Terms, frame: pd.DataFrame, row: Ints, column: Ints | None) 
         place = int(np.argmin(fine))
         where = "" if column is None else f", {terms.title(int(column[place]))}"
         raise InvalidDataError(
-            f"Row {terms.row_ids[row[place]]!r}{where}: a prior of {given.iloc[place]!r}.",
+            f"Row {terms.row_ids[row[place]]!r}{where}: a prior of {shown(given.iloc[place])}.",
             mend="Priors are numbers from 0 to 1.",
             reason=_REASON,
         )

@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from easeml.cli.root import app
-from easeml.cli.wording import worded
 from easeml.datamagic.reading import read
 from easeml.errors import InvalidDataError
 from easeml.relation import Relation
@@ -91,7 +90,7 @@ def test_kinds_and_the_order_of_dates_can_be_told(tmp_path):
     path.write_text("code,when\n" + "".join(f"{place % 3},0{place % 9 + 1}/04/2021\n" for place in range(30)))
     shown = look("look", path)
     assert "may be day first or month first" in str(shown.exception)
-    assert "say --day-first or --month-first" in worded(shown.exception.mend)
+    assert "say --day-first or --month-first" in shown.exception.mend
     facts = json.loads(look("--json", "look", path, "--day-first", "--kind", "code=categorical").output)
     assert facts["columns"] == {"code": "categorical", "when": "datetime"}
     assert read(path, day_first=True).frame()["when"].iloc[1].month == 4

@@ -210,7 +210,7 @@ def test_an_upload_waits_for_the_columns_of_its_app():
     never.send(upload(csv(frame())))
     never.cluster.tick(15)
     assert never.letters()[0][0] == "no_schema"
-    assert "client.upload" in never.letters()[0][1]
+    assert "'easeml upload'" in never.letters()[0][1]
 
 
 def bad(content, name="shop.csv", **options):

@@ -20,7 +20,7 @@ from easeml.datamagic.cleaning.schema import Clash
 from easeml.datamagic.cleaning.spelling import Speller
 from easeml.datamagic.cleaning.suspects import Found, missing_cells
 from easeml.relation import Block, Relation
-from easeml.relation.columns import MOSTLY, cell_value
+from easeml.relation.columns import MOSTLY, cell_value, shown
 from easeml.stream.payloads import ColumnKind
 
 MISSING, CLASH, DUPLICATE, DEPENDENCY = "missing", "clash", "duplicate", "dependency"
@@ -117,7 +117,7 @@ def _clashes(relation: Relation, clashes: Sequence[Clash]) -> Iterator[Found]:
     for clash in clashes:
         row = places.get(str(clash.row))
         if row is not None:
-            detail = f"{clash.value!r} is not of the column's kind"
+            detail = f"{shown(clash.value)} is not of the column's kind"
             yield Found(CLASH, np.array([row]), clash.column, np.ones(1), [detail])
     block = relation.block
     for place, column in enumerate(block.columns):

@@ -305,7 +305,7 @@ def _refuse_undecided(column: ColumnSchema, words: Words, rows: RowNames) -> Non
         raise InvalidDataError(
             f"Column {column.name!r}, {rows[row]}: {words.texts[words.codes[row]]!r} may be day first or month first, "
             "and no value of the column decides.",
-            mend="Write dates as YYYY-MM-DD, or say day_first=True or False.",
+            mend="Write dates as YYYY-MM-DD, or say --day-first or --month-first (in Python day_first=True or False).",
         )
 
 

@@ -65,7 +65,7 @@ class Chunks:
             raise Poison(
                 f"{_named(upload)} has more than {MOST_BYTES:,} bytes in chunks, or open uploads of {upload.app} more "
                 f"than {MOST_OPEN_BYTES:,}.",
-                mend="Store the file and send its URI, as client.upload does with large files.",
+                mend="Store the file and send its URI, as 'easeml upload' and the SDK do with large files.",
                 reason="too_large",
             )
         entry.contents.setdefault(upload.chunk, upload.content)

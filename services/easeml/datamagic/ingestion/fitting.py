@@ -21,7 +21,7 @@ from easeml.datamagic.versions import contents
 from easeml.errors import InvalidDataError
 from easeml.ids import RowId
 from easeml.relation import Relation
-from easeml.relation.columns import RowNames, texts_of, unseen_of
+from easeml.relation.columns import RowNames, shown, texts_of, unseen_of
 from easeml.stream.payloads import AppDefined, ColumnKind, Pillar
 
 MOST_CLASHES = 0.5
@@ -134,7 +134,7 @@ def fit(frame: pd.DataFrame, rules: Rules, start: int = 0) -> Fitted:
     for place, column, value in _odd(read, labels, rules):
         # What a test row's label says is for CI alone, and rejects are told in public.
         secret = column == app.label and rules.pillar is Pillar.TEST
-        text = f"{'its class' if secret else repr(value)} is not known to the app" if value is not None else "missing"
+        text = f"{'its class' if secret else shown(value)} is not known to the app" if value is not None else "missing"
         rejects.setdefault(place, Reject(names[place], column, text))
     for place, column, problem in _misplaced(frame, rules):
         rejects.setdefault(place, Reject(names[place], column, problem))
@@ -195,12 +195,12 @@ def _read(frame: pd.DataFrame, rules: Rules, names: RowNames) -> tuple[pd.DataFr
         if count > MOST_CLASHES * present:
             raise InvalidDataError(
                 f"Column {column!r}: {count:,} of {present:,} values are not {wanted[str(column)].kind}; the first is "
-                f"{first.value!r} in {_named(names, frame, first.row)}.",
+                f"{shown(first.value)} in {_named(names, frame, first.row)}.",
                 mend="Correct the file, or define the app anew with another kind of this column.",
             )
     for clash in clashes:
         kind = wanted[clash.column].kind
-        rejects.append(Reject(_named(names, frame, clash.row), clash.column, f"{clash.value!r} is not {kind}"))
+        rejects.append(Reject(_named(names, frame, clash.row), clash.column, f"{shown(clash.value)} is not {kind}"))
     return read, tuple(rejects)
 
 

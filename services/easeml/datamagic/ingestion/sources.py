@@ -210,7 +210,7 @@ class Sources:
             f"The URI {uri[:200]!r} lies outside the stores that this house reads uploads from.",
             mend="Put the file below "
             + " or ".join(f"{scheme}://{root}" for scheme, root in self._roots)
-            + " (EASEML_ARTIFACTS_URI), or let 'easeml publish' or client.upload do it.",
+            + " (EASEML_ARTIFACTS_URI), or let 'easeml upload' or the SDK do it.",
             reason="forbidden_uri",
         )
 

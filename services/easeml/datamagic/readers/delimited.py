@@ -106,7 +106,8 @@ def _tell(account: Account, dialect: Dialect, encoding: str) -> None:
         account.note(f"{dialect.before} line{'s' * (dialect.before != 1)} before the table left out")
     if not dialect.names:
         account.note(
-            "no header line: columns are called column_1, column_2 and so on; if there is one, say header=True"
+            "no header line: columns are called column_1, column_2 and so on; if there is one, say --header "
+            "(in Python header=True)"
         )
 
 

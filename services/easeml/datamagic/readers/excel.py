@@ -109,7 +109,7 @@ def _chosen(content: bytes, name: str, options: Options, account: Account) -> tu
     if len(filled) > 1:
         sizes = ", ".join(f"{title!r} ({len(sheet):,} rows)" for title, sheet in filled)
         raise InvalidDataError(
-            f"{name} has {len(filled)} sheets with rows: {sizes}.", mend="Name one with the option sheet."
+            f"{name} has {len(filled)} sheets with rows: {sizes}.", mend="Name one with --sheet (in Python sheet=...)."
         )
     if not filled:
         raise InvalidDataError(f"{name} has no rows.", mend="Check the file.")
@@ -194,7 +194,10 @@ def _table(sheet: _Sheet, name: str, title: str, options: Options, account: Acco
     if start is None:
         header: list[Any] = [f"column_{place + 1}" for place in range(width)]
         body = sheet
-        account.note("no header row: columns are called column_1, column_2 and so on; if there is one, say header=True")
+        account.note(
+            "no header row: columns are called column_1, column_2 and so on; if there is one, say --header "
+            "(in Python header=True)"
+        )
     else:
         header = [*sheet[start][1], *[None] * (width - len(sheet[start][1]))]
         body = sheet[start + 1 :]

@@ -16,6 +16,7 @@ from easeml.errors import InvalidDataError
 from easeml.progress import Progress
 from easeml.relation import Candidates, Relation
 from easeml.relation.candidates import LABEL
+from easeml.relation.columns import shown
 from easeml.stream.payloads import ColumnKind
 
 MOST_CLASSES = 127
@@ -255,7 +256,7 @@ def _code(answer: Any, codes: dict[str, int]) -> int:
         and answer == int(answer)
     ):
         return int(answer)
-    raise ValueError(f"returned {answer!r}, which is no class name, no class code and not None")
+    raise ValueError(f"returned {shown(answer)}, which is no class name, no class code and not None")
 
 
 def analysis(votes: ArrayLike | Labeling, labels: ArrayLike | None = None) -> pd.DataFrame:
