@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import takewhile
+
 from easeml.errors import EaseMLError, InvalidDataError
 from easeml.ids import EventId
 from easeml.relation.relation import Relation
 from easeml.relation.validation import validate_batch
 from easeml.relation.view import RelationView
 from easeml.stream.payloads import Answer, AppDefined, CandidateBatch, RelationBatch
+
+_REMEMBERED = 1000
+"""Dropped batches that are known when they come again."""
 
 
 class Arrivals:
@@ -19,39 +25,54 @@ class Arrivals:
     Parameters
     ----------
     keep_last : int, optional
-        Rows to keep at least; whole batches before them are dropped, and what was said of their rows.
+        Rows to keep at least; whole batches before them are dropped, and in time what was said of their rows.
     """
 
     def __init__(self, keep_last: int | None = None) -> None:
         self._keep_last = keep_last
-        self._rows = 0
         self._told: dict[EventId, RelationBatch | CandidateBatch | Answer] = {}
+        self._batches: deque[EventId] = deque()
+        self._dropped: deque[EventId] = deque(maxlen=_REMEMBERED)
+        self._rows = self._gone = 0
         self._view: RelationView | None = None
         self._app: AppDefined | None = None
-        self._judged = self._fit = 0
+        self._new: list[RelationBatch | CandidateBatch | Answer] = []
+        self._fit = 0
 
     def add(self, event_id: EventId, data: RelationBatch | CandidateBatch | Answer) -> None:
         """Take in a batch, candidates or an answer; what is known of a row that is not here yet waits for it."""
-        if event_id in self._told:
+        if event_id in self._told or event_id in self._dropped:
             return
         self._told[event_id] = data
-        if isinstance(data, RelationBatch):
+        self._new.append(data)
+        if isinstance(data, RelationBatch) and self._keep_last is not None:
+            self._batches.append(event_id)
             self._rows += len(data.row_ids)
-            self._drop()
+            self._drop(self._keep_last)
 
-    def _drop(self) -> None:
-        gone: set[str] = set()
-        for event_id, batch in list(self._told.items()):
-            if self._keep_last is None or not isinstance(batch, RelationBatch):
-                continue
-            if self._rows - len(batch.row_ids) < self._keep_last:
-                break
-            del self._told[event_id]
-            self._rows -= len(batch.row_ids)
-            gone.update(batch.row_ids)
-        if gone:
-            self._told = {event_id: data for event_id, data in self._told.items() if not _about_only(data, gone)}
+    def _drop(self, least: int) -> None:
+        while self._rows - (size := self._size(self._batches[0])) >= least and len(self._batches) > 1:
+            self._dropped.append(self._batches[0])
+            del self._told[self._batches.popleft()]
+            self._rows -= size
+            self._gone += size
             self._view = None
+        if self._gone >= least:
+            self._forget()
+            self._gone = 0
+
+    def _size(self, event_id: EventId) -> int:
+        batch = self._told[event_id]
+        return len(batch.row_ids) if isinstance(batch, RelationBatch) else 0
+
+    def _forget(self) -> None:
+        """Drop what was said before the first batch that is left, save for what its rows and later ones need."""
+        batches = (self._told[event_id] for event_id in self._batches)
+        kept = {row_id for batch in batches if isinstance(batch, RelationBatch) for row_id in batch.row_ids}
+        for event_id in list(takewhile(lambda told: told != self._batches[0], self._told)):
+            data = self._told[event_id]
+            if kept.isdisjoint((data.row_id,) if isinstance(data, Answer) else data.row_ids):
+                del self._told[event_id]
 
     def revision(self, app: AppDefined) -> int:
         """Return the number of events that fit ``app``: another one says something new."""
@@ -86,9 +107,9 @@ class Arrivals:
     def _fitting(self, app: AppDefined) -> RelationView:
         if self._view is None or self._app is None or not _same_rows(self._app, app):
             self._view = RelationView(app.label, app.classes, app.columns)
-            self._judged = self._fit = 0
+            self._new, self._fit = list(self._told.values()), 0
         self._app = app
-        for data in list(self._told.values())[self._judged :]:
+        for data in self._new:
             try:
                 if isinstance(data, RelationBatch):
                     validate_batch(data, app)
@@ -96,16 +117,9 @@ class Arrivals:
                 self._fit += 1
             except EaseMLError:
                 continue  # it was dead-lettered: rows by their handler here, candidates by DataMagic
-        self._judged = len(self._told)
+        self._new = []
         return self._view
 
 
 def _same_rows(one: AppDefined, other: AppDefined) -> bool:
     return (one.label, one.classes, one.columns) == (other.label, other.classes, other.columns)
-
-
-def _about_only(data: RelationBatch | CandidateBatch | Answer, rows: set[str]) -> bool:
-    """Whether candidates or an answer speak of these rows alone."""
-    if isinstance(data, RelationBatch):
-        return False
-    return data.row_id in rows if isinstance(data, Answer) else rows.issuperset(data.row_ids)

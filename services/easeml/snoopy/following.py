@@ -77,6 +77,11 @@ class Following:
             self._study.add(inputs.take(places), labels[places], [row_ids[place] for place in places.tolist()])
         return True
 
+    @property
+    def reading(self) -> bool:
+        """Whether there are rows to read on."""
+        return self._study.reading
+
     def read_on(self, seconds: float, clock: Callable[[], float]) -> None:
         """Let arms read until this time is over, at least one of them."""
         until = clock() + seconds

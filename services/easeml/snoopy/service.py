@@ -14,7 +14,7 @@ import logging
 import math
 import secrets
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from easeml.stream.payloads import (
     FeasibilityReport,
     FeasibilitySignal,
     ModelPublished,
+    ModelRetired,
     Pillar,
     RelationBatch,
     Tick,
@@ -41,6 +42,10 @@ from easeml.stream.service import Context, Job, On, Packed, Service
 from easeml.stream.topics import ANSWERS, CANDIDATES, DATA_TRAIN, DATA_VERSIONS, FEASIBILITY, MODELS, TICKS, Topic
 
 log = logging.getLogger(__name__)
+_ADAPTED = "adapted"
+_LEAST_CLASSES = 2
+_MODELS = 20
+"""Models whose errors are remembered."""
 _PAUSE, _ROWS_A_SECOND = 2.0, 2000
 """Seconds between the beginnings of two studies of an app: at least so many, and longer when there are many rows."""
 
@@ -53,8 +58,8 @@ class SnoopyState:
     ----------
     version : str
         Newest version of the train pillar.
-    model_error : float or None
-        Validation error of the best model so far.
+    errors : dict of str to float
+        Validation errors of the best models, by name.
     studied : str
         What the last study was begun for: what is known of the rows, target, version and model error.
     begun_at : float
@@ -62,9 +67,14 @@ class SnoopyState:
     """
 
     version: str = ""
-    model_error: float | None = None
+    errors: dict[str, float] = field(default_factory=dict)
     studied: str = ""
     begun_at: float = 0.0
+
+    @property
+    def model_error(self) -> float | None:
+        """Validation error of the best model so far."""
+        return min(self.errors.values(), default=None)
 
 
 class SnoopyService(Service[SnoopyState]):
@@ -83,6 +93,7 @@ class SnoopyService(Service[SnoopyState]):
             On(ANSWERS, Answer, fold=self._known),
             On(DATA_VERSIONS, DataVersion, handle=self._version),
             On(MODELS, ModelPublished, handle=self._model),
+            On(MODELS, ModelRetired, handle=self._retired),
             On(TICKS, Tick, handle=self._begin),
             On(FEASIBILITY, FeasibilityReport, prepare=self._prepare, handle=self._report),
         )
@@ -126,15 +137,25 @@ class SnoopyService(Service[SnoopyState]):
 
     def _model(self, state: SnoopyState, event: Event[ModelPublished], ctx: Context) -> Iterable[Output]:
         del ctx
-        accuracy = event.data.metrics.get("accuracy")
-        if accuracy is not None and 0 <= accuracy <= 1:
-            state.model_error = min(1 - accuracy, 1.0 if state.model_error is None else state.model_error)
+        model, accuracy = event.data, event.data.metrics.get("accuracy")
+        if model.origin == _ADAPTED or accuracy is None or not 0 <= accuracy <= 1:
+            return ()  # what was made for production says nothing about these rows
+        state.errors[model.model] = 1 - accuracy
+        for worst in sorted(state.errors, key=lambda name: (state.errors[name], name))[_MODELS:]:
+            del state.errors[worst]
+        return ()
+
+    def _retired(self, state: SnoopyState, event: Event[ModelRetired], ctx: Context) -> Iterable[Output]:
+        del ctx
+        state.errors.pop(event.data.model, None)
         return ()
 
     def _begin(self, state: SnoopyState, event: Event[Tick], ctx: Context) -> Iterable[Output]:
         rows = self._rows.get(ctx.app.app)
         count = rows.count(ctx.app) if rows is not None else 0
-        if rows is None or not count or event.time < state.begun_at + max(_PAUSE, count / _ROWS_A_SECOND):
+        if rows is None or not count or len(ctx.app.classes) < _LEAST_CLASSES:
+            return ()
+        if event.time < state.begun_at + max(_PAUSE, count / _ROWS_A_SECOND):
             return ()
         asked = f"{rows.revision(ctx.app)} {ctx.app.target} {state.version} {state.model_error}"
         if asked == state.studied:
@@ -145,12 +166,12 @@ class SnoopyService(Service[SnoopyState]):
     def _prepare(self, state: SnoopyState, event: Event[FeasibilityReport], ctx: Context) -> Job | None:
         del state
         report, rows = event.data, self._rows.get(event.app)
-        count = min(report.rows, rows.count(ctx.app)) if rows is not None else 0
-        if report.final or rows is None or count < 1:
+        relation = rows.relation(ctx.app) if rows is not None else None
+        if report.final or relation is None:
             return None
         # A name of its own: rows of another life, or of a former process, are no rows of this study.
         study = self._studies.setdefault(event.app, secrets.token_hex(8))
-        return Job(work.read_on, (study, rows.first(ctx.app, count), report.target_accuracy, report.model_error))
+        return Job(work.read_on, (study, relation, report.target_accuracy, report.model_error))
 
     def _report(self, state: SnoopyState, event: Event[FeasibilityReport], ctx: Context) -> Iterable[Output]:
         del state
@@ -158,7 +179,7 @@ class SnoopyService(Service[SnoopyState]):
             log.info("no study of %s yet: %s", event.app, ctx.result)
         if not isinstance(ctx.result, Found):
             return ()
-        return (Output(FEASIBILITY, _payload(ctx.result, event.app, event.data.version)),)
+        return (Output(FEASIBILITY, _payload(ctx.result, event.data)),)
 
 
 def _begun(app: AppDefined, state: SnoopyState, rows: int) -> FeasibilityReport:
@@ -177,14 +198,15 @@ def _begun(app: AppDefined, state: SnoopyState, rows: int) -> FeasibilityReport:
         interval_high=guessing,
         best_transformation="",
         distinct_row_ratio=1.0,
+        begun_at=state.begun_at,
         model_error=state.model_error,
     )
 
 
-def _payload(found: Found, app: str, version: str) -> FeasibilityReport:
+def _payload(found: Found, before: FeasibilityReport) -> FeasibilityReport:
     return FeasibilityReport(
-        app,
-        version,
+        before.app,
+        before.version,
         found.rows,
         final=found.final,
         target_accuracy=found.target_accuracy,
@@ -195,6 +217,7 @@ def _payload(found: Found, app: str, version: str) -> FeasibilityReport:
         interval_high=found.bayes_error.interval[1],
         best_transformation=found.best_transformation,
         distinct_row_ratio=found.distinct_row_ratio,
+        begun_at=before.begun_at,
         floor=found.floor,
         samples_needed=found.samples_needed,
         clean_bayes_error=found.clean_bayes_error,

@@ -204,6 +204,11 @@ class FeasibilityStudy:
             self.points.sort()
             self._race = Race(self.names, self._fitted, halving=self.halving)
 
+    @property
+    def reading(self) -> bool:
+        """Whether arms have points to read after ``restart``."""
+        return self._race is not None
+
     def read_on(self, progress: Progress | None = None) -> bool:
         """Let one arm read its next part after ``restart``; arguments as ``refit``. False: all is read."""
         if self._race is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 
@@ -11,7 +12,7 @@ from easeml.snoopy.following import Following
 from easeml.snoopy.report import FeasibilityReport
 
 _KEPT = 4
-"""Studies that a worker process keeps; one that it has not is begun anew."""
+"""Studies that a worker process keeps. While so many read, a further one reads to its end at once: it would be lost."""
 _SECONDS = 1.0
 _SEED = 0
 
@@ -34,14 +35,17 @@ def read_on(
     model_error : float, optional
         Validation error of the best model so far.
     """
-    study = _studies.pop(name, None) or Following(_SEED)
+    study = _studies.pop(name, None)
+    crowded = study is None and sum(other.reading for other in _studies.values()) >= _KEPT
+    study = study or Following(_SEED)
     try:
         study.follow(relation)
-        study.read_on(_SECONDS, time.monotonic)
+        study.read_on(math.inf if crowded else _SECONDS, time.monotonic)
         report = study.report(target_accuracy, model_error)
     except InvalidDataError as error:
         return error
     _studies[name] = study
     while len(_studies) > _KEPT:
-        _studies.popitem(last=False)
+        done = (other for other, kept in _studies.items() if not kept.reading)
+        del _studies[next(done, name)]
     return report

@@ -44,6 +44,7 @@ def test_a_study_is_told_when_it_is_done():
         interval_high=0.05,
         best_transformation="min-max",
         distinct_row_ratio=1.0,
+        begun_at=0.0,
     )
     said = story.line(Event("1", "test", 0.0, "churn", "churn", report, "feasibility", 0, 0))
     assert said == ("target 0.9 [green]realistic[/]  best accuracy about 0.960 (0.950 to 0.970), 1,200 rows")

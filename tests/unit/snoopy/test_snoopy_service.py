@@ -1,5 +1,8 @@
 """Studies on the stream: what begins one, what it says, and when it is silent."""
 
+from collections import OrderedDict
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +19,7 @@ from easeml.stream.payloads import (
     DataVersion,
     FeasibilitySignal,
     ModelPublished,
+    ModelRetired,
     Pillar,
     QuestionKind,
 )
@@ -40,18 +44,27 @@ def pond():
     return cluster
 
 
-def publish(cluster, frame, version="v1"):
+def publish(cluster, frame, version="v1", app="pond"):
     relation = Relation.from_frame(
         frame, label="kind", classes=APP.classes, row_ids=tuple(frame.index), columns=APP.columns
     )
-    for batch in relation.to_batches("pond", Pillar.TRAIN, version):
+    for batch in relation.to_batches(app, Pillar.TRAIN, version):
         cluster.publish(DATA_TRAIN, batch)
-    cluster.publish(DATA_VERSIONS, DataVersion("pond", Pillar.TRAIN, version, len(frame), "0" * 64, "test"))
+    cluster.publish(DATA_VERSIONS, DataVersion(app, Pillar.TRAIN, version, len(frame), "0" * 64, "test"))
     cluster.run()
 
 
 def reports(cluster):
     return [event.data for event in cluster.events(FEASIBILITY)]
+
+
+def begun():
+    """Return a report of another study that has read nothing."""
+    other = MemoryCluster([SnoopyService()])
+    other.publish(APPS, APP)
+    publish(other, fish(20))
+    other.tick()
+    return reports(other)[0]
 
 
 def answer(row, text):
@@ -130,6 +143,63 @@ def test_many_rows_are_reported_on_as_arms_read_them(pond, monkeypatch):
     shares = [max((arm.share for arm in report.arms), default=0.0) for report in progress]
     assert shares == sorted(shares)
     assert {ArmState.WAITING, ArmState.RUNNING} <= {arm.state for arm in progress[1].arms}
+
+
+def test_unlabelled_rows_do_not_shrink_a_study(pond, monkeypatch):
+    monkeypatch.setattr("easeml.snoopy.work._SECONDS", 0.0)
+    frame = fish(2400, apart=1.5)
+    frame.loc[frame.index[::2], "kind"] = None
+    publish(pond, frame)
+    pond.tick()
+    assert [report.rows for report in reports(pond)[1:]] == [1200] * (len(reports(pond)) - 1)
+    assert reports(pond)[-1].final
+
+
+def test_two_studies_of_the_same_rows_both_end(pond, monkeypatch):
+    monkeypatch.setattr("easeml.snoopy.work._SECONDS", 0.0)
+    publish(pond, fish(1200, apart=1.5))
+    pond.publish(FEASIBILITY, replace(begun(), rows=700))
+    pond.tick(4)
+    finals = [report for report in reports(pond) if report.final]
+    assert [report.rows for report in finals] == [1200, 1200]
+
+
+def test_more_studies_than_a_worker_keeps_all_end(monkeypatch):
+    monkeypatch.setattr("easeml.snoopy.work._SECONDS", 0.0)
+    monkeypatch.setattr("easeml.snoopy.work._KEPT", 1)
+    monkeypatch.setattr("easeml.snoopy.work._studies", OrderedDict())
+    cluster = MemoryCluster([SnoopyService()])
+    names = [f"pond-{place}" for place in range(3)]
+    for name in names:
+        cluster.publish(APPS, replace(APP, app=name))
+        publish(cluster, fish(1000, apart=1.5), app=name)
+    cluster.tick(3)
+    assert {report.app for report in reports(cluster) if report.final} == set(names)
+
+
+def test_an_app_without_classes_is_waited_for(pond):
+    pond.publish(APPS, replace(APP, app="sea", classes=()))
+    frame = fish(30).assign(kind=None)
+    relation = Relation.from_frame(frame, label="kind", classes=(), row_ids=tuple(frame.index), columns=APP.columns)
+    for batch in relation.to_batches("sea", Pillar.TRAIN, "v1"):
+        pond.publish(DATA_TRAIN, batch)
+    pond.tick(3)
+    assert reports(pond) == []
+    assert pond.restarts == 0
+
+
+def test_adapted_and_retired_models_say_nothing_about_the_rows(pond):
+    publish(pond, fish(100))
+    known = ModelPublished(
+        "pond", "m", "tree", "", "", 0, "external", ("x", "y"), APP.classes, "v1", "automl", {"accuracy": 0.75}
+    )
+    pond.publish(MODELS, known)
+    pond.publish(MODELS, replace(known, model="a", origin="adapted", metrics={"accuracy": 1.0}))
+    pond.tick(3)
+    assert reports(pond)[-1].model_error == pytest.approx(0.25)
+    pond.publish(MODELS, ModelRetired("pond", "m", "gone"))
+    pond.tick(3)
+    assert reports(pond)[-1].model_error is None
 
 
 def test_a_restart_begins_no_study_of_what_was_told(pond):

@@ -41,7 +41,7 @@ class FeasibilityReport:
 
     app: str  #: name of the app
     version: str  #: version of the train pillar studied
-    rows: int  #: labelled rows studied
+    rows: int  #: labelled rows studied; rows there are, while none is read
     final: bool  #: true: every transformation is done or dropped
     target_accuracy: float  #: accuracy asked for, in (0, 1)
     signal: FeasibilitySignal  #: realistic, undecided or unrealistic
@@ -51,6 +51,7 @@ class FeasibilityReport:
     interval_high: float  #: high end of it
     best_transformation: str  #: transformation of the estimate
     distinct_row_ratio: float  #: share of rows that are no duplicates
+    begun_at: float  #: when the study began, seconds since 1970 UTC; its reports have it in common
     floor: float | None = None  #: error that more rows of this kind approach; null: not known
     samples_needed: int | None = None  #: rows that reach the target; null: never, or not known
     clean_bayes_error: float | None = None  #: Bayes error without label noise; null: no noise rate is known
