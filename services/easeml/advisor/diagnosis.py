@@ -16,7 +16,7 @@ from easeml.artifacts import Classifier
 from easeml.errors import InvalidDataError
 
 FEWEST = 20
-"""Labelled rows that training and judging need at least."""
+"""Labelled rows that training and judging need at least, and production rows that are looked at."""
 
 
 def diagnose(
@@ -48,7 +48,8 @@ def diagnose(
     model : Classifier, optional
         The present model; without it, the learner is trained on the training rows.
     production : Sample, optional
-        Recent production rows; a label of -1 means that nobody was asked. Weights say what an answer stands for.
+        Recent production rows, looked at from ``FEWEST`` on; a label of -1 means that nobody was asked. Weights say
+        what an answer stands for.
     pool : int
         Unlabelled rows that the user has.
     feasibility, cleaning, verdicts
@@ -65,7 +66,7 @@ def diagnose(
     now = right(model, validation)
     judged, judgements = validation, now
     seen = None
-    if production is not None and len(production):
+    if production is not None and len(production) >= FEWEST:
         seen = _production(learner, model, train, validation, production, now, rng)
         answered = production.labelled()
         if len(answered) >= FEWEST:

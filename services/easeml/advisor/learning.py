@@ -109,7 +109,7 @@ class Learner:
         Raises
         ------
         InvalidDataError
-            When the rows have fewer than two classes.
+            When the rows have fewer than two classes, or the estimator refuses them.
         """
         if len(np.unique(sample.labels)) < 2:
             raise InvalidDataError(
@@ -123,14 +123,23 @@ class Learner:
         with threadpool_limits(1), warnings.catch_warnings():
             # How far a fixed number of steps came shows in the accuracy that is measured.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            if weights is None:
-                fitted = estimator.fit(matrix, codes)
-            elif has_fit_parameter(estimator, "sample_weight"):
-                fitted = estimator.fit(matrix, codes, sample_weight=weights)
-            else:
-                rows = _repeated(weights, codes)
-                fitted = estimator.fit(matrix[rows], codes[rows])
+            try:
+                fitted = _fitted(estimator, matrix, codes, weights)
+            except ValueError as error:
+                raise InvalidDataError(
+                    f"{type(estimator).__name__} cannot be trained on these {len(codes)} rows: {error}.",
+                    mend="Publish more labelled rows of every class.",
+                ) from error
         return Classifier(encoder, trimmed(fitted), self.classes)
+
+
+def _fitted(estimator: Any, matrix: Floats, codes: Codes, weights: Floats | None) -> Any:
+    if weights is None:
+        return estimator.fit(matrix, codes)
+    if has_fit_parameter(estimator, "sample_weight"):
+        return estimator.fit(matrix, codes, sample_weight=weights)
+    rows = _repeated(weights, codes)
+    return estimator.fit(matrix[rows], codes[rows])
 
 
 def _repeated(weights: Floats, codes: Codes) -> NDArray[np.intp]:

@@ -1,11 +1,12 @@
 """The Advisor on the stream: which message does what.
 
 Event in: RelationBatch, CandidateBatch and Answer of train, validation and production (views), FeasibilityReport,
-ModelPublished, ModelRetired, Verdict, test set events, ModelPicked, Tick. Event out: Advice, ModelPublished of origin
+ModelPublished, ModelRetired, Verdict, test set events, ModelPicked. Event out: Advice, ModelPublished of origin
 ``adapted``.
 Advice after the feasibility study follows a final report that differs enough from the last one advised on. Advice on
-production follows a pick after a drift alarm, and answers: at 20 of them, and whenever there are half as many again.
-Either follows when a test set is used up. The experiments run in a worker process on at most 3,000 rows of a pillar.
+production follows a pick after a drift alarm if anything is new, and answers: at 20 of them, and whenever there are
+half as many again. Either follows when a test set is used up. The experiments run in a worker process on at most 3,000
+rows of a pillar.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from easeml.advisor import work
 from easeml.advisor.estimate import Estimate
 from easeml.advisor.evidence import Feasibility, Verdicts
-from easeml.artifacts import FORMAT
+from easeml.artifacts import FORMAT, ArtifactStore
 from easeml.relation import check_pillar, validate_batch
 from easeml.relation.arrivals import Arrivals
 from easeml.stream.events import Event, Output
@@ -92,6 +93,8 @@ class AdvisorState:
         Whether the test set is used up, and the examples that the next one needs.
     answers, looked : int
         Answers about production rows, and those of them that the last advice knew.
+    sought : list of (str or None, str or None, int)
+        Model, newest production row and answers that the last advice on production knew.
     events : dict of str to str
         Newest event that advice rests on, by what it tells.
     """
@@ -108,11 +111,12 @@ class AdvisorState:
     examples: int = 0
     answers: int = 0
     looked: int = 0
+    sought: list[Any] = field(default_factory=list)
     events: dict[str, str] = field(default_factory=dict)
 
     def best(self) -> str | None:
         """Return the model that advice is about: the served one, else that of the highest validation accuracy."""
-        if self.served in self.models:
+        if self.served is not None:
             return self.served
         return max(self.models, key=lambda name: (self.models[name][2], name), default=None)
 
@@ -126,12 +130,18 @@ class AdvisorService(Service[AdvisorState]):
         Artifact store that models are read from and adapted ones go to.
     max_artifact_bytes : int
         Larger models are refused.
+
+    Raises
+    ------
+    ConfigurationError
+        When the URI is not one of an artifact store.
     """
 
     name = "advisor"
 
     def __init__(self, store_uri: str, max_artifact_bytes: int) -> None:
         self._store = (store_uri, max_artifact_bytes)
+        ArtifactStore(*self._store)  # a wrong URI stops the service here, not in a worker
         self._rows: dict[tuple[str, Pillar], Arrivals] = {}
 
     def table(self) -> tuple[On[AdvisorState], ...]:
@@ -211,6 +221,8 @@ class AdvisorService(Service[AdvisorState]):
     def _retired(self, state: AdvisorState, event: Event[ModelRetired], ctx: Context) -> Iterable[Output]:
         del ctx
         state.models.pop(event.data.model, None)
+        if state.served == event.data.model:
+            state.served = None
         return ()
 
     def _judged(self, state: AdvisorState, event: Event[Verdict], ctx: Context) -> Iterable[Output]:
@@ -250,9 +262,9 @@ class AdvisorService(Service[AdvisorState]):
             return ()
         state.feasibility = _figures(event.data)
         state.events["feasibility"] = event.id
-        if ctx.result is not None:
+        if isinstance(ctx.result, work.Advised) and ctx.result.diagnosed:
             state.advised = state.feasibility
-        return self._said(AdvicePhase.DATA, state, ctx)
+        return self._said(state, ctx)
 
     def _enough(self, state: AdvisorState, event: Event[Answer], ctx: Context) -> Job | None:
         if event.data.pillar is not Pillar.PRODUCTION:
@@ -265,15 +277,19 @@ class AdvisorService(Service[AdvisorState]):
             return ()
         state.answers += 1
         state.events["answer"] = event.id
-        return self._said(AdvicePhase.PRODUCTION, state, ctx)
+        return self._said(state, ctx)
 
     def _drifted(self, state: AdvisorState, event: Event[ModelPicked], ctx: Context) -> Job | None:
-        return self._job(AdvicePhase.PRODUCTION, state, ctx, served=event.data.model) if event.data.drift else None
+        if not event.data.drift:
+            return None
+        job = self._job(AdvicePhase.PRODUCTION, state, ctx, served=event.data.model)
+        about = job.arguments[0].about
+        return None if state.sought == [about.model, about.newest, state.answers] else job
 
     def _picked(self, state: AdvisorState, event: Event[ModelPicked], ctx: Context) -> Iterable[Output]:
         state.served = event.data.model
         state.events["pick"] = event.id
-        return self._said(AdvicePhase.PRODUCTION, state, ctx)
+        return self._said(state, ctx)
 
     def _lacking(self, state: AdvisorState, event: Event[TestSetNeeded], ctx: Context) -> Job | None:
         if not state.exhausted:
@@ -288,7 +304,7 @@ class AdvisorService(Service[AdvisorState]):
     def _needed(self, state: AdvisorState, event: Event[TestSetNeeded], ctx: Context) -> Iterable[Output]:
         state.examples = event.data.examples
         state.events["test set"] = event.id
-        return self._said(self._phase(ctx), state, ctx)
+        return self._said(state, ctx)
 
     # -- how -----------------------------------------------------------------------------------------------------------
 
@@ -303,54 +319,60 @@ class AdvisorService(Service[AdvisorState]):
         examples: int | None = None,
     ) -> Job:
         study = feasibility or state.feasibility
-        model = served if served in state.models else state.best()
+        model = served or state.best()
+        file = state.models.get(model) if model is not None else None
+        production = (
+            self._pillar(ctx.app.app, Pillar.PRODUCTION).relation(ctx.app) if phase is AdvicePhase.PRODUCTION else None
+        )
         request = work.Request(
-            phase,
+            work.About(phase, model, production.row_ids[-1] if production is not None else None),
             ctx.app.target,
             ctx.app.columns,
             ctx.app.classes,
-            self._pillar(ctx.app.app, Pillar.TRAIN).relation(ctx.app),
-            self._pillar(ctx.app.app, Pillar.VALIDATION).relation(ctx.app),
-            self._pillar(ctx.app.app, Pillar.PRODUCTION).relation(ctx.app) if phase is AdvicePhase.PRODUCTION else None,
+            # What is drawn here need not be sent to the worker.
+            work.drawn(self._pillar(ctx.app.app, Pillar.TRAIN).relation(ctx.app), ctx.rng),
+            work.drawn(self._pillar(ctx.app.app, Pillar.VALIDATION).relation(ctx.app), ctx.rng),
+            work.drawn(production, ctx.rng),
             pool=state.pool,
-            model=state.models[model][:2] if model is not None else None,
+            model=file[:2] if file is not None else None,
             feasibility=_feasibility(study) if study else None,
             verdicts=Verdicts(state.passed, state.failed, state.exhausted, examples or state.examples),
             seed=ctx.seed,
         )
         return Job(work.answer, (request, self._store))
 
-    def _said(self, phase: AdvicePhase, state: AdvisorState, ctx: Context) -> Iterable[Output]:
+    def _said(self, state: AdvisorState, ctx: Context) -> Iterable[Output]:
         found = ctx.result
         if not isinstance(found, work.Advised):
             return
-        if phase is AdvicePhase.PRODUCTION:
+        about = found.about
+        if about.phase is AdvicePhase.PRODUCTION:
             state.looked = state.answers
-        served = state.best()
+            state.sought = [about.model, about.newest, state.answers]
         events = tuple(state.events.values())
-        yield Output(ADVICE, Advice(ctx.app.app, phase, state.version, served, events, found.steps))
-        if served is None:
-            return  # there is nothing that could have been adapted
-        accuracy = state.models[served][2]
-        for adapted, stored in found.adapted:
-            yield Output(
-                MODELS,
-                ModelPublished(
-                    ctx.app.app,
-                    f"{adapted.technique.replace('_', '-')}-{stored.sha256[:6]}",
-                    adapted.technique,
-                    stored.uri,
-                    stored.sha256,
-                    stored.size,
-                    FORMAT,
-                    tuple(column.name for column in ctx.app.columns),
-                    ctx.app.classes,
-                    state.version,
-                    origin="adapted",
-                    metrics={"accuracy": min(accuracy + adapted.gain.value, 1.0), "expected_gain": adapted.gain.value},
-                    parents=(served,),
-                ),
-            )
+        yield Output(ADVICE, Advice(ctx.app.app, about.phase, state.version, about.model, events, found.steps))
+        for adapted in found.adapted:
+            name = f"{adapted.technique.replace('_', '-')}-{adapted.stored.sha256[:6]}"
+            if name not in state.models:
+                yield Output(MODELS, _published(name, adapted, about.model, state.version, ctx))
+
+
+def _published(name: str, adapted: work.AdaptedFile, parent: str | None, version: str, ctx: Context) -> ModelPublished:
+    return ModelPublished(
+        ctx.app.app,
+        name,
+        adapted.technique,
+        adapted.stored.uri,
+        adapted.stored.sha256,
+        adapted.stored.size,
+        FORMAT,
+        tuple(column.name for column in ctx.app.columns),
+        ctx.app.classes,
+        version,
+        origin="adapted",
+        metrics={"accuracy": adapted.accuracy, "expected_gain": adapted.gain},
+        parents=() if parent is None else (parent,),
+    )
 
 
 def _figures(report: FeasibilityReport) -> dict[str, Any]:

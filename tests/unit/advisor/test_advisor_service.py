@@ -4,10 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 
+from easeml.advisor.evidence import Verdicts
 from easeml.advisor.learning import Learner, Sample
 from easeml.advisor.service import AdvisorService
-from easeml.artifacts import FORMAT, ArtifactStore, dump, load
+from easeml.advisor.work import About, Request, _sample, _usable, drawn
+from easeml.artifacts import FORMAT, ArtifactStore, Classifier, dump, load
+from easeml.artifacts.frozen import FrozenLinear
+from easeml.errors import ConfigurationError, InvalidDataError
 from easeml.relation import Relation
 from easeml.stream.memory import MemoryCluster
 from easeml.stream.payloads import (
@@ -53,6 +58,11 @@ def fish(count, seed, moved=0.0):
     return frame.set_axis([f"{seed}-{place}" for place in range(count)])
 
 
+def fitted(train):
+    codes = (train["kind"] == "pike").to_numpy(np.int64)
+    return Learner(LogisticRegression(), COLUMNS, APP.classes).fit(Sample(train[["x", "y"]], codes))
+
+
 class Pond:
     """An app with rows, a model that is served, and the advisor alone."""
 
@@ -61,34 +71,46 @@ class Pond:
         self.cluster = MemoryCluster([AdvisorService(self.store.uri, MOST)])
         self.cluster.publish(APPS, APP)
 
-    def rows(self, pillar, frame, version="v1"):
+    def rows(self, pillar, frame, version="v1", app=APP):
         labelled = frame if pillar is not Pillar.PRODUCTION else frame.assign(kind=None)
         relation = Relation.from_frame(
-            labelled, label="kind", classes=APP.classes, row_ids=tuple(frame.index), columns=COLUMNS
+            labelled, label="kind", classes=app.classes, row_ids=tuple(frame.index), columns=COLUMNS
         )
         for batch in relation.to_batches("pond", pillar, version):
             self.cluster.publish(PILLAR_TOPICS[pillar], batch)
         self.cluster.publish(DATA_VERSIONS, DataVersion("pond", pillar, version, len(frame), "0" * 64, "test"))
 
     def serve(self, train):
-        codes = (train["kind"] == "pike").to_numpy(np.int64)
-        model = Learner(LogisticRegression(), COLUMNS, APP.classes).fit(Sample(train[["x", "y"]], codes))
+        self.serve_model(fitted(train))
+
+    def serve_model(self, model):
         stored = self.store.put(dump(model))
+        self.publish_model("first", stored.uri, stored.sha256)
+
+    def publish_model(self, name, uri, sha256, accuracy=0.93):
         published = ModelPublished(
             "pond",
-            "first",
+            name,
             "logistic",
-            stored.uri,
-            stored.sha256,
-            stored.size,
+            uri,
+            sha256,
+            100,
             FORMAT,
             ("x", "y"),
             APP.classes,
             "v1",
             "automl",
-            {"accuracy": 0.93},
+            {"accuracy": accuracy},
         )
         self.cluster.publish(MODELS, published)
+        self.cluster.run()
+
+    def drift(self, model="first"):
+        self.cluster.publish(PICKS, ModelPicked("pond", model, 0, 200, True, 2, {model: 1.0}))
+        self.cluster.run()
+
+    def given_up(self):
+        return sum(len(self.cluster.dead_letters(topic)) for topic in (FEASIBILITY, PICKS, ANSWERS))
 
     def answer(self, frame):
         for row, kind in frame["kind"].items():
@@ -111,6 +133,7 @@ class Pond:
             interval_high=0.09,
             best_transformation="min-max",
             distinct_row_ratio=1.0,
+            begun_at=0.0,
         )
         self.cluster.publish(FEASIBILITY, report)
         self.cluster.run()
@@ -212,3 +235,146 @@ def test_old_production_rows_are_forgotten(tmp_path, monkeypatch):
     kept = arrivals.relation(APP)
     assert set(kept.row_ids) == {f"{seed}-{place}" for seed in (13, 14) for place in range(60)}
     assert (kept.labels >= 0).sum() == 4
+
+
+def test_a_wrong_store_stops_the_service_at_its_start():
+    with pytest.raises(ConfigurationError):
+        AdvisorService("gopher://store", MOST)
+
+
+def test_a_file_that_cannot_be_used_leaves_the_default_learner(pond):
+    first = next(event.data for event in pond.cluster.events(MODELS))
+    for place, (where, sha256) in enumerate([(first.uri, "0" * 64), ("s3://elsewhere/x", first.sha256)]):
+        pond.publish_model(f"lost{place}", where, sha256, accuracy=0.99)
+        pond.studied(300, bayes_error=0.06 + place / 10)
+        advice = pond.advice()[-1]
+        assert len(pond.advice()) == place + 1
+        assert advice.model == f"lost{place}"
+        assert f"lost{place} cannot be used" in advice.steps[0].reason
+    assert pond.given_up() == 0
+
+
+def test_a_frozen_model_is_judged_by_itself_and_trained_as_a_forest(tmp_path):
+    pond, model = Pond(tmp_path), fitted(fish(300, 1))
+    pond.rows(Pillar.TRAIN, fish(300, 1))
+    pond.rows(Pillar.VALIDATION, fish(200, 2))
+    line = model.estimator
+    frozen = FrozenLinear(
+        np.array([0, 1]), np.vstack([-line.coef_, line.coef_]), np.append(-line.intercept_, line.intercept_)
+    )
+    pond.serve_model(Classifier(model.encoder, frozen, APP.classes))
+    pond.studied(300)
+    (advice,) = pond.advice()
+    assert (advice.model, advice.steps[0].action) == ("first", AdviceAction.NOTHING)
+    assert "cannot be used" not in advice.steps[0].reason
+
+
+@pytest.mark.parametrize(
+    ("classes", "usable"), [(("carp", "pike", "eel"), True), (("pike", "carp"), False), (("carp",), False)]
+)
+def test_a_model_is_read_over_the_classes_of_the_app(tmp_path, classes, usable):
+    store, model = ArtifactStore((tmp_path / "store").as_uri(), MOST), fitted(fish(100, 1))
+    stored = store.put(dump(model))
+    frame = fish(60, 1)
+    train = Relation.from_frame(
+        frame.assign(kind=np.resize(np.array(classes, object), 60)),
+        label="kind",
+        classes=classes,
+        row_ids=tuple(frame.index),
+        columns=COLUMNS,
+    )
+    request = Request(
+        About(AdvicePhase.DATA, "first", None),
+        0.9,
+        COLUMNS,
+        classes,
+        train,
+        train,
+        None,
+        pool=0,
+        model=(stored.uri, stored.sha256),
+        feasibility=None,
+        verdicts=Verdicts(),
+        seed=(1,),
+    )
+    found = _usable(request, store, _sample(train))
+    assert (found is not None) is usable
+    if found is not None:
+        assert found.predict_proba(frame).shape == (60, len(classes))
+
+
+def test_an_added_class_brings_advice_on_production(pond):
+    app = AppDefined("pond", "kind", ("carp", "pike", "eel"), COLUMNS)
+    pond.cluster.publish(APPS, app)
+    eels = {Pillar.TRAIN: fish(40, 21), Pillar.VALIDATION: fish(40, 22)}
+    for pillar, frame in eels.items():
+        pond.rows(pillar, frame.assign(kind="eel", y=frame["y"] + 5), "v2", app)
+    pond.rows(Pillar.PRODUCTION, fish(100, 3, moved=2.0), "v2", app)
+    pond.drift()
+    assert len(pond.advice()) == 1
+    assert pond.cluster.restarts == 0
+
+
+def test_adapted_models_carry_measured_accuracy_and_come_once(pond):
+    production = fish(200, 3, moved=2.0)
+    pond.rows(Pillar.PRODUCTION, production)
+    pond.drift()
+    assert len(pond.advice()) == 1
+    names = [model.model for model in pond.adapted()]
+    assert names
+    validation = fish(200, 2)
+    for model in pond.adapted():
+        file = load(pond.store.get(model.uri, model.sha256))
+        right = file.predict_proba(validation[["x", "y"]]).argmax(axis=1) == (validation["kind"] == "pike")
+        assert model.metrics["accuracy"] == pytest.approx(right.mean())
+    pond.drift()
+    assert len(pond.advice()) == 1, "nothing is new"
+    pond.answer(production.iloc[:1])
+    pond.drift()
+    assert len(pond.advice()) == 2
+    again = [model.model for model in pond.adapted()]
+    assert len(again) == len(set(again)) >= len(names)
+
+
+def test_few_production_rows_are_left_alone(pond):
+    pond.rows(Pillar.PRODUCTION, fish(2, 3))
+    pond.drift()
+    assert len(pond.advice()) == 1
+    assert pond.cluster.restarts == 0
+
+
+def test_an_estimator_that_refuses_its_rows_says_so():
+    train = fish(6, 1)
+    codes = np.arange(6) % 2
+    learner = Learner(MLPClassifier(early_stopping=True), COLUMNS, APP.classes)
+    with pytest.raises(InvalidDataError, match="MLPClassifier cannot be trained on these 6 rows"):
+        learner.fit(Sample(train[["x", "y"]], codes))
+
+
+def test_a_study_is_advised_on_again_once_the_rows_are_there(tmp_path):
+    pond = Pond(tmp_path)
+    pond.rows(Pillar.TRAIN, fish(60, 1))
+    pond.studied(60)
+    assert [step.action for step in pond.advice()[-1].steps] == [AdviceAction.WAIT]
+    pond.rows(Pillar.VALIDATION, fish(60, 2))
+    pond.studied(60)
+    assert len(pond.advice()) == 2
+    assert pond.advice()[-1].steps[0].action is not AdviceAction.WAIT
+
+
+def test_a_served_model_without_a_file_is_the_one_advised_on(pond):
+    pond.rows(Pillar.PRODUCTION, fish(100, 3, moved=2.0))
+    pond.drift("elsewhere")
+    assert pond.advice()[-1].model == "elsewhere"
+    assert pond.adapted() == []
+
+
+def test_at_most_so_many_rows_leave_the_service(monkeypatch):
+    monkeypatch.setattr("easeml.advisor.work.MOST_ROWS", 10)
+    frame = fish(30, 1)
+    relation = Relation.from_frame(
+        frame, label="kind", classes=APP.classes, row_ids=tuple(frame.index), columns=COLUMNS
+    )
+    rows = drawn(relation, np.random.default_rng(1)).row_ids
+    assert len(rows) == 10
+    assert sorted(rows, key=relation.row_ids.index) == list(rows)
