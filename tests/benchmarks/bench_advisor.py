@@ -30,14 +30,14 @@ from threadpoolctl import threadpool_limits
 from easeml.advisor.adaptation import with_priors
 from easeml.advisor.conditions import Condition, all_hold, conditions_of
 from easeml.advisor.diagnosis import diagnose
-from easeml.advisor.evidence import Evidence, Phase
+from easeml.advisor.evidence import Evidence
 from easeml.advisor.learning import Learner, Sample, right
 from easeml.advisor.ranking import advise
-from easeml.advisor.steps import Action, Step
+from easeml.advisor.steps import Step
 from easeml.artifacts import Classifier
 from easeml.automl.families import build
 from easeml.errors import InvalidDataError
-from easeml.stream.payloads import Column, ColumnKind
+from easeml.stream.payloads import AdviceAction, AdvicePhase, Column, ColumnKind
 
 TUNING = ("digits", "parity", "phishing", "breast_cancer")
 HELD_OUT = ("segments", "bananas", "supreme", "nursery")
@@ -313,14 +313,14 @@ def realised(world: Planted, evidence: Evidence, step: Step, model: Classifier) 
     """Return what the step really gains on the test rows when it is carried out."""
     judge = halves(world)[1]
     now = right(model, judge).mean()
-    if step.action is Action.ADAPT:
+    if step.action is AdviceAction.ADAPT:
         return float(right(evidence.production.adapted[0].model, judge).mean() - now)
     train = world.train
-    if step.action is Action.RELABEL:
+    if step.action is AdviceAction.RELABEL:
         train = train.relabelled(step.rows, world.true_train.labels[step.rows])
-    elif step.action is Action.CLEAN:
+    elif step.action is AdviceAction.CLEAN:
         train = replace(train, frame=world.true_train.frame)
-    elif step.action in (Action.LABEL, Action.COLLECT):
+    elif step.action in (AdviceAction.LABEL, AdviceAction.COLLECT):
         reserve = world.reserve
         if step.condition:
             reserve = reserve.at(all_hold(named(evidence, step.condition), reserve.frame))
@@ -338,11 +338,12 @@ def name_of(world: Planted, evidence: Evidence, step: Step) -> str:
         held, planted = all_hold(found, world.test.frame), all_hold(world.condition, world.test.frame)
         overlap = 2 * (held & planted).sum() / max(held.sum() + planted.sum(), 1)
         return "broken slice" if world.condition and overlap >= 0.5 else "another slice"
-    if step.action is Action.ADAPT:
+    if step.action is AdviceAction.ADAPT:
         return "label shift" if evidence.production.adapted[0].technique == "label_shift" else "covariate shift"
     return {
-        Action.RELABEL: "label noise", Action.CLEAN: "missing cells", Action.LABEL: "few rows",
-        Action.COLLECT: "few rows", Action.RELAX_TARGET: "unlearnable", Action.NOTHING: "clean", Action.WAIT: "wait",
+        AdviceAction.RELABEL: "label noise", AdviceAction.CLEAN: "missing cells", AdviceAction.LABEL: "few rows",
+        AdviceAction.COLLECT: "few rows", AdviceAction.RELAX_TARGET: "unlearnable",
+        AdviceAction.NOTHING: "clean", AdviceAction.WAIT: "wait",
     }[step.action]  # fmt: skip
 
 
@@ -366,7 +367,7 @@ def draw(task: tuple[str, str, int]) -> Draw | None:
             learner, world.train, world.validation, target=world.target, rng=np.random.default_rng(seed), model=model,
             production=world.production, pool=world.pool,
         )  # fmt: skip
-        step = advise(evidence, Phase.DATA if world.production is None else Phase.PRODUCTION)[0]
+        step = advise(evidence, AdvicePhase.DATA if world.production is None else AdvicePhase.PRODUCTION)[0]
         gain = realised(world, evidence, step, model)
     ends = step.gain.low, step.gain.value, step.gain.high
     return Draw(cause, name, seed, name_of(world, evidence, step), step.reason, *ends, gain)

@@ -10,14 +10,13 @@ intervals that hold as well as their experiments resemble the step, no proof. Fa
 from easeml.advisor.adaptation import Adapted, adapt, find_shift
 from easeml.advisor.diagnosis import diagnose
 from easeml.advisor.estimate import Estimate
-from easeml.advisor.evidence import Cleaning, Evidence, Feasibility, Phase, Verdicts
+from easeml.advisor.evidence import Cleaning, Evidence, Feasibility, Verdicts
 from easeml.advisor.learning import Learner, Sample
 from easeml.advisor.ranking import advise
 from easeml.advisor.slices import Slice, find_slices
-from easeml.advisor.steps import Action, Costs, Step
+from easeml.advisor.steps import Costs, Step
 
 __all__ = [
-    "Action",
     "Adapted",
     "Cleaning",
     "Costs",
@@ -25,7 +24,6 @@ __all__ = [
     "Evidence",
     "Feasibility",
     "Learner",
-    "Phase",
     "Sample",
     "Slice",
     "Step",

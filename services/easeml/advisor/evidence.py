@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +12,6 @@ from easeml.advisor.curve import Curve
 from easeml.advisor.damage import LabelNoise, MissingCells
 from easeml.advisor.estimate import Estimate
 from easeml.advisor.slices import Slice
-
-
-class Phase(StrEnum):
-    """When advice is given."""
-
-    DATA = "data"  #: after the feasibility study
-    PRODUCTION = "production"  #: after mistakes in production
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,9 @@ from easeml.advisor.adaptation import Adapted
 from easeml.advisor.curve import TELLING
 from easeml.advisor.damage import LabelNoise, MissingCells
 from easeml.advisor.estimate import Estimate
-from easeml.advisor.evidence import BrokenSlice, Evidence, Phase
-from easeml.advisor.steps import Action, Costs, Step
+from easeml.advisor.evidence import BrokenSlice, Evidence
+from easeml.advisor.steps import Costs, Step
+from easeml.stream.payloads import AdviceAction, AdvicePhase
 
 WORTH = 0.01
 """Expected gain in accuracy from which a proven fault is worth mending."""
@@ -51,15 +52,15 @@ _WORDS = {
 }
 
 
-def advise(evidence: Evidence, phase: Phase, costs: Costs | None = None) -> tuple[Step, ...]:
+def advise(evidence: Evidence, phase: AdvicePhase, costs: Costs | None = None) -> tuple[Step, ...]:
     """Return the next steps, best first; never empty.
 
     Parameters
     ----------
     evidence : Evidence
         What is known.
-    phase : Phase
-        In ``Phase.DATA``, production is not looked at.
+    phase : AdvicePhase
+        In ``AdvicePhase.DATA``, production is not looked at.
     costs : Costs, optional
         What work costs.
     """
@@ -74,9 +75,9 @@ def advise(evidence: Evidence, phase: Phase, costs: Costs | None = None) -> tupl
     return tuple(steps)
 
 
-def _faults(evidence: Evidence, phase: Phase, costs: Costs) -> list[Step]:
+def _faults(evidence: Evidence, phase: AdvicePhase, costs: Costs) -> list[Step]:
     found = []
-    if phase is Phase.PRODUCTION and evidence.production is not None and evidence.production.adapted:
+    if phase is AdvicePhase.PRODUCTION and evidence.production is not None and evidence.production.adapted:
         found.append(_adapt(evidence.production.adapted[0], evidence, costs))
     if evidence.noise is not None:
         found.append(_relabel(evidence.noise, costs))
@@ -90,7 +91,7 @@ def _adapt(best: Adapted, evidence: Evidence, costs: Costs) -> Step:
     assert evidence.production is not None
     shift = evidence.production.shift
     return Step(
-        Action.ADAPT,
+        AdviceAction.ADAPT,
         "Let an adapted model be tested",
         f"Production differs from the training rows. A model adapted {_WORDS[best.technique]} is expected to be right "
         f"about {_points(best.gain)} more of the rows there, and nobody has to label anything.",
@@ -109,7 +110,7 @@ def _adapt(best: Adapted, evidence: Evidence, costs: Costs) -> Step:
 def _relabel(noise: LabelNoise, costs: Costs) -> Step:
     count = len(noise.suspects)
     return Step(
-        Action.RELABEL,
+        AdviceAction.RELABEL,
         f"Check {count} labels",
         f"About {noise.rate.value:.0%} of the training labels seem to be wrong: models that have not seen a row "
         f"contradict its label far more often than they are wrong about certain ones. With true labels, "
@@ -127,7 +128,7 @@ def _clean(missing: MissingCells, evidence: Evidence, costs: Costs) -> Step:
     rows = missing.rows if evidence.cleaning is None else evidence.cleaning.rows
     certain = () if evidence.cleaning is None else (("certain_predictions", evidence.cleaning.certain),)
     return Step(
-        Action.CLEAN,
+        AdviceAction.CLEAN,
         f"Fill in missing cells, first in {missing.columns[0]}",
         f"{missing.share:.0%} of the cells of the training rows are missing. With their true values, "
         f"{_points(missing.gain)} more rows should be right.",
@@ -152,13 +153,13 @@ def _slice(one: BrokenSlice, evidence: Evidence, costs: Costs) -> Step:
         f"{found.error_elsewhere:.0%}."
     )
     if one.stale:
-        count, minutes, action = len(one.train_rows), costs.label, Action.RELABEL
+        count, minutes, action = len(one.train_rows), costs.label, AdviceAction.RELABEL
         title, why = f"Label anew where {text}", "The training labels there contradict the certain ones."
     else:
         expected = found.support / len(found.rows) * evidence.rows
         count = max(_FEWEST_ROWS, math.ceil(expected) - len(one.train_rows))
-        action = Action.LABEL if evidence.pool >= count else Action.COLLECT
-        minutes = costs.label if action is Action.LABEL else costs.row
+        action = AdviceAction.LABEL if evidence.pool >= count else AdviceAction.COLLECT
+        minutes = costs.label if action is AdviceAction.LABEL else costs.row
         title, why = f"{_verb(action)} {count} rows where {text}", "Too few training rows are like these."
     return Step(
         action,
@@ -175,7 +176,9 @@ def _slice(one: BrokenSlice, evidence: Evidence, costs: Costs) -> Step:
     )
 
 
-def _beyond_faults(evidence: Evidence, phase: Phase, faults: list[Step], short: float, costs: Costs) -> list[Step]:
+def _beyond_faults(
+    evidence: Evidence, phase: AdvicePhase, faults: list[Step], short: float, costs: Costs
+) -> list[Step]:
     """Return what helps when the target is missed: more rows, other models, another target."""
     more = _more_rows(evidence, phase, short, costs)
     if more is not None and _within_reach(evidence, short):
@@ -197,7 +200,7 @@ def _within_reach(evidence: Evidence, short: float) -> bool:
     return curve is not None and (curve.rows < TELLING or curve.gain(REACH * curve.rows).high >= short)
 
 
-def _more_rows(evidence: Evidence, phase: Phase, short: float, costs: Costs) -> Step | None:
+def _more_rows(evidence: Evidence, phase: AdvicePhase, short: float, costs: Costs) -> Step | None:
     curve = evidence.curve
     if curve is None:
         return None
@@ -205,9 +208,9 @@ def _more_rows(evidence: Evidence, phase: Phase, short: float, costs: Costs) -> 
     gain = curve.gain(count)
     if curve.rows >= TELLING and (not gain.positive or gain.value < WORTH):
         return None
-    action = Action.LABEL if evidence.pool >= count else Action.COLLECT
+    action = AdviceAction.LABEL if evidence.pool >= count else AdviceAction.COLLECT
     far = np.empty(0, np.int64)
-    if phase is Phase.PRODUCTION and evidence.production is not None:
+    if phase is AdvicePhase.PRODUCTION and evidence.production is not None:
         far = evidence.production.uncovered
     return Step(
         action,
@@ -216,7 +219,7 @@ def _more_rows(evidence: Evidence, phase: Phase, short: float, costs: Costs) -> 
         f"right. The target is {short:.1%} away.",
         gain,
         cost_labels=count,
-        cost_minutes=costs.start + count * (costs.label if action is Action.LABEL else costs.row),
+        cost_minutes=costs.start + count * (costs.label if action is AdviceAction.LABEL else costs.row),
         rows=far,
         pillar="production",
         count=count,
@@ -233,7 +236,7 @@ def _train(evidence: Evidence) -> list[Step]:
     gain = Estimate(1 - study.upper - evidence.accuracy.value, low, high)
     return [
         Step(
-            Action.TRAIN,
+            AdviceAction.TRAIN,
             "Train more models",
             f"Looking up the most similar row is right about {1 - study.upper:.1%} of the rows, the best model so far "
             f"about {evidence.accuracy.value:.1%}: there are better models to be found.",
@@ -252,7 +255,7 @@ def _relax(evidence: Evidence, reach: float) -> Step:
     if evidence.feasibility is not None:
         figures.append(("bayes_error", evidence.feasibility.bayes_error.value))
     return Step(
-        Action.RELAX_TARGET,
+        AdviceAction.RELAX_TARGET,
         f"Lower the target to {target:.0%}",
         f"The target of {evidence.target:.1%} is out of reach with these columns: the model is right about "
         f"{evidence.accuracy.value:.1%} of the rows, and neither more rows nor mending is expected to get it there. "
@@ -269,7 +272,7 @@ def _test_set(evidence: Evidence) -> list[Step]:
     count = verdicts.examples_needed
     return [
         Step(
-            Action.NEW_TEST_SET,
+            AdviceAction.NEW_TEST_SET,
             f"Provide a new test set of {count} rows" if count else "Provide a new test set",
             "The test set is used up: no further model can be accepted with a guarantee.",
             cost_labels=count,
@@ -281,7 +284,7 @@ def _test_set(evidence: Evidence) -> list[Step]:
 
 def _nothing(evidence: Evidence) -> Step:
     return Step(
-        Action.NOTHING,
+        AdviceAction.NOTHING,
         "Nothing to mend",
         f"The model is right about {evidence.accuracy.value:.1%} of the rows, which is in keeping with the target of "
         f"{evidence.target:.1%}, and no fault was found that is worth mending.",
@@ -291,7 +294,7 @@ def _nothing(evidence: Evidence) -> Step:
 
 def _wait(evidence: Evidence) -> Step:
     return Step(
-        Action.WAIT,
+        AdviceAction.WAIT,
         "Wait for more evidence",
         f"The target of {evidence.target:.1%} is missed so far. The feasibility study still runs: it will tell whether "
         "the target can be reached.",
@@ -299,8 +302,8 @@ def _wait(evidence: Evidence) -> Step:
     )
 
 
-def _verb(action: Action) -> str:
-    return "Label" if action is Action.LABEL else "Collect"
+def _verb(action: AdviceAction) -> str:
+    return "Label" if action is AdviceAction.LABEL else "Collect"
 
 
 def _points(gain: Estimate) -> str:

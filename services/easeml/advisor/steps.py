@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from easeml.advisor.estimate import NOTHING_GAINED, Estimate
-
-
-class Action(StrEnum):
-    """Kind of a step."""
-
-    CLEAN = "CLEAN"  #: fill in missing cells
-    RELABEL = "RELABEL"  #: check labels that are probably wrong
-    LABEL = "LABEL"  #: label rows that are there
-    COLLECT = "COLLECT"  #: get more rows
-    TRAIN = "TRAIN"  #: try more models
-    ADAPT = "ADAPT"  #: fit the model to production as it is now
-    RELAX_TARGET = "RELAX_TARGET"  #: the target is out of reach
-    NEW_TEST_SET = "NEW_TEST_SET"  #: the test set is used up
-    WAIT = "WAIT"  #: the evidence does not decide yet
-    NOTHING = "NOTHING"  #: nothing to mend
+from easeml.stream.payloads import AdviceAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +46,7 @@ class Step:
 
     Parameters
     ----------
-    action : Action
+    action : AdviceAction
         What to do.
     title, reason : str
         In plain words, for somebody who knows no machine learning.
@@ -87,7 +72,7 @@ class Step:
         Figures that the step rests on.
     """
 
-    action: Action
+    action: AdviceAction
     title: str
     reason: str
     gain: Estimate = NOTHING_GAINED

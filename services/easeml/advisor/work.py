@@ -9,10 +9,10 @@ from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier
 
 from easeml.advisor.diagnosis import FEWEST, diagnose
-from easeml.advisor.evidence import Evidence, Feasibility, Phase, Verdicts
+from easeml.advisor.evidence import Evidence, Feasibility, Verdicts
 from easeml.advisor.learning import Learner, Sample, right
 from easeml.advisor.ranking import advise
-from easeml.advisor.steps import Action, Step
+from easeml.advisor.steps import Step
 from easeml.artifacts import ArtifactStore, Classifier, Stored, dump, load
 from easeml.errors import ArtifactError, Busy, InvalidDataError, UnavailableError
 from easeml.relation import Relation, features
@@ -158,7 +158,7 @@ def answer(request: Request, store: tuple[str, int]) -> Advised:
         raise Busy(error.message, mend=error.mend) from error
     except InvalidDataError as error:
         return Advised(request.about, (_wait(error),), diagnosed=False)
-    steps = advise(evidence, Phase(request.about.phase))
+    steps = advise(evidence, request.about.phase)
     if model is None and request.about.model is not None:
         note = f" The file of {request.about.model} cannot be used, so a model trained on the same rows was judged."
         steps = (replace(steps[0], reason=steps[0].reason + note), *steps[1:])
@@ -230,13 +230,13 @@ def _estimator(model: Classifier | None) -> object:
 
 
 def _wait(error: InvalidDataError) -> AdviceStep:
-    nothing = Step(Action.WAIT, "Wait for more rows", str(error))
+    nothing = Step(AdviceAction.WAIT, "Wait for more rows", str(error))
     return _payload(nothing, ())
 
 
 def _payload(step: Step, row_ids: tuple[str, ...]) -> AdviceStep:
     return AdviceStep(
-        AdviceAction(step.action.value.lower()),
+        step.action,
         step.title,
         step.reason,
         gain=step.gain.value,

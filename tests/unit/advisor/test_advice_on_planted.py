@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from easeml.advisor import Action, Phase, Sample, advise, diagnose
+from easeml.advisor import Sample, advise, diagnose
 from easeml.advisor.conditions import all_hold
 from easeml.advisor.learning import right
 from easeml.errors import InvalidDataError
+from easeml.stream.payloads import AdviceAction, AdvicePhase
 
 from .worlds import digits, flipped
 
 
-def first(learner, train, validation, target, *, seed=0, phase=Phase.DATA, **more):
+def first(learner, train, validation, target, *, seed=0, phase=AdvicePhase.DATA, **more):
     evidence = diagnose(learner, train, validation, target=target, rng=np.random.default_rng(seed), **more)
     return advise(evidence, phase)[0], evidence
 
@@ -21,14 +22,14 @@ def first(learner, train, validation, target, *, seed=0, phase=Phase.DATA, **mor
 def test_clean_rows_need_nothing():
     learner, train, validation = digits(0, 400, 400)
     step, _ = first(learner, train, validation, 0.9)
-    assert step.action is Action.NOTHING
+    assert step.action is AdviceAction.NOTHING
 
 
 def test_wrong_labels_are_to_be_checked_and_that_gains_what_was_said():
     learner, clean, validation, test = digits(1, 400, 400, 900)
     noisy = flipped(clean, 0.35, 10, np.random.default_rng(1))
     step, evidence = first(learner, noisy, validation, 0.93)
-    assert step.action is Action.RELABEL
+    assert step.action is AdviceAction.RELABEL
     assert not step.condition
     assert evidence.noise.rate.low <= np.mean(noisy.labels != clean.labels) <= evidence.noise.rate.high
     mended = noisy.relabelled(step.rows, clean.labels[step.rows])
@@ -41,7 +42,7 @@ def test_missing_cells_are_to_be_filled_in():
     rng = np.random.default_rng(2)
     holed = replace(train, frame=train.frame.mask(rng.random(train.frame.shape) < 0.7))
     step, evidence = first(learner, holed, validation, 0.93)
-    assert step.action is Action.CLEAN
+    assert step.action is AdviceAction.CLEAN
     assert step.cost_labels == int(holed.frame.isna().to_numpy().sum())
     assert set(step.columns) == set(holed.frame.columns)
     assert evidence.noise is None
@@ -49,8 +50,8 @@ def test_missing_cells_are_to_be_filled_in():
 
 def test_too_few_rows_are_to_be_collected_or_labelled():
     learner, train, validation = digits(3, 50, 400)
-    assert first(learner, train, validation, 0.9)[0].action is Action.COLLECT
-    assert first(learner, train, validation, 0.9, pool=1000)[0].action is Action.LABEL
+    assert first(learner, train, validation, 0.9)[0].action is AdviceAction.COLLECT
+    assert first(learner, train, validation, 0.9, pool=1000)[0].action is AdviceAction.LABEL
 
 
 def test_a_target_beyond_chance_is_to_be_relaxed():
@@ -58,7 +59,7 @@ def test_a_target_beyond_chance_is_to_be_relaxed():
     rng = np.random.default_rng(4)
     train, validation = (flipped(sample, 0.3, 10, rng) for sample in samples)
     step, evidence = first(learner, train, validation, 0.93)
-    assert step.action is Action.RELAX_TARGET
+    assert step.action is AdviceAction.RELAX_TARGET
     assert step.gain.value == 0
     assert "93" in step.reason
     assert evidence.noise is None
@@ -71,7 +72,7 @@ def test_a_slice_whose_labels_mean_something_else_is_named():
     rows = np.flatnonzero(train.frame[column] > cut)
     stale = train.relabelled(rows, (train.labels[rows] + 1) % 10)
     step, evidence = first(learner, stale, validation, 0.9)
-    assert step.action is Action.RELABEL
+    assert step.action is AdviceAction.RELABEL
     named = next(one.found for one in evidence.slices if one.found.text == step.condition)
     found = all_hold(named.conditions, validation.frame)
     planted = (validation.frame[column] > cut).to_numpy()
@@ -84,11 +85,11 @@ def test_a_recalibrated_sensor_asks_for_an_adapted_model_in_production_only():
     for column in list(moved)[::2]:
         moved[column] = 2 * moved[column] + 15
     later = Sample(moved, np.where(np.arange(500) < 150, production.labels, -1))
-    step, evidence = first(learner, train, validation, 0.9, phase=Phase.PRODUCTION, production=later)
-    assert step.action is Action.ADAPT
+    step, evidence = first(learner, train, validation, 0.9, phase=AdvicePhase.PRODUCTION, production=later)
+    assert step.action is AdviceAction.ADAPT
     assert set(list(moved)[::2]) <= set(step.columns)
     assert evidence.production.answered == 150
-    assert advise(replace(evidence, slices=()), Phase.DATA)[0].action is not Action.ADAPT
+    assert advise(replace(evidence, slices=()), AdvicePhase.DATA)[0].action is not AdviceAction.ADAPT
 
 
 @pytest.mark.parametrize("target", [0.0, 1.0, -1.0, float("nan")])

@@ -336,8 +336,9 @@ def test_adapted_models_carry_measured_accuracy_and_come_once(pond):
     assert len(again) == len(set(again)) >= len(names)
 
 
-def test_few_production_rows_are_left_alone(pond):
-    pond.rows(Pillar.PRODUCTION, fish(2, 3))
+@pytest.mark.parametrize("count", [1, 3])
+def test_few_production_rows_are_left_alone(pond, count):
+    pond.rows(Pillar.PRODUCTION, fish(count, 3, moved=2.0))
     pond.drift()
     assert len(pond.advice()) == 1
     assert pond.cluster.restarts == 0
