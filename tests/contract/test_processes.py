@@ -36,13 +36,12 @@ from easeml.stream.topics import (
     ANNOTATIONS,
     ANSWERS,
     BY_NAME,
+    DATA_TEST,
     FEASIBILITY,
     MODELS,
-    PICKS,
     PREDICTIONS,
     QUESTIONS,
     TRIALS,
-    UPLOADS,
     VERDICTS,
 )
 
@@ -52,9 +51,9 @@ OWN = {
     "trainer": TRIALS.name,
     "ci": PREDICTIONS.name,
     "modelpicker": PREDICTIONS.name,
-    "serving": PICKS.name,
+    "serving": DATA_TEST.name,
     "labels": ANNOTATIONS.name,
-    "datamagic": UPLOADS.name,
+    "datamagic": DATA_TEST.name,
     "snoopy": FEASIBILITY.name,
     "advisor": FEASIBILITY.name,
 }
