@@ -16,7 +16,17 @@ import pytest
 from easeml.supervisor.roster import SERVICES
 
 COMMAND = Path(sys.executable).with_name("easeml")
-BATCH = {"labels": 8, "serving": 12, "automl": 3, "trainer": 3, "ci": 6, "modelpicker": 25, "datamagic": 12}
+BATCH = {
+    "labels": 8,
+    "serving": 12,
+    "automl": 3,
+    "trainer": 3,
+    "ci": 6,
+    "modelpicker": 25,
+    "datamagic": 12,
+    "snoopy": 6,
+    "advisor": 10,
+}
 """Which batch of the service is cut: in the middle of its work."""
 
 
