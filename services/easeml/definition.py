@@ -42,6 +42,8 @@ def checked(app: AppDefined) -> AppDefined:
     for field, value, fits, wanted in (
         ("target", app.target, 0 <= app.target <= 1, "an accuracy from 0 to 1"),
         ("label_budget", app.label_budget, app.label_budget >= 0, "0 or more labels"),
+        ("cleaning_budget", app.cleaning_budget, app.cleaning_budget >= 0, "0 or more answers"),
+        ("acquisition_budget", app.acquisition_budget, app.acquisition_budget >= 0, "0 or more labels"),
         ("horizon", app.horizon, app.horizon >= 1, "at least one row"),
     ):
         if not fits:

@@ -78,9 +78,16 @@ _VIEWERS = ("user",)
 _MAKERS = ("datamagic", "user")
 
 APPS = Topic("apps", (p.AppDefined, p.AppDeleted), _USER, ("all services",), compacted=True)
-DATA_TRAIN = Topic("data.train", (p.RelationBatch,), _MAKERS, ("snoopy", "trainer", "datamagic", "advisor"))
-DATA_POOL = Topic("data.pool", (p.RelationBatch,), _MAKERS, ("datamagic",))
-DATA_VALIDATION = Topic("data.validation", (p.RelationBatch,), _MAKERS, ("trainer", "datamagic", "advisor"))
+DATA_TRAIN = Topic(
+    "data.train",
+    (p.RelationBatch,),
+    (*_MAKERS, "market"),
+    ("snoopy", "cpclean", "market", "trainer", "labels", "datamagic", "advisor"),
+)
+DATA_POOL = Topic("data.pool", (p.RelationBatch,), _MAKERS, ("market", "labels", "datamagic"))
+DATA_VALIDATION = Topic(
+    "data.validation", (p.RelationBatch,), _MAKERS, ("cpclean", "market", "trainer", "datamagic", "advisor")
+)
 DATA_TEST = Topic("data.test", (p.RelationBatch,), _MAKERS, ("serving", "datamagic"))
 DATA_PRODUCTION = Topic(
     "data.production",
@@ -94,10 +101,14 @@ CANDIDATES = Topic(
     "candidates",
     (p.CandidateBatch,),
     ("any cleaner or labeller",),
-    ("datamagic", "snoopy", "trainer", "automl", "advisor"),
+    ("datamagic", "snoopy", "cpclean", "market", "trainer", "automl", "advisor"),
 )
-DATA_VERSIONS = Topic("data-versions", (p.DataVersion,), _MAKERS, ("snoopy", "automl", "datamagic", "advisor"))
-QUESTIONS = Topic("questions", (p.Question,), ("modelpicker",), ("labels",), key=lambda q: f"{q.app}/{q.question}")
+DATA_VERSIONS = Topic(
+    "data-versions", (p.DataVersion,), _MAKERS, ("snoopy", "cpclean", "market", "automl", "datamagic", "advisor")
+)
+QUESTIONS = Topic(
+    "questions", (p.Question,), ("cpclean", "market", "modelpicker"), ("labels",), key=lambda q: f"{q.app}/{q.question}"
+)
 ANNOTATIONS = Topic(
     "annotations", (p.Annotation,), ("labels",), ("labels",), key=lambda a: f"{a.app}/{a.question}/{a.annotator}"
 )
@@ -105,7 +116,7 @@ ANSWERS = Topic(
     "answers",
     (p.Answer,),
     ("labels",),
-    ("modelpicker", "snoopy", "trainer", "automl", "datamagic", "advisor"),
+    ("modelpicker", "snoopy", "cpclean", "market", "trainer", "automl", "datamagic", "advisor"),
     key=lambda a: f"{a.app}/{a.question}",
 )
 BUDGETS = Topic("budgets", (p.Budget,), ("labels",), _VIEWERS, key=lambda b: f"{b.app}/{b.asker}", compacted=True)
@@ -150,11 +161,13 @@ TICKS = Topic(
     "ticks",
     (p.Tick,),
     ("supervisor",),
-    ("snoopy", "automl", "trainer", "ci", "modelpicker", "labels", "datamagic"),
+    ("snoopy", "cpclean", "market", "automl", "trainer", "ci", "modelpicker", "labels", "datamagic"),
     key=lambda _: "tick",
     retention_ms=WEEK,
 )
 FEASIBILITY = Topic("feasibility", (p.FeasibilityReport,), ("snoopy",), ("snoopy", "advisor"))
+CLEANING = Topic("cleaning", (p.CleaningReport,), ("cpclean",), ("cpclean", "advisor"))
+VALUES = Topic("values", (p.ValuesReport,), ("market",), ("market", "advisor"))
 ADVICE = Topic("advice", (p.Advice,), ("advisor",), _VIEWERS)
 LINEAGE = Topic("lineage", (p.OperatorRun,), ("datamagic", "user"), _VIEWERS)
 AUDIT = Topic("audit", (p.AuditRecord,), ("labels",), _VIEWERS)
@@ -171,6 +184,8 @@ CATALOGUE: tuple[Topic, ...] = (
     UPLOADS,
     CANDIDATES,
     FEASIBILITY,
+    CLEANING,
+    VALUES,
     ADVICE,
     QUESTIONS,
     ANNOTATIONS,

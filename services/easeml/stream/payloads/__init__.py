@@ -32,8 +32,10 @@ from easeml.stream.payloads.guidance import (
     AdviceStep,
     ArmProgress,
     ArmState,
+    CleaningReport,
     FeasibilityReport,
     FeasibilitySignal,
+    ValuesReport,
 )
 from easeml.stream.payloads.lineage import LineageDataset, OperatorRun, RunState
 from easeml.stream.payloads.models import (
@@ -93,6 +95,8 @@ Payload = (
     | OperatorRun
     | FeasibilityReport
     | Advice
+    | CleaningReport
+    | ValuesReport
 )
 """Any payload."""
 
@@ -117,6 +121,7 @@ __all__ = [
     "Budget",
     "CandidateBatch",
     "CandidateKind",
+    "CleaningReport",
     "Column",
     "ColumnKind",
     "DataVersion",
@@ -149,6 +154,7 @@ __all__ = [
     "TrialProgress",
     "TrialRequested",
     "Upload",
+    "ValuesReport",
     "Verdict",
     "VerdictDetail",
     "VerdictOutcome",

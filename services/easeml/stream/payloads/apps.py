@@ -42,6 +42,9 @@ class AppDefined:
     adaptivity: str = "full"  #: full, none or first_change
     steps: int = 16  #: H, models that one test set may judge
     label_budget: int = 200  #: labels that production questions may cost
+    cleaning_budget: int = 200  #: answers that questions about uncertain training rows may cost
+    acquisition_budget: int = 200  #: labels that questions about pool rows may cost
+    price_column: str = ""  #: numeric column with the price of a pool row's label, in labels; empty: 1 each
     horizon: int = 1000  #: production rows over which the label budget is to be spread
     picker_policy: str = "modelpicker"  #: policy of the ModelPicker
     picker_half_life: float | None = None  #: rows after which a loss counts half; null: found by itself; inf: never

@@ -1,4 +1,4 @@
-"""What Snoopy believes about a target and what the Advisor says to do next."""
+"""What is believed about an app's data, and what the Advisor says to do next."""
 
 from __future__ import annotations
 
@@ -61,6 +61,49 @@ class FeasibilityReport:
     curve_arm: I32 = ints()  #: place in arms of each point of the convergence curves
     curve_rows: F64 = floats()  #: rows read at each point
     curve_error: F64 = floats()  #: error at each point
+
+
+@dataclass(frozen=True, slots=True)
+class CleaningReport:
+    """How far validation predictions depend on uncertain training rows, and what cleaning can reach: a belief."""
+
+    app: str  #: name of the app
+    version: str  #: version of the train pillar studied
+    final: bool  #: false: a study begins, its figures are not there yet
+    begun_at: float  #: when the study began, seconds since 1970 UTC; its reports have it in common
+    rows: int  #: training rows studied
+    uncertain_rows: int  #: those of them with several candidates
+    answers: int  #: answers about training rows so far
+    outside: int  #: those of them that named a value which was no candidate
+    validation_rows: int = 0  #: labelled validation rows predicted
+    certain: int = 0  #: those of them whose prediction no cleaning can change
+    entropy: float = 0.0  #: mean entropy of a prediction, bits
+    expected: float | None = None  #: expected validation accuracy over the possible worlds; null: not known
+    potential: float | None = None  #: validation accuracy that cleaning can reach, a belief; null: not known
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesReport:
+    """What the pool is worth, how accuracy grows with rows, and which training rows do harm."""
+
+    app: str  #: name of the app
+    version: str  #: version of the train pillar studied
+    final: bool  #: false: a study begins, its figures are not there yet
+    begun_at: float  #: when the study began, seconds since 1970 UTC; its reports have it in common
+    rows: int  #: labelled training rows studied
+    pool_rows: int  #: pool rows without a label
+    validation_rows: int = 0  #: labelled validation rows
+    spent: float = 0.0  #: price of answered and open questions, in labels
+    value_trust: float = 0.0  #: how far predicted values could be trusted, in [0, 1]; near 0: all rows are alike
+    resemblance_trust: float = 0.0  #: how far the pool's likeness to validation rows could be trusted, in [0, 1]
+    harm: float = 0.0  #: value of all harmful rows together, in accuracy; not above 0
+    harmful_rows: tuple[str, ...] = ()  #: training rows of negative value, the most harmful first; at most 100
+    suggested: tuple[str, ...] = ()  #: class with which each of them would be worth most
+    valuable_rows: tuple[str, ...] = ()  #: pool rows of the highest predicted value, best first; at most 100
+    harmful_values: F64 = floats()  #: Shapley value of each harmful row, in accuracy
+    valuable_values: F64 = floats()  #: predicted Shapley value of each valuable row
+    curve_rows: F64 = floats()  #: numbers of labelled rows; beyond `rows` the pool is counted in
+    curve_accuracy: F64 = floats()  #: nearest-neighbour accuracy expected at each
 
 
 class AdvicePhase(StrEnum):

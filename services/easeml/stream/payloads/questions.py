@@ -44,7 +44,8 @@ class Annotation:
     question: str  #: question answered
     annotator: str  #: who answered
     request_id: str  #: client-chosen identity of the submission
-    value: int  #: index into the question's candidates; -1: skipped
+    value: int  #: index into the question's candidates; -1: skipped; -2: another value
+    text: str = ""  #: the other value
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Answer:
     kind: QuestionKind  #: which variable
     pillar: Pillar  #: pillar of the row
     row_id: str  #: row asked about
-    value: int  #: index into the question's candidates
+    value: int  #: index into the question's candidates; -2: another value
     text: str  #: the value, for people
     asked_by: str  #: service that asked
     annotators: int  #: annotations behind the answer
