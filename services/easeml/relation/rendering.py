@@ -12,44 +12,38 @@ from io import StringIO
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
+from easeml.appearance import card
 from easeml.relation.overview import GAP, Cell, Choice, Overview, Row, counted, overview, percent
 from easeml.relation.relation import Relation
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_LIGHT = "--f:#1b1f24;--d:#5f6872;--b:#fff;--l:#d8dee4;--h:#f6f8fa;--u:#fff4ce;--ub:#b7791f;--p:#e3a008;--g:#57a773"
-_DARK = "--f:#e6e9ee;--d:#9aa5b1;--b:#16191e;--l:#343b44;--h:#1e232a;--u:#40340f;--ub:#e3b341;--p:#b98207;--g:#3f8f5f"
-_STYLE = f"""
-.easeml-r{{{_LIGHT};color:var(--f);background:var(--b);font:13px/1.45 system-ui,sans-serif;border:1px solid var(--l);
-border-radius:8px;padding:10px 12px;max-width:100%;box-sizing:border-box}}
-@media (prefers-color-scheme:dark){{.easeml-r{{{_DARK}}}}}
-[data-jp-theme-light="false"] .easeml-r,.vscode-dark .easeml-r{{{_DARK}}}
-[data-jp-theme-light="true"] .easeml-r,.vscode-light .easeml-r{{{_LIGHT}}}
-.easeml-r p{{margin:0 0 4px}}
-.easeml-r .d,.easeml-r small{{color:var(--d);font-size:12px;font-weight:400}}
-.easeml-r .s{{overflow-x:auto;margin:8px 0 4px}}
-.easeml-r table{{border-collapse:collapse;margin:0;font-variant-numeric:tabular-nums}}
-.easeml-r th,.easeml-r td{{border:1px solid var(--l);padding:3px 8px;text-align:left;vertical-align:top;
-background:var(--b);color:var(--f);white-space:nowrap}}
-.easeml-r thead th{{background:var(--h);font-weight:600}}
-.easeml-r th small{{display:block}}
-.easeml-r td.t{{white-space:normal;min-width:9em;max-width:24em;overflow-wrap:break-word}}
-.easeml-r td.n{{text-align:right}}
-.easeml-r td.u{{background:var(--u);box-shadow:inset 3px 0 var(--ub);text-align:left}}
-.easeml-r td.m{{color:var(--d)}}
-.easeml-r summary{{cursor:pointer}}
-.easeml-r summary small{{color:var(--f)}}
-.easeml-r .c{{display:grid;grid-template-columns:fit-content(20em) 70px auto auto;gap:2px 8px;align-items:center;
-margin:4px 0;width:max-content;max-width:44em}}
-.easeml-r .a{{grid-column:1/-1}}
-.easeml-r .o{{white-space:nowrap}}
-.easeml-r .b{{display:block;height:8px;border-radius:4px;background:var(--l);overflow:hidden}}
-.easeml-r .b i{{display:block;height:100%;background:var(--p)}}
-.easeml-r .k{{display:inline-block;width:120px;height:8px;border-radius:4px;background:var(--l);overflow:hidden;
-vertical-align:middle;margin:0 4px}}
-.easeml-r .k i{{display:block;height:100%;background:var(--g)}}
-"""
+_STYLE = card(
+    "easeml-r",
+    "--u:#fff4ce;--ub:#b7791f;--p:#e3a008;--g:#57a773",
+    "--u:#40340f;--ub:#e3b341;--p:#b98207;--g:#3f8f5f",
+    """
+.card p{margin:0 0 4px}
+.card small{color:var(--d);font-size:12px;font-weight:400}
+.card th,.card td{vertical-align:top;white-space:nowrap}
+.card th small{display:block}
+.card td.t{white-space:normal;min-width:9em;max-width:24em;overflow-wrap:break-word}
+.card td.u{background:var(--u);box-shadow:inset 3px 0 var(--ub);text-align:left}
+.card td.m{color:var(--d)}
+.card summary{cursor:pointer}
+.card summary small{color:var(--f)}
+.card .c{display:grid;grid-template-columns:fit-content(20em) 70px auto auto;gap:2px 8px;align-items:center;
+margin:4px 0;width:max-content;max-width:44em}
+.card .a{grid-column:1/-1}
+.card .o{white-space:nowrap}
+.card .b{display:block;height:8px;border-radius:4px;background:var(--l);overflow:hidden}
+.card .b i{display:block;height:100%;background:var(--p)}
+.card .k{display:inline-block;width:120px;height:8px;border-radius:4px;background:var(--l);overflow:hidden;
+vertical-align:middle;margin:0 4px}
+.card .k i{display:block;height:100%;background:var(--g)}
+""",
+)
 _BAR = 10
 _ROW_ID = 16
 """Characters of a row id in a terminal at most."""

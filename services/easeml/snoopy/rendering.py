@@ -11,6 +11,7 @@ from html import escape
 
 import numpy as np
 
+from easeml.appearance import card
 from easeml.snoopy import bounds
 from easeml.snoopy.curves import fit_power_law
 from easeml.snoopy.inputs import Floats
@@ -24,28 +25,19 @@ _AHEAD = 2.0
 _PAGE = (640, 240)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 12, 34
 _MARKS = {FeasibilitySignal.REALISTIC: "✓", FeasibilitySignal.UNDECIDED: "?", FeasibilitySignal.UNREALISTIC: "✗"}
-_LIGHT = "--f:#1b1f24;--d:#5f6872;--b:#fff;--l:#d8dee4;--h:#f6f8fa;--c:#2563eb;--t:#b7791f;--ok:#2f7d4a;--no:#b42318"
-_DARK = "--f:#e6e9ee;--d:#9aa5b1;--b:#16191e;--l:#343b44;--h:#1e232a;--c:#7aa5ff;--t:#e3b341;--ok:#6cc48a;--no:#f08a7e"
-_STYLE = f"""
-.easeml-f{{{_LIGHT};color:var(--f);background:var(--b);font:13px/1.45 system-ui,sans-serif;border:1px solid var(--l);
-border-radius:8px;padding:10px 14px;max-width:100%;box-sizing:border-box}}
-@media (prefers-color-scheme:dark){{.easeml-f{{{_DARK}}}}}
-[data-jp-theme-light="false"] .easeml-f,.vscode-dark .easeml-f{{{_DARK}}}
-[data-jp-theme-light="true"] .easeml-f,.vscode-light .easeml-f{{{_LIGHT}}}
-.easeml-f p{{margin:0 0 6px;max-width:52em}}
-.easeml-f .g{{font-size:15px}}
-.easeml-f .g b{{border-radius:4px;padding:1px 8px;margin-right:8px;color:var(--b);background:var(--t)}}
-.easeml-f .g b.realistic{{background:var(--ok)}}
-.easeml-f .g b.unrealistic{{background:var(--no)}}
-.easeml-f .d{{color:var(--d);font-size:12px}}
-.easeml-f svg{{display:block;width:100%;max-width:{_PAGE[0]}px;height:auto;margin:8px 0;font:12px system-ui,sans-serif}}
-.easeml-f .s{{overflow-x:auto}}
-.easeml-f table{{border-collapse:collapse;margin:8px 0;font-variant-numeric:tabular-nums}}
-.easeml-f th,.easeml-f td{{border:1px solid var(--l);padding:3px 8px;text-align:left;background:var(--b);
-color:var(--f)}}
-.easeml-f thead th{{background:var(--h);font-weight:600}}
-.easeml-f td.n{{text-align:right}}
-"""
+_STYLE = card(
+    "easeml-f",
+    "--c:#2563eb;--t:#b7791f;--ok:#2f7d4a;--no:#b42318",
+    "--c:#7aa5ff;--t:#e3b341;--ok:#6cc48a;--no:#f08a7e",
+    f"""
+.card p{{margin:0 0 6px;max-width:52em}}
+.card .g{{font-size:15px}}
+.card .g b{{border-radius:4px;padding:1px 8px;margin-right:8px;color:var(--b);background:var(--t)}}
+.card .g b.realistic{{background:var(--ok)}}
+.card .g b.unrealistic{{background:var(--no)}}
+.card svg{{display:block;width:100%;max-width:{_PAGE[0]}px;height:auto;margin:8px 0;font:12px system-ui,sans-serif}}
+""",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
