@@ -68,9 +68,40 @@ def test_mass_and_gain(seed, error):
         for c in range(classes):
             expected = sum(posterior[j] for j in voted if row[j] == c) / total if voted else 0.0
             np.testing.assert_allclose(mass[i, c], expected, atol=1e-12)
-    gains = information_gain(posterior, votes, classes, error=error)
-    assert ((gains >= 0) & (gains <= np.log2(classes) + 1e-9)).all()
-    assert (gains[~split] == 0).all()
+
+
+def mutual_information(joint):
+    """By the definition, in bits; ``joint`` need not sum to 1: what is missing tells nothing."""
+    total, bits = joint.sum(), 0.0
+    for first, second in np.argwhere(joint > 0):
+        independent = joint[first].sum() * joint[:, second].sum()
+        bits += joint[first, second] * np.log2(joint[first, second] * total / independent)
+    return bits
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.1, 0.45, 0.9]), st.booleans())
+def test_information_is_that_about_predictions(seed, error, missing):
+    rng = np.random.default_rng(seed)
+    v, k, classes = (int(x) for x in rng.integers([1, 1, 2], [7, 7, 5]))
+    votes, recent = (rng.integers(-missing, classes, size=size).astype(np.int32) for size in (k, (v, k)))
+    posterior = rng.dirichlet(np.ones(k)) * (rng.random(k) < 0.9)
+    posterior = posterior / posterior.sum() if posterior.any() else np.ones(k) / k
+    answers = np.full((k, classes), error / (classes - 1))
+    answers[np.arange(k), votes] = 1 - error
+    about_models = mutual_information((posterior[:, None] * answers)[votes >= 0])
+    expected = 0.0
+    for row in recent:
+        joint = np.zeros((classes, classes))
+        for model in np.flatnonzero((votes >= 0) & (row >= 0)):
+            joint[:, row[model]] += posterior[model] * answers[model]
+        expected += mutual_information(joint) / v
+    gain = information_gain(posterior, votes, recent, classes, error=error)
+    np.testing.assert_allclose(gain, expected, atol=1e-12)
+    # no more than about which model is best, of which the prediction is a consequence
+    assert 0 <= gain <= about_models + 1e-12
+    agreed = np.where(votes >= 0, votes.max(), -1)
+    assert information_gain(posterior, agreed, recent, classes, error=error) <= 1e-12
 
 
 def test_intervals_hold_at_every_time():

@@ -59,6 +59,10 @@ class Memory:
             del self.window[gone]
             self.weights.pop(gone, None)
 
+    def recent(self, k: int) -> Votes:
+        """Return the votes in the window, shape (len(window), k), oldest row first."""
+        return np.array(list(self.window.values()), dtype=np.int32).reshape(len(self.window), k)
+
     def close(self, row: RowKey, label: int) -> Asked:
         """Turn an open question into an answer."""
         asked = self.open.pop(row)
@@ -116,7 +120,7 @@ class Memory:
         return {
             "lookback": self.lookback,
             "window_ids": list(self.window),
-            "window_votes": np.array(list(self.window.values()), dtype=np.int32).reshape(len(self.window), k),
+            "window_votes": self.recent(k),
             "open_ids": list(self.open),
             "open_votes": np.array([a.votes for a in self.open.values()], dtype=np.int32).reshape(len(self.open), k),
             "open_served": np.array([a.served for a in self.open.values()], dtype=np.int32).reshape(-1, experts),

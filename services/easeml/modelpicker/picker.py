@@ -16,6 +16,7 @@ import numpy.typing as npt
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
 from easeml.modelpicker.drift import Adwin
 from easeml.modelpicker.experts import Experts, half_lives
+from easeml.modelpicker.information import information_gain
 from easeml.modelpicker.intervals import accuracy_intervals
 from easeml.modelpicker.memory import Asked, Memory, RowKey
 from easeml.modelpicker.spending import Spending
@@ -25,7 +26,6 @@ from easeml.modelpicker.voting import (
     Votes,
     contested,
     exponential_weights,
-    information_gain,
     vote_mass,
     vote_variance,
 )
@@ -53,7 +53,7 @@ class Decision:
     probabilities : ndarray of float64, shape (len(query), n_classes)
         Posterior vote mass of each class for the questions.
     gains : ndarray of float64, shape (len(query),)
-        Expected information gain of the questions, in bits.
+        Bits per recent row, see :mod:`easeml.modelpicker.information`.
     """
 
     query: tuple[RowKey, ...]
@@ -243,20 +243,21 @@ class ModelPicker:
         # one draw per row, asked or not, keeps single steps and batches on the same random numbers
         draws = self._rng.random(n)
         asked: list[int] = []
+        gains: list[float] = []
         for i, row in enumerate(row_ids):
+            self._memory.see(row, checked[i].copy())
             fresh = row not in self._memory.open and row not in self._memory.labels
             if split[i] and fresh:
                 u, floor = self._spending.probability(float(variance[i]), float(rates[i]))
                 if draws[i] < u:
                     self._spending.asked += 1
                     asked.append(i)
+                    gains.append(information_gain(weights[i], checked[i], self._memory.recent(self.k), self.n_classes))
                     classes = np.array([self._class_of(checked[i], m) for m in self._experts.serves()])
                     self._memory.open[row] = Asked(checked[i].copy(), classes.astype(np.int32), u, floor / u)
             self._spending.passed(float(variance[i]), contested=bool(split[i]))
-            self._memory.see(row, checked[i].copy())
         self._experts.pass_rows(n)
         predictions = np.array([self._class_of(row, served) for row in checked], dtype=np.int32)
-        gains = [information_gain(weights[i], checked[[i]], self.n_classes)[0] for i in asked]
         return Decision(
             query=tuple(row_ids[i] for i in asked),
             served=served,

@@ -269,18 +269,25 @@ def test_a_detector_is_silent_without_a_change():
 
 
 def test_information_gain():
-    posterior = np.array([0.5, 0.25, 0.25])
-    gains = information_gain(posterior, np.array([[0, 1, 2], [0, 1, 1], [1, 1, 1], [0, -1, -1]]), 4, error=0.0)
-    np.testing.assert_allclose(gains, [1.5, 1.0, 0.0, 0.0])
-    # against the definition: expected fall of the posterior's entropy over all possible labels
-    votes, error, classes = np.array([2, 0, 2]), 0.2, 3
-    entropy = -(posterior * np.log2(posterior)).sum()
-    expected = 0.0
-    for label in range(classes):
-        joint = posterior * np.where(votes == label, 1 - error, error / (classes - 1))
-        after = joint / joint.sum()
-        expected += joint.sum() * (entropy + (after * np.log2(after)).sum())
-    np.testing.assert_allclose(information_gain(posterior, votes[None], classes, error=error), [expected])
+    posterior, votes = np.array([0.5, 0.25, 0.25]), np.array([0, 1, 2])
+    recent = np.array([[0, 1, 2], [0, 1, 1], [1, 1, 1], [0, -1, -1]])
+    # 1.5 bits on the first row, 1 on the second, none where all predict the same or one alone predicts
+    assert information_gain(posterior, votes, recent, 4, error=0.0) == pytest.approx(2.5 / 4)
+    assert information_gain(posterior, votes, recent[2:], 4) == pytest.approx(0.0)
+    assert information_gain(posterior, votes, recent[:0], 4) == 0.0
+
+
+def test_differences_that_change_no_other_prediction_are_worth_little():
+    rng = np.random.default_rng(0)
+    alike = np.repeat(rng.integers(0, 2, (100, 1)), 4, axis=1)
+    apart = rng.integers(0, 2, (100, 4))
+    gains = []
+    for votes in (alike, apart):
+        pick = ModelPicker(4, 2, budget=50, horizon=100, rng=np.random.default_rng(0))
+        pick.step_batch(votes, range(100))
+        decision = pick.step_batch(np.tile([0, 0, 1, 1], (30, 1)) ^ (np.arange(30)[:, None] % 2), range(100, 130))
+        gains.append(decision.gains[0])
+    assert 0 < gains[0] < 0.1 * gains[1]
 
 
 def test_questions_carry_beliefs_and_gains():
