@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from itertools import takewhile
 
 from easeml.errors import EaseMLError, InvalidDataError
@@ -37,7 +38,7 @@ class Arrivals:
         self._view: RelationView | None = None
         self._app: AppDefined | None = None
         self._new: list[RelationBatch | CandidateBatch | Answer] = []
-        self._fit = 0
+        self._fit = self._fit_answers = 0
 
     def add(self, event_id: EventId, data: RelationBatch | CandidateBatch | Answer) -> None:
         """Take in a batch, candidates or an answer; what is known of a row that is not here yet waits for it."""
@@ -74,10 +75,10 @@ class Arrivals:
             if kept.isdisjoint((data.row_id,) if isinstance(data, Answer) else data.row_ids):
                 del self._told[event_id]
 
-    def revision(self, app: AppDefined) -> int:
-        """Return the number of events that fit ``app``: another one says something new."""
+    def revision(self, app: AppDefined, *, answers: bool = True) -> int:
+        """Return the number of events that fit ``app``, answers among them or not: another one says something new."""
         self._fitting(app)
-        return self._fit
+        return self._fit if answers else self._fit - self._fit_answers
 
     def count(self, app: AppDefined) -> int:
         """Return the number of rows that fit ``app``."""
@@ -87,6 +88,30 @@ class Arrivals:
         """Return all rows that fit ``app``, in the order of arrival, with all that is known of them; None: no rows."""
         view = self._fitting(app)
         return view.relation(view.row_ids) if len(view) else None
+
+    def some(self, app: AppDefined, row_ids: Sequence[str]) -> Relation | None:
+        """Return those of these rows that are here and fit ``app``, in the order given; None: not one of them."""
+        view = self._fitting(app)
+        here = [row_id for row_id in row_ids if row_id in view]
+        return view.relation(here) if here else None
+
+    def holds(self, app: AppDefined, row_id: str) -> bool:
+        """Return whether a row is here that fits ``app``."""
+        return row_id in self._fitting(app)
+
+    def proposed(self, app: AppDefined) -> Relation | None:
+        """Return all rows that fit ``app`` as tools propose them, as if nobody had answered; None: no rows."""
+        view = self._fitting(app)
+        return view.proposed() if len(view) else None
+
+    def row(self, app: AppDefined, row_id: str, *, answers: bool = True) -> Relation | None:
+        """Return one row, with answers or as tools propose it, fast; None: it is not here or does not fit ``app``."""
+        view = self._fitting(app)
+        return view.row(row_id, answers=answers) if row_id in view else None
+
+    def answered(self, app: AppDefined) -> tuple[str, ...]:
+        """Return the rows that somebody answered about, in the order of the answers."""
+        return self._fitting(app).answered
 
     def first(self, app: AppDefined, count: int) -> Relation:
         """Return the ``count`` rows that came first, the same ones whatever came later, and all that is known of them.
@@ -107,7 +132,7 @@ class Arrivals:
     def _fitting(self, app: AppDefined) -> RelationView:
         if self._view is None or self._app is None or not _same_rows(self._app, app):
             self._view = RelationView(app.label, app.classes, app.columns)
-            self._new, self._fit = list(self._told.values()), 0
+            self._new, self._fit, self._fit_answers = list(self._told.values()), 0, 0
         self._app = app
         for data in self._new:
             try:
@@ -115,6 +140,7 @@ class Arrivals:
                     validate_batch(data, app)
                 self._view.fold(data)
                 self._fit += 1
+                self._fit_answers += isinstance(data, Answer)
             except EaseMLError:
                 continue  # it was dead-lettered: rows by their handler here, candidates by DataMagic
         self._new = []
