@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import hypergeom
+from scipy.special import gammaln
 
 from easeml.errors import ConfigurationError
 from easeml.market.neighbours import Floats, Ranking, check_k, feature_matrix, label_codes, matches
@@ -68,7 +68,28 @@ def learning_curve(
             for code, order in zip(codes[part].tolist(), orders, strict=True):
                 profile += matches(labels, code)[order]
     profile /= max(len(queries), 1)
-    # a population of one row stands for none, of which nothing is drawn either
-    nearer, others = np.arange(n), max(n - 1, 1)
-    among = np.array([size / n * hypergeom.cdf(k - 1, others, nearer, size - 1) for size in counts.tolist()])
-    return np.asarray(among.reshape(len(counts), n) @ profile / np.minimum(counts, k), np.float64)
+    factorials = gammaln(np.arange(n + 1) + 1.0)
+    shares = [_among_nearest(factorials, size, k) @ profile * size / n / min(size, k) for size in counts.tolist()]
+    return np.array(shares, np.float64)
+
+
+def _among_nearest(factorials: Floats, size: int, k: int) -> Floats:
+    """Return P[Hypergeometric(n - 1, i, size - 1) < K] for the n rows with i = 0, 1, ... rows nearer: float64[n].
+
+    Parameters
+    ----------
+    factorials : ndarray of float64, shape (n + 1,)
+        Logarithms of 0!, 1!, ..., n!.
+    size, k : int
+    """
+    others, drawn = len(factorials) - 2, size - 1
+    nearer = np.arange(others + 1)
+    found = np.zeros(others + 1)
+    for hits in range(min(k, size)):
+        # outside of this range so many cannot be drawn
+        i = nearer[hits : others - (drawn - hits) + 1]
+        near = factorials[i] - factorials[hits] - factorials[i - hits]
+        far = factorials[others - i] - factorials[drawn - hits] - factorials[others - i - drawn + hits]
+        every = factorials[others] - factorials[drawn] - factorials[others - drawn]
+        found[i] += np.exp(near + far - every)
+    return found
