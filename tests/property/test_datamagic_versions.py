@@ -2,6 +2,7 @@
 
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "datamagic_service")
 from datamagic_town import Town
 from test_datamagic_keeper import announced, answer, cells, rows
 
-from easeml.stream.payloads import Pillar
+from easeml.stream.payloads import Pillar, QuestionKind
 from easeml.stream.topics import ANSWERS, CANDIDATES, DATA_TRAIN, DATA_VERSIONS
 
 ROW = st.sampled_from([f"r{place}" for place in range(0, 24, 3)])
@@ -31,10 +32,15 @@ CELLS = st.builds(
     st.sampled_from(["a@1", "b@2"]),
 )
 ANSWER = st.builds(lambda row, text: (ANSWERS, answer(row, text)), ROW, st.sampled_from(["no", "yes"]))
+CELL = st.builds(
+    lambda row, said: (ANSWERS, replace(answer(row), kind=QuestionKind.CELL, value=-2, column=said[0], text=said[1])),
+    ROW,
+    st.sampled_from([("y", "7.25"), ("y", "many"), ("colour", "green"), ("colour", "red")]),
+)
 VERSION = st.builds(
     lambda name: (DATA_VERSIONS, announced(rows(), 9, name)), st.sampled_from(["cleaner-1", "vab12-0123456789ab"])
 )
-EVENTS = st.lists(st.one_of(BATCH, BATCH, CELLS, ANSWER, VERSION), min_size=1, max_size=14)
+EVENTS = st.lists(st.one_of(BATCH, BATCH, CELLS, ANSWER, CELL, VERSION), min_size=1, max_size=14)
 
 
 def ended(events, seed):

@@ -6,6 +6,7 @@ categorical cells int32 codes, texts Python strings, tensors float64. Missing: N
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -343,3 +344,18 @@ def cell_value(column: Column, number: float, texts: Sequence[str]) -> Any:
             return pd.Timestamp(moments_of(np.array([number]))[0], tz="UTC")
         case _:
             return float(number)
+
+
+def cell_text(kind: ColumnKind, value: Any) -> str:
+    """Return a value as text from which the same value is read."""
+    match kind:
+        case ColumnKind.NUMERIC:
+            return repr(float(value))
+        case ColumnKind.BOOLEAN:
+            return "true" if value else "false"
+        case ColumnKind.DATETIME:
+            return str(pd.Timestamp(value).isoformat())
+        case ColumnKind.TENSOR:
+            return json.dumps(np.asarray(value).tolist())
+        case _:
+            return str(value)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from easeml.errors import InvalidDataError, NotFoundError, Poison
 from easeml.relation.block import Block
 from easeml.relation.candidates import Candidates
-from easeml.relation.columns import moments_of
+from easeml.relation.columns import cell_text, moments_of
 from easeml.relation.people import candidate_values
 from easeml.relation.pooling import Voices, own_distributions
 from easeml.relation.tables import Terms, cells_of_frame, versions_of_frame
@@ -193,22 +193,7 @@ def _cells(relation: Relation, head: CandidateBatch) -> CandidateBatch | None:
 def _cell_texts(block: Block, classes: Sequence[str], table: Candidates) -> list[str]:
     kinds = np.array([*(column.kind for column in block.columns), ColumnKind.CATEGORICAL], object)
     values = candidate_values(block, classes, table)
-    return [_text(kind, value) for kind, value in zip(kinds[table.column], values, strict=True)]
-
-
-def _text(kind: ColumnKind, value: Any) -> str:
-    """Return a value as text from which the same value is read."""
-    match kind:
-        case ColumnKind.NUMERIC:
-            return repr(float(value))
-        case ColumnKind.BOOLEAN:
-            return "true" if value else "false"
-        case ColumnKind.DATETIME:
-            return str(pd.Timestamp(value).isoformat())
-        case ColumnKind.TENSOR:
-            return json.dumps(np.asarray(value).tolist())
-        case _:
-            return str(value)
+    return [cell_text(kind, value) for kind, value in zip(kinds[table.column], values, strict=True)]
 
 
 def _versions(relation: Relation, head: CandidateBatch) -> CandidateBatch | None:
@@ -247,12 +232,12 @@ def _column_texts(block: Block, index: int) -> list[str | None]:
         case ColumnKind.TENSOR:
             gone = np.isnan(cells).all(axis=1)
             return [
-                None if no else _text(column.kind, cell.reshape(column.shape))
+                None if no else cell_text(column.kind, cell.reshape(column.shape))
                 for no, cell in zip(gone, cells, strict=True)
             ]
         case ColumnKind.DATETIME:
             moments = pd.Series(moments_of(cells)).dt.tz_localize("UTC")
-            return [None if pd.isna(moment) else _text(column.kind, moment) for moment in moments]
+            return [None if pd.isna(moment) else cell_text(column.kind, moment) for moment in moments]
         case _:
             return [None if np.isnan(number) else repr(float(number)) for number in cells]
 

@@ -2,26 +2,29 @@
 
 Rows are upserted by row id, so the same batch twice changes nothing and batches of distinct rows may come in any
 order. Candidates and answers are laid over the rows when they are read: one that comes before its row waits for it,
-and stays when its row is published again. An answer, which a person gave, wins over candidates.
+and stays when its row is published again. An answer, which a person gave, wins over candidates; a category that only
+an answer names is one of the relation's from then on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import islice
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from easeml.errors import InvalidDataError, NotFoundError
 from easeml.relation import frames
+from easeml.relation.answers import canonical, with_categories
 from easeml.relation.batches import union, united
 from easeml.relation.block import Block, stack
-from easeml.relation.columns import cell_number
 from easeml.relation.overlay import Overlay
 from easeml.relation.proposals import check_proposal, check_shape
 from easeml.relation.relation import Relation
-from easeml.stream.payloads import Answer, CandidateBatch, Column, ColumnKind, QuestionKind, RelationBatch
+from easeml.stream.payloads import Answer, CandidateBatch, Column, QuestionKind, RelationBatch
 
 _SLACK = 4096
 """Overwritten rows kept before the storage is packed."""
@@ -37,7 +40,8 @@ class RelationView:
     classes : sequence of str
         Label domain, in code order; classes that batches add follow.
     columns : sequence of Column
-        Feature columns of the app; categories that batches add follow. Without them the first batch gives them.
+        Feature columns of the app; categories that batches add follow, and in what is read those that answers add.
+        Without them the first batch gives them.
     keep_last : int, optional
         Keep only the rows that arrived last.
 
@@ -65,6 +69,7 @@ class RelationView:
         self._answers: dict[tuple[str, str | None], str] = {}
         self._overlay = Overlay()
         self._read: Relation | None = None
+        self._proposed: Relation | None = None
 
     def __len__(self) -> int:
         return len(self._places)
@@ -82,6 +87,11 @@ class RelationView:
         """Row ids in the order of their first arrival."""
         return tuple(self._places)
 
+    @property
+    def answered(self) -> tuple[str, ...]:
+        """Rows of the view that somebody answered about, in the order of the answers."""
+        return tuple(dict.fromkeys(row_id for row_id, _ in self._answers if row_id in self._places))
+
     def fold(self, data: RelationBatch | CandidateBatch | Answer) -> None:
         """Take in a batch, candidates or an answer.
 
@@ -98,6 +108,8 @@ class RelationView:
         else:
             self._fold_batch(data)
         self._read = None
+        if not isinstance(data, Answer):
+            self._proposed = None
 
     def _fold_candidates(self, batch: CandidateBatch) -> None:
         check_shape(batch)
@@ -118,28 +130,43 @@ class RelationView:
             raise InvalidDataError(
                 f"Answer to {answer.question!r} settles a whole row.", mend="Ask for a label or a cell."
             )
-        column = answer.column if answer.kind is QuestionKind.CELL else None
-        if not self._fits(column, answer.text):
-            raise InvalidDataError(
-                f"Answer to {answer.question!r}: {answer.text!r} does not fit {column or self.label!r}.",
-                mend="Answer with one of the question's candidates.",
-            )
-        self._answers[answer.row_id, column] = answer.text
+        self._answers[answer.row_id, answer.column if answer.kind is QuestionKind.CELL else None] = self._said(answer)
 
-    def _fits(self, column: str | None, text: str) -> bool:
-        """Whether a value fits its column; before the columns are known it may."""
-        if column is None:
-            return text in self.classes or not self.classes
-        known = {own.name: own for own in self.columns}
-        if column not in known:
-            return not known
-        try:
-            return known[column].kind is ColumnKind.TEXT or np.isfinite(cell_number(known[column], text))
-        except InvalidDataError:
-            return False
+    def _said(self, answer: Answer) -> str:
+        """Return what an answer says, of a cell in its one form; before columns and classes are known all may fit."""
+        if answer.kind is QuestionKind.CELL:
+            return self._cell(answer.column or "", answer.text) if self.columns else answer.text
+        if not self._is_class(answer.text):
+            raise InvalidDataError(
+                f"Answer to {answer.question!r}: {answer.text!r} does not fit {self.label!r}.",
+                mend=f"Classes are {', '.join(self.classes)}.",
+            )
+        return answer.text
+
+    def _cell(self, name: str, text: str) -> str:
+        own = next((column for column in self.columns if column.name == name), None)
+        if own is None:
+            raise InvalidDataError(f"There is no column {name!r}.", mend="Answer about a column of the app.")
+        return canonical(own, text)
+
+    def _is_class(self, text: str) -> bool:
+        return text in self.classes or not self.classes
+
+    def _judge_early(self) -> None:
+        """Forget answers about cells that came before the columns and do not fit them."""
+        for (row_id, name), text in list(self._answers.items()):
+            if name is not None:
+                try:
+                    self._answers[row_id, name] = self._cell(name, text)
+                except InvalidDataError:
+                    del self._answers[row_id, name]
 
     def _fold_batch(self, batch: RelationBatch) -> None:
-        self.columns = united([self.columns, batch.columns]) if self.columns else batch.columns
+        if self.columns:
+            self.columns = united([self.columns, batch.columns])
+        else:
+            self.columns = batch.columns
+            self._judge_early()
         self._blocks.append((Block.from_batch(batch), batch.classes))
         self.classes = union((self.classes, batch.classes))
         self._places.update(zip(batch.row_ids, range(self._stored, self._stored + len(batch.row_ids)), strict=True))
@@ -185,17 +212,56 @@ class RelationView:
         if unknown is not None:
             raise NotFoundError(f"Row {unknown!r} is not in the view.", mend="Publish it to the pillar first.")
         places = np.fromiter((self._places[row_id] for row_id in wanted), np.int64, len(wanted))
-        rows = set(wanted)
-        plain = Relation(self._join().take(places), label=self.label, classes=self.classes)
-        # Only an answer that came before the columns were known can fail to fit here; it says nothing about them.
-        relation = self._overlay.over(plain, self._agrees).settle(
-            (row_id, self.label if column is None else column, text)
-            for (row_id, column), text in self._answers.items()
-            if row_id in rows and self._fits(column, text)
-        )
+        relation = self._settled(self._laid_over(places), set(wanted))
         if row_ids is None and len(self._overlay):
             self._read = relation
         return relation
+
+    def proposed(self) -> Relation:
+        """Return all rows in the order of arrival as tools propose them, as if nobody had answered.
+
+        Kept until rows or candidates come.
+
+        Raises
+        ------
+        NotFoundError
+            When the view is empty.
+        """
+        if self._proposed is None:
+            self._proposed = self._laid_over(np.fromiter(self._places.values(), np.int64, len(self._places)))
+        return self._proposed
+
+    def row(self, row_id: str, *, answers: bool = True) -> Relation:
+        """Return one row with candidates, and answers or none, applied: fast, for it is taken from ``proposed``.
+
+        Raises
+        ------
+        NotFoundError
+            When the row is unknown.
+        """
+        proposed = self.proposed()
+        row = proposed.take(np.array([proposed._row(row_id)]))
+        return self._settled(row, {row_id}) if answers else row
+
+    def _laid_over(self, places: NDArray[np.int64]) -> Relation:
+        plain = Relation(self._join().take(places), label=self.label, classes=self.classes)
+        return self._overlay.over(plain, self._agrees)
+
+    def _settled(self, relation: Relation, rows: AbstractSet[str]) -> Relation:
+        """Return the relation of these rows with answers applied."""
+        block = relation.block.recoded(self._named(), (self.classes, self.classes))
+        return Relation(block, label=self.label, classes=self.classes).settle(
+            (row_id, self.label if column is None else column, text)
+            for (row_id, column), text in self._answers.items()
+            if row_id in rows and (column is not None or self._is_class(text))
+        )
+
+    def _named(self) -> tuple[Column, ...]:
+        """Return the columns with the categories that answers about rows of the view name."""
+        cells = self._answers.items()
+        return with_categories(
+            self.columns, ((name, text) for (row_id, name), text in cells if name is not None and row_id in self)
+        )
 
     @property
     def block(self) -> Block:

@@ -210,16 +210,43 @@ def test_answers_wait_for_their_rows_and_stay():
 
 
 @pytest.mark.parametrize(
-    ("text", "column"), [("maybe", None), ("old", "age"), ("gold", "plan"), ("1", "pixels"), ("1", "height")]
+    ("text", "column"),
+    [
+        ("maybe", None),
+        ("old", "age"),
+        ("inf", "age"),
+        (" ", "plan"),
+        ("a\nb", "plan"),
+        ("1", "pixels"),
+        ("1", "height"),
+    ],
 )
 def test_answers_that_do_not_fit_are_refused(text, column):
     view = RelationView("churned", APP.classes, COLUMNS)
-    with pytest.raises(InvalidDataError, match="does not fit"):
+    with pytest.raises(InvalidDataError, match=r"does not fit|no column"):
         view.fold(answer("a", text, column))
     early = RelationView("churned")
     early.fold(answer("a", text, column))
     early.fold(BATCH)
     assert early.relation().content_hash() == Relation.from_batches([BATCH], label="churned").content_hash()
+
+
+def test_a_person_may_know_a_category_that_nobody_thought_of():
+    view = RelationView("churned", APP.classes)
+    view.fold(answer("b", "silver", "plan"))
+    view.fold(answer("z", "iron", "plan"))
+    view.fold(BATCH)
+    view.fold(answer("a", " gold ", "plan"))
+    made = view.relation()
+    assert made.columns[1].categories == ("basic", "plus", "gold", "silver")
+    assert made.frame()["plan"].tolist() == ["gold", "silver"]
+    one = view.relation(["b"])
+    assert (one.columns, one.frame()["plan"].tolist()) == (made.columns, ["silver"])
+    view.fold(replace(BATCH, version="v2", **column(1, categories=("iron", "basic", "plus"))))
+    assert view.relation().columns[1].categories == ("basic", "plus", "iron", "gold", "silver")
+    view.fold(answer("a", "plus", "plan"))
+    assert view.relation().columns[1].categories == ("basic", "plus", "iron", "silver")
+    assert view.columns[1].categories == ("basic", "plus", "iron")
 
 
 def test_many_answers_are_applied_at_once():

@@ -21,7 +21,7 @@ from easeml.datamagic.versions import candidate_checks, contents
 from easeml.datamagic.versions.places import Places
 from easeml.errors import EaseMLError
 from easeml.relation import Block, row_digests
-from easeml.relation.columns import cell_number
+from easeml.relation.answers import canonical
 from easeml.relation.validation import check_columns
 from easeml.stream.payloads import (
     Answer,
@@ -29,7 +29,6 @@ from easeml.stream.payloads import (
     CandidateBatch,
     CandidateKind,
     Column,
-    ColumnKind,
     DataVersion,
     Pillar,
     QuestionKind,
@@ -360,12 +359,10 @@ def answer_fits(answer: Answer, app: AppDefined) -> bool:
     if answer.kind is QuestionKind.LABEL:
         return answer.text in app.classes
     column = next((own for own in app.columns if own.name == answer.column), None)
-    if answer.kind is not QuestionKind.CELL or column is None or column.kind is ColumnKind.TENSOR:
+    if answer.kind is not QuestionKind.CELL or column is None:
         return False
-    if column.kind is ColumnKind.TEXT:
-        return True
     try:
-        cell_number(column, answer.text)
+        canonical(column, answer.text)
     except EaseMLError:
         return False
     return True
