@@ -128,7 +128,8 @@ def test_after_any_news_it_is_as_if_it_had_begun_so(seed, data):
             case "outside":
                 made.answer(row, point, version)
             case "prior":
-                weight = np.array([data.draw(st.sampled_from([0.0, 1.0, 3.0])) for _ in range(own)]) + 1e-3
+                weight = np.array([data.draw(st.sampled_from([0.0, 1.0, 3.0])) for _ in range(own)])
+                weight = weight if weight.any() else np.ones(own)
                 made.set_prior(row, weight / weight.sum(), version)
             case "rows":
                 other = CandidateRows(np.array([0, 2]), np.stack([point, point[::-1]]), np.array([0.3, 0.7]))

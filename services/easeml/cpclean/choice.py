@@ -14,7 +14,7 @@ _EQUAL = 1e-9
 
 
 def best_rows(
-    rows: NDArray[np.int32], values: Floats, points: Ints, entropies: Floats, cost: Floats, batch: int
+    rows: NDArray[np.int32], values: Floats, points: Ints, entropies: Floats, cost: Floats, batch: int, pending: Ints
 ) -> Ints:
     """Return the rows to ask about, the best first.
 
@@ -31,6 +31,8 @@ def best_rows(
         Price of each row.
     batch : int
         Rows at most.
+    pending : ndarray of int64
+        Rows that are asked about already.
 
     Notes
     -----
@@ -43,15 +45,20 @@ def best_rows(
     left = np.ones(len(entropies))
     share = np.minimum(worth / np.maximum(entropies, _NOISE)[points], 1.0)
     asked = np.zeros(len(cost), bool)
+
+    def ask(row: int) -> None:
+        asked[row] = True
+        mine = rows == row
+        left[points[mine]] *= 1 - share[mine]
+
+    for row in pending.tolist():
+        ask(row)
     chosen: list[int] = []
     while len(chosen) < batch:
         score = np.where(asked, 0.0, np.bincount(rows, worth * left[points], minlength=len(cost)) / cost)
         best = score.max(initial=0.0)
         if best <= 0:
             break
-        row = int(np.argmax(score >= best * (1 - _EQUAL)))
-        asked[row] = True
-        chosen.append(row)
-        mine = rows == row
-        left[points[mine]] *= 1 - share[mine]
+        chosen.append(int(np.argmax(score >= best * (1 - _EQUAL))))
+        ask(chosen[-1])
     return np.array(chosen, np.int64)

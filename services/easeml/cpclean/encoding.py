@@ -12,6 +12,7 @@ from easeml.cpclean.candidates import CandidateRows
 from easeml.cpclean.neighbours import Floats, Ints
 from easeml.errors import InvalidDataError
 from easeml.relation import Relation, features
+from easeml.relation.block import stack
 from easeml.relation.candidates import LABEL
 
 
@@ -71,7 +72,7 @@ class Encoding:
     train : Relation
         Training rows; uncertain cells count at their most probable value.
     most : int
-        Joint candidates of a row at most.
+        Joint candidates that a row's uncertain cells make at most; no cell loses candidates by that which it has alone.
 
     Raises
     ------
@@ -96,7 +97,7 @@ class Encoding:
             When the classes differ from those of the training rows, or a row lacks a column.
         """
         self._check(train)
-        relation = train.joint(self.most)
+        relation = _joint(train, self.most)
         block = relation.block
         owner, label, belief = _labels(relation)
         known = np.flatnonzero(np.bincount(owner, minlength=len(relation)))
@@ -145,6 +146,19 @@ class Encoding:
                 f"The classes are {', '.join(relation.classes)}; the training rows have {', '.join(self.classes)}.",
                 mend="Use the label domain of the app, in its order.",
             )
+
+
+def _joint(relation: Relation, most: int) -> Relation:
+    """Return the relation with joint alternatives instead of uncertain cells: ``most``, or as many as a cell has."""
+    cells = relation.block.candidates.distributions()
+    cells = cells.select(cells.column != LABEL)
+    limit = np.full(len(relation), most, np.int64)
+    np.maximum.at(limit, cells.row, np.diff(cells.pointer))
+    parts = [np.flatnonzero(limit == own) for own in np.unique(limit)]
+    if len(parts) < 2:
+        return relation.joint(int(limit.max(initial=most)))
+    made = stack([relation.take(part).joint(int(limit[part[0]])).block for part in parts])
+    return Relation(made.take(np.argsort(np.concatenate(parts))), label=relation.label, classes=relation.classes)
 
 
 def _labels(relation: Relation) -> tuple[Ints, Ints, Floats]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Self
 
@@ -160,7 +160,7 @@ class CertainPredictions:
             raise InvalidDataError(
                 f"Row {row}: {group.size} groups for {len(places)} candidates.", mend="Give one from 0 on for each."
             )
-        lists = joined([self._lists[point] for point in self._touched(row).tolist()])
+        lists = joined([self._lists[point] for point in self.touched(row).tolist()])
         nats = 0.0
         for study in studies(lists, self._world, self.n_classes, self.k):
             nats += study.information_of_part(row, places, self._book.prior[places], group)
@@ -177,7 +177,9 @@ class CertainPredictions:
         book, places = self._book, self._book.places(row)
         return book.features[places], book.prior[places], book.label[places]
 
-    def next(self, batch: int = 1, cost: Floats | None = None) -> Ints:
+    def next(
+        self, batch: int = 1, cost: Floats | None = None, *, pending: Sequence[int] = (), without: Sequence[int] = ()
+    ) -> Ints:
         """Return the rows to clean next, the best first.
 
         Parameters
@@ -186,6 +188,10 @@ class CertainPredictions:
             How many questions to ask at once: later ones count only what the earlier ones are not expected to tell.
         cost : ndarray of float64, shape (n,), optional
             Price of each row, above 0; 1 without it.
+        pending : sequence of int
+            Rows that are asked about already: only what they are not expected to tell counts.
+        without : sequence of int
+            Rows that nobody can be asked about.
 
         Returns
         -------
@@ -203,7 +209,9 @@ class CertainPredictions:
         if price.shape != (self.rows,) or not ((price > 0) & (price < np.inf)).all():
             raise InvalidDataError("Costs are not one number above 0 per row.", mend=f"Give {self.rows} prices.")
         rows, values, points = self._contributions()
-        return choice.best_rows(rows, values, points, entropy(self.label_mass), price, batch)
+        kept = ~np.isin(rows, without) if without else np.ones(len(rows), bool)
+        given = (rows[kept], values[kept], points[kept], entropy(self.label_mass), price, batch)
+        return choice.best_rows(*given, np.array(pending, np.int64))
 
     def answer(self, row: int, value: int | ArrayLike, version: int, *, label: int | None = None) -> Outcome:
         """Take in what a row really is.
@@ -246,7 +254,7 @@ class CertainPredictions:
             self._renew(np.array([row]))
             return Outcome.OUTSIDE
         if book.prior[chosen] > 0:
-            self._shrink(row, places, chosen)
+            self._shrink(row, places, np.asarray(places == chosen, np.float64))
         else:
             book.prior[places] = places == chosen
             self._renew(np.array([row]))
@@ -281,8 +289,12 @@ class CertainPredictions:
         if not book.newer(row, version):
             return Outcome.REPEATED
         book.answered[row] = False
-        book.given[places] = book.prior[places] = belief
-        self._renew(np.array([row]))
+        book.given[places] = belief
+        if (book.prior[places] > 0)[belief > 0].all():
+            self._shrink(row, places, belief)
+        else:
+            book.prior[places] = belief
+            self._renew(np.array([row]))
         return Outcome.REPLACED
 
     def add_rows(self, train: CandidateRows, labels: ArrayLike, version: int, *, rows: ArrayLike | None = None) -> Ints:
@@ -386,17 +398,18 @@ class CertainPredictions:
         self._parts += [(np.empty(0, np.int32), np.empty(0))] * len(made)
         self._build(np.arange(old, old + len(made)))
 
-    def _shrink(self, row: int, places: Ints, chosen: int) -> None:
-        """Let a row be one of its possible candidates; lists only lose lines by that."""
-        touched = self._touched(row)
-        self._book.prior[places] = places == chosen
-        self._world.count[row], self._world.mixed[row] = 1, False
+    def _shrink(self, row: int, places: Ints, belief: Floats) -> None:
+        """Let a row be some of its possible candidates; lists only lose lines by that."""
+        touched = self.touched(row)
+        self._book.prior[places] = belief
+        labels = self._book.label[places[belief > 0]]
+        self._world.count[row], self._world.mixed[row] = len(labels), (labels != labels[0]).any()
         if len(touched):
             lists = joined([self._lists[point] for point in touched.tolist()])
-            kept = (self._book.owner[lists.candidate] != row) | (lists.candidate == chosen)
+            kept = (self._book.owner[lists.candidate] != row) | (self._book.prior[lists.candidate] > 0)
             self._learn(touched, lists.select(kept))
 
-    def _touched(self, row: int) -> Ints:
+    def touched(self, row: int) -> Ints:
         """Return the uncertain points that an uncertain row can touch."""
         rows, _, points = self._contributions()
         return np.unique(points[rows == row])

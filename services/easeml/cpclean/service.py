@@ -1,0 +1,360 @@
+"""CPClean on the stream: which message does what.
+
+Event in: RelationBatch of train and validation, CandidateBatch and Answer (views), DataVersion, Tick; its own
+CleaningReport. Event out: Question, CleaningReport.
+A tick after which rows or candidates differ begins a study, whose reports lead to one another: begun, how far
+predictions are certain, what cleaning can reach. An answer goes to the study at once and brings the next question; at
+most a few are open, within the app's cleaning budget, until every validation prediction is certain. Studies live in the
+worker process; a lost one is made anew from the same rows, and says the same. While nothing can be predicted (too few
+labelled rows) there is no further report until something differs. Source: Karlas et al., PVLDB 14(3), 2021.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from easeml.cpclean.cleaning import Figures, Material
+from easeml.cpclean.questions import Asking, is_outside
+from easeml.cpclean.work import Found, Lost, Task, work
+from easeml.errors import Busy, InvalidDataError
+from easeml.ids import EventId
+from easeml.relation import Relation, check_pillar, validate_batch
+from easeml.relation.arrivals import Arrivals
+from easeml.stream.events import Event, Output
+from easeml.stream.payloads import (
+    Answer,
+    AppDefined,
+    CandidateBatch,
+    CleaningReport,
+    DataVersion,
+    Pillar,
+    Question,
+    QuestionKind,
+    RelationBatch,
+    Tick,
+)
+from easeml.stream.service import Context, Job, On, Packed, Service
+from easeml.stream.topics import (
+    ANSWERS,
+    CANDIDATES,
+    CLEANING,
+    DATA_TRAIN,
+    DATA_VALIDATION,
+    DATA_VERSIONS,
+    QUESTIONS,
+    TICKS,
+    Topic,
+)
+
+log = logging.getLogger(__name__)
+
+ASKER = "cpclean"
+_LEAST_CLASSES = 2
+_PAUSE, _ROWS_A_SECOND = 2.0, 2000
+"""Seconds between the beginnings of two studies of an app: at least so many, and longer when there are many rows."""
+
+
+@dataclass
+class CleaningState:
+    """What is remembered of one app beside its rows.
+
+    Parameters
+    ----------
+    version : str
+        Newest version of the train pillar.
+    studied : str
+        What the last study was begun for: what is known of rows, candidates and budget.
+    begun_at : float
+        When, in seconds since 1970 UTC.
+    final : bool
+        Whether its last report was given.
+    answers, outside : int
+        Answers about training rows; those of them that named a value which was no candidate.
+    paid : int
+        Answers to our questions.
+    open : dict of str to list
+        Row and column (None: label) by id of the open question.
+    figures : Figures or None
+        How far cleaning has come; None: not known yet.
+    potential : float or None
+        What the last study said that cleaning can reach.
+    told : bool
+        Whether the figures were reported.
+    """
+
+    version: str = ""
+    studied: str = ""
+    begun_at: float = 0.0
+    final: bool = True
+    answers: int = 0
+    outside: int = 0
+    paid: int = 0
+    open: dict[str, list[str | None]] = field(default_factory=dict)
+    figures: Figures | None = None
+    potential: float | None = None
+    told: bool = True
+
+
+@dataclass
+class _Held:
+    """The study that the worker process holds, as far as this process knows."""
+
+    studied: str
+    name: str
+    heard: int = 0
+
+
+class CPCleanService(Service[CleaningState]):
+    """Asks about the training rows that validation predictions depend on.
+
+    Parameters
+    ----------
+    batch : int
+        Questions that are open at most: several annotators can work at once.
+    """
+
+    name = ASKER
+
+    def __init__(self, batch: int = 5) -> None:
+        self._batch = batch
+        self._views: dict[tuple[str, Pillar], Arrivals] = {}
+        self._held: dict[str, _Held] = {}
+
+    def table(self) -> tuple[On[CleaningState], ...]:
+        return (
+            On(DATA_TRAIN, RelationBatch, fold=self._train, handle=self._judge),
+            On(DATA_VALIDATION, RelationBatch, fold=self._validation, handle=self._judge),
+            On(CANDIDATES, CandidateBatch, fold=self._known),
+            On(ANSWERS, Answer, fold=self._known, prepare=self._hand_on, handle=self._answered),
+            On(DATA_VERSIONS, DataVersion, handle=self._version),
+            On(TICKS, Tick, handle=self._tick),
+            On(CLEANING, CleaningReport, prepare=self._study, handle=self._studied),
+        )
+
+    def produces(self) -> tuple[Topic, ...]:
+        return (QUESTIONS, CLEANING)
+
+    def new_state(self, app: str) -> CleaningState:
+        del app
+        return CleaningState()
+
+    def pack(self, state: CleaningState) -> Packed:
+        return Packed(asdict(state), {})
+
+    def unpack(self, app: str, packed: Packed) -> CleaningState:
+        del app
+        document: dict[str, Any] = dict(packed.document)
+        figures = document.pop("figures")
+        return CleaningState(**document, figures=None if figures is None else Figures(**figures))
+
+    def forget(self, app: str) -> None:
+        self._held.pop(app, None)
+        for pillar in (Pillar.TRAIN, Pillar.VALIDATION):
+            self._views.pop((app, pillar), None)
+
+    # -- what is known -----------------------------------------------------------------------------------------------
+
+    def _view(self, app: str, pillar: Pillar) -> Arrivals:
+        return self._views.setdefault((app, pillar), Arrivals())
+
+    def _train(self, event: Event[RelationBatch]) -> None:
+        check_pillar(event.data, Pillar.TRAIN)
+        self._view(event.app, Pillar.TRAIN).add(event.id, event.data)
+
+    def _validation(self, event: Event[RelationBatch]) -> None:
+        check_pillar(event.data, Pillar.VALIDATION)
+        self._view(event.app, Pillar.VALIDATION).add(event.id, event.data)
+
+    def _known(self, event: Event[CandidateBatch] | Event[Answer]) -> None:
+        if event.data.pillar in (Pillar.TRAIN, Pillar.VALIDATION):
+            self._view(event.app, event.data.pillar).add(event.id, event.data)
+
+    def _judge(self, state: CleaningState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
+        del state
+        validate_batch(event.data, ctx.app)
+        return ()
+
+    def _version(self, state: CleaningState, event: Event[DataVersion], ctx: Context) -> Iterable[Output]:
+        del ctx
+        if event.data.pillar is Pillar.TRAIN:
+            state.version = event.data.version
+        return ()
+
+    def _differs(self, app: AppDefined) -> str:
+        """Return what is known of an app's rows, answers apart, and the budget, as a text that is another for others.
+
+        Empty while there is nothing to study.
+        """
+        train, validation = self._view(app.app, Pillar.TRAIN), self._view(app.app, Pillar.VALIDATION)
+        if len(app.classes) < _LEAST_CLASSES or not train.count(app) or not validation.count(app):
+            return ""
+        shape = hashlib.blake2b(repr((app.label, app.classes, app.columns)).encode(), digest_size=8).hexdigest()
+        revisions = train.revision(app, answers=False), validation.revision(app)
+        return f"{revisions[0]} {revisions[1]} {app.cleaning_budget} {shape}"
+
+    # -- studies -----------------------------------------------------------------------------------------------------
+
+    def _tick(self, state: CleaningState, event: Event[Tick], ctx: Context) -> Iterable[Output]:
+        if state.final and state.figures is not None and not state.told:
+            state.told = True
+            return (Output(CLEANING, _report(ctx.app, state, final=True)),)
+        count = self._view(ctx.app.app, Pillar.TRAIN).count(ctx.app)
+        if event.time < state.begun_at + max(_PAUSE, count / _ROWS_A_SECOND):
+            return ()
+        asked = self._differs(ctx.app)
+        if asked in ("", state.studied):
+            return ()
+        state.studied, state.begun_at, state.final = asked, event.time, False
+        state.figures = state.potential = None
+        return (Output(CLEANING, _report(ctx.app, state, final=False, rows=count)),)
+
+    def _study(self, state: CleaningState, event: Event[CleaningReport], ctx: Context) -> Job | None:
+        if not _leads_on(state, event.data):
+            return None
+        return self._job(state, ctx.app, potential=event.data.validation_rows > 0)
+
+    def _studied(self, state: CleaningState, event: Event[CleaningReport], ctx: Context) -> Iterable[Output]:
+        if not _leads_on(state, event.data):
+            return ()
+        questions = self._take(state, ctx)
+        if state.figures is None:
+            return ()
+        state.final = event.data.validation_rows > 0 or state.figures.certain == state.figures.validation_rows
+        return (*questions, Output(CLEANING, _report(ctx.app, state, final=state.final)))
+
+    def _hand_on(self, state: CleaningState, event: Event[Answer], ctx: Context) -> Job | None:
+        answer = event.data
+        if answer.pillar is not Pillar.TRAIN or not state.studied or self._differs(ctx.app) != state.studied:
+            return None  # a tick will begin a study that knows the answer
+        row = self._view(event.app, Pillar.TRAIN).row(ctx.app, answer.row_id)
+        return None if row is None else self._job(state, ctx.app, answer=answer, row=row)
+
+    def _answered(self, state: CleaningState, event: Event[Answer], ctx: Context) -> Iterable[Output]:
+        answer = event.data
+        if answer.pillar is not Pillar.TRAIN:
+            return ()
+        questions = self._take(state, ctx, answer)
+        state.answers += 1
+        state.paid += answer.asked_by == ASKER
+        state.told = False
+        proposed = self._view(event.app, Pillar.TRAIN).row(ctx.app, answer.row_id, answers=False)
+        if proposed is not None:
+            state.outside += is_outside(proposed, _column(answer), answer.text)
+        return questions
+
+    def _job(
+        self,
+        state: CleaningState,
+        app: AppDefined,
+        *,
+        answer: Answer | None = None,
+        row: Relation | None = None,
+        potential: bool = False,
+    ) -> Job:
+        held = self._held.get(app.app)
+        news: Material | Relation | None = row
+        if held is None or held.studied != state.studied:
+            # A name of its own: a study of another life, or of a former process, is not this one.
+            held = self._held[app.app] = _Held(state.studied, secrets.token_hex(8))
+            news = self._material(app)
+        heard = held.heard
+        held.heard += isinstance(news, Relation)
+        still = _still_open(state, answer)
+        most = min(self._batch, app.cleaning_budget - state.paid - (answer is not None and answer.asked_by == ASKER))
+        pending = tuple(str(row_id) for row_id, _ in still.values())
+        return Job(work, (Task(held.name, heard, news, pending, max(most - len(still), 0), potential),))
+
+    def _material(self, app: AppDefined) -> Material:
+        train, validation = self._view(app.app, Pillar.TRAIN), self._view(app.app, Pillar.VALIDATION)
+        rows, proposed, points = train.relation(app), train.proposed(app), validation.relation(app)
+        assert rows is not None
+        assert proposed is not None
+        assert points is not None
+        return Material(rows, proposed, train.answered(app), points)
+
+    def _take(self, state: CleaningState, ctx: Context, answer: Answer | None = None) -> tuple[Output, ...]:
+        """Take over what a job found; return the questions that may be asked now.
+
+        Raises
+        ------
+        Busy
+            When the worker process does not hold the study: the next try sends it everything.
+        """
+        found = ctx.result
+        if isinstance(found, Lost):
+            self._held.pop(ctx.app.app, None)
+            raise Busy(f"The study of {ctx.app.app} is lost.", mend="It is made anew.")
+        state.open = _still_open(state, answer)
+        if isinstance(found, InvalidDataError):
+            log.info("nothing to clean for %s yet: %s", ctx.app.app, found)
+        if not isinstance(found, Found):
+            return ()
+        state.figures = found.figures
+        state.potential = state.potential if found.potential is None else found.potential
+        paid = state.paid + (answer is not None and answer.asked_by == ASKER)
+        questions = []
+        for asking in found.askings:
+            question = _question(ctx.app, asking)
+            most = min(self._batch, ctx.app.cleaning_budget - paid)
+            if question.question not in state.open and len(state.open) < most:
+                state.open[question.question] = [asking.row_id, asking.column]
+                questions.append(Output(QUESTIONS, question))
+        return tuple(questions)
+
+
+def _leads_on(state: CleaningState, report: CleaningReport) -> bool:
+    """Whether a report is one of the study under way, and not its last."""
+    return not report.final and not state.final and report.begun_at == state.begun_at
+
+
+def _column(answer: Answer) -> str | None:
+    return answer.column if answer.kind is QuestionKind.CELL else None
+
+
+def _still_open(state: CleaningState, answer: Answer | None) -> dict[str, list[str | None]]:
+    """Return the open questions that an answer leaves open, whoever asked for it."""
+    told = None if answer is None else [answer.row_id, _column(answer)]
+    return {name: asked for name, asked in state.open.items() if asked != told}
+
+
+def _question(app: AppDefined, asking: Asking) -> Question:
+    kind = QuestionKind.LABEL if asking.column is None else QuestionKind.CELL
+    return Question(
+        app=app.app,
+        question=str(EventId.derive("question", ASKER, app.app, kind, asking.row_id, asking.column or "")),
+        kind=kind,
+        pillar=Pillar.TRAIN,
+        row_id=asking.row_id,
+        candidates=asking.candidates,
+        information_gain=asking.bits,
+        asked_by=ASKER,
+        column=asking.column,
+        context=asking.context,
+        probabilities=np.array(asking.probabilities),
+    )
+
+
+def _report(app: AppDefined, state: CleaningState, *, final: bool, rows: int = 0) -> CleaningReport:
+    figures = state.figures or Figures(rows, 0, 0, 0, 0.0, None)
+    potential = state.potential
+    if figures.expected is not None and figures.certain == figures.validation_rows:
+        potential = figures.expected  # cleaning changes no prediction any more
+    elif potential is not None and figures.expected is not None:
+        potential = max(potential, figures.expected)
+    return CleaningReport(
+        app.app,
+        state.version,
+        final=final,
+        begun_at=state.begun_at,
+        answers=state.answers,
+        outside=state.outside,
+        potential=potential,
+        **asdict(figures),
+    )
