@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple, Self
 
@@ -218,13 +218,15 @@ class Acquisition:
             self._owned, self._pool, self._validation, self._alike = before
             raise
 
-    def next(self, batch: int = 1) -> Batch:
+    def next(self, batch: int = 1, *, taken: Collection[str] = ()) -> Batch:
         """Choose the next questions and set their price aside.
 
         Parameters
         ----------
         batch : int
             Questions at most; fewer when the pool or the budget ends.
+        taken : collection of str
+            Pool rows that are not to be asked about, besides those that were.
 
         Raises
         ------
@@ -233,8 +235,8 @@ class Acquisition:
         """
         if batch < 0:
             raise ConfigurationError(f"{batch} questions cannot be asked.", mend="Use a number >= 0.")
-        places = self._choosable()
-        known = self._known(places)
+        places = self._choosable(taken)
+        known = self._known(places, {*self._open, *taken})
         alike = self._resemblance()
         choice = choose(
             known, Forecast(alike.scores[places], alike.trust), batch, self.left, self.policy, self.k, self._rng
@@ -352,19 +354,19 @@ class Acquisition:
     def _answered_places(self) -> list[tuple[str, int]]:
         return [(row, self._pool.place(row)) for row in self.answers if row in self._pool]
 
-    def _choosable(self) -> Ints:
-        taken = (self.answers, self._open, self._withdrawn, self._owned)
-        return np.array(
-            [place for place, row in enumerate(self._pool.ids) if not any(row in some for some in taken)], np.int64
-        )
+    def _choosable(self, taken: Collection[str]) -> Ints:
+        closed = {*self.answers, *self._open, *self._withdrawn, *self._owned.ids, *taken}
+        return np.array([place for place, row in enumerate(self._pool.ids) if row not in closed], np.int64)
 
-    def _known(self, places: Ints) -> Known:
+    def _known(self, places: Ints, waiting: Collection[str]) -> Known:
         x, y = self.owned
         width = self._width() or 0
         x_val, y_val = self.validation
+        asked = [place for place, row in enumerate(self._pool.ids) if row in waiting]
         return Known(
             x.reshape(len(y), width),
             y,
+            self._pool.x[asked].reshape(len(asked), width),
             x_val.reshape(len(y_val), width),
             y_val,
             self._pool.x[places].reshape(len(places), width),

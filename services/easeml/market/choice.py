@@ -1,10 +1,10 @@
 """Which pool rows to ask about next: one batch, from arrays alone.
 
-Value is a good filter and a bad ranker, so the default ``filter_margin`` (1) drops rows that nearly repeat an owned one
-(nearer than a quarter of the median distance between neighbours) or lie farther from the validation rows than these lie
-from each other, (2) keeps the half that is best by resemblance and predicted value, each weighted by how far its forest
-can be trusted, and (3) takes those the current model is least sure about, without near repetitions. Where the pool
-cannot be told from the validation rows, step 2 drops those of a value below 0 only, if that can be trusted.
+Value is a good filter and a bad ranker, so the default ``filter_margin`` (1) drops rows that nearly repeat an owned or
+asked one (nearer than a quarter of the median distance between neighbours) or lie farther from the validation rows than
+these lie from each other, (2) keeps the half that is best by resemblance and predicted value, each weighted by how far
+its forest can be trusted, and (3) takes those the current model is least sure about, without near repetitions. Where
+the pool cannot be told from the validation rows, step 2 drops those of a value below 0 only, if that can be trusted.
 ``filter_diverse`` spreads the batch over the 4b best of step 2 instead, whatever they cost; ``value``, ``margin`` and
 ``random`` are what they say.
 
@@ -43,6 +43,8 @@ class Known(NamedTuple):
     ----------
     x, y : ndarray, float64[n, d] and int64[n]
         Owned rows and their classes.
+    asked : ndarray of float64, shape (a, d)
+        Rows whose labels are on their way.
     x_val, y_val : ndarray, float64[v, d] and int64[v]
         Validation rows.
     pool : ndarray of float64, shape (m, d)
@@ -54,6 +56,7 @@ class Known(NamedTuple):
 
     x: Floats
     y: Ints
+    asked: Floats
     x_val: Floats
     y_val: Ints
     pool: Floats
@@ -136,7 +139,7 @@ def _order(
     if policy == "value":
         return _best(shuffled, np.where(value.scores > 0, value.scores / known.price, value.scores * known.price))
     gap = _REPEAT * _spacing(known)
-    fresh = nearest_distances(known.pool, known.x) >= gap
+    fresh = nearest_distances(known.pool, np.vstack([known.x, known.asked])) >= gap
     kept, others = _filtered(known, alike, value, shuffled, fresh, batch)
     if policy == "filter_diverse":
         top = kept[: _DIVERSE_FROM * batch]
