@@ -9,7 +9,7 @@ from easeml.advisor.coverage import uncovered
 from easeml.advisor.curve import learning_curve
 from easeml.advisor.damage import label_noise, missing_cells
 from easeml.advisor.estimate import Estimate, difference, share
-from easeml.advisor.evidence import Cleaning, Evidence, Feasibility, Production, Verdicts
+from easeml.advisor.evidence import Cleaning, Evidence, Feasibility, Production, Values, Verdicts
 from easeml.advisor.learning import Floats, Learner, Sample, cross_fit, right
 from easeml.advisor.mending import broken_slices
 from easeml.artifacts import Classifier
@@ -31,6 +31,7 @@ def diagnose(
     pool: int = 0,
     feasibility: Feasibility | None = None,
     cleaning: Cleaning | None = None,
+    values: Values | None = None,
     verdicts: Verdicts | None = None,
 ) -> Evidence:
     """Look for everything that keeps an app from its target.
@@ -52,7 +53,7 @@ def diagnose(
         what an answer stands for.
     pool : int
         Unlabelled rows that the user has.
-    feasibility, cleaning, verdicts
+    feasibility, cleaning, values, verdicts
         Reports of other services.
 
     Raises
@@ -89,6 +90,7 @@ def diagnose(
         production=seen,
         feasibility=feasibility,
         cleaning=cleaning,
+        values=values,
         verdicts=verdicts,
     )
 

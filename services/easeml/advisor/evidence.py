@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,9 @@ from easeml.advisor.adaptation import Adapted, Shift
 from easeml.advisor.curve import Curve
 from easeml.advisor.damage import LabelNoise, MissingCells
 from easeml.advisor.estimate import Estimate
+from easeml.advisor.learning import Floats
 from easeml.advisor.slices import Slice
+from easeml.stream.payloads import FeasibilitySignal
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +23,8 @@ class Feasibility:
 
     Parameters
     ----------
-    signal : str
-        REALISTIC, UNDECIDED or UNREALISTIC.
+    signal : FeasibilitySignal
+        Whether the target can be reached.
     bayes_error : Estimate
         Of the best classifier there could be.
     upper : float
@@ -30,7 +33,7 @@ class Feasibility:
         Whether all transformations have seen all rows.
     """
 
-    signal: str
+    signal: FeasibilitySignal
     bayes_error: Estimate
     upper: float
     final: bool = True
@@ -38,18 +41,51 @@ class Feasibility:
 
 @dataclass(frozen=True, slots=True)
 class Cleaning:
-    """What certain predictions say of missing cells.
+    """What certain predictions say of uncertain cells, by the vote of nearest neighbours.
 
     Parameters
     ----------
     certain : float
-        Share of validation rows whose prediction no missing cell can change.
-    rows : ndarray of int64, shape (k,)
-        Training rows worth cleaning, best first.
+        Share of validation rows whose prediction no uncertain cell can change.
+    expected : float
+        Validation accuracy as the cells are.
+    reachable : float
+        What it can become.
     """
 
     certain: float
-    rows: NDArray[np.int64]
+    expected: float
+    reachable: float
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What the training rows and the pool are worth, by the vote of nearest neighbours.
+
+    Parameters
+    ----------
+    harmful : int
+        Training rows of negative value.
+    harm : float
+        Value of all of them together, in accuracy.
+    pool_rows : tuple of str
+        Pool rows worth labelling, best first.
+    curve_rows, curve_accuracy : ndarray of float64, shape (c,)
+        Numbers of labelled rows, ascending, and the accuracy expected of each.
+    """
+
+    harmful: int
+    harm: float
+    pool_rows: tuple[str, ...]
+    curve_rows: Floats
+    curve_accuracy: Floats
+
+    def gain(self, rows: int, more: int) -> float:
+        """Return the accuracy that ``more`` rows are expected to add to ``rows``; NaN: the curve does not tell."""
+        if not len(self.curve_rows) or rows + more > self.curve_rows[-1]:
+            return math.nan
+        then, now = np.interp([rows + more, rows], self.curve_rows, self.curve_accuracy)
+        return float(then - now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +174,7 @@ class Evidence:
         Training rows.
     pool : int
         Unlabelled rows that the user has.
-    noise, missing, curve, slices, production, feasibility, cleaning, verdicts
+    noise, missing, curve, slices, production, feasibility, cleaning, values, verdicts
         What was looked at; None: not looked at, or nothing found.
     """
 
@@ -153,4 +189,5 @@ class Evidence:
     production: Production | None = None
     feasibility: Feasibility | None = None
     cleaning: Cleaning | None = None
+    values: Values | None = None
     verdicts: Verdicts | None = None

@@ -34,7 +34,7 @@ from easeml.advisor.damage import LabelNoise, MissingCells
 from easeml.advisor.estimate import Estimate
 from easeml.advisor.evidence import BrokenSlice, Evidence
 from easeml.advisor.steps import Costs, Step
-from easeml.stream.payloads import AdviceAction, AdvicePhase
+from easeml.stream.payloads import AdviceAction, AdvicePhase, FeasibilitySignal
 
 WORTH = 0.01
 """Expected gain in accuracy from which a proven fault is worth mending."""
@@ -80,7 +80,7 @@ def _faults(evidence: Evidence, phase: AdvicePhase, costs: Costs) -> list[Step]:
     if phase is AdvicePhase.PRODUCTION and evidence.production is not None and evidence.production.adapted:
         found.append(_adapt(evidence.production.adapted[0], evidence, costs))
     if evidence.noise is not None:
-        found.append(_relabel(evidence.noise, costs))
+        found.append(_relabel(evidence.noise, evidence, costs))
     if evidence.missing is not None:
         found.append(_clean(evidence.missing, evidence, costs))
     found += [_slice(one, evidence, costs) for one in evidence.slices[:3]]
@@ -107,8 +107,9 @@ def _adapt(best: Adapted, evidence: Evidence, costs: Costs) -> Step:
     )
 
 
-def _relabel(noise: LabelNoise, costs: Costs) -> Step:
-    count = len(noise.suspects)
+def _relabel(noise: LabelNoise, evidence: Evidence, costs: Costs) -> Step:
+    count, values = len(noise.suspects), evidence.values
+    harm = () if values is None else (("harmful_rows", float(values.harmful)), ("harm", values.harm))
     return Step(
         AdviceAction.RELABEL,
         f"Check {count} labels",
@@ -120,25 +121,34 @@ def _relabel(noise: LabelNoise, costs: Costs) -> Step:
         cost_minutes=costs.start + costs.label * count,
         rows=noise.suspects,
         count=count,
-        evidence=(("wrong_labels", noise.rate.value), ("wrong_labels_p_value", noise.p_value)),
+        evidence=(("wrong_labels", noise.rate.value), ("wrong_labels_p_value", noise.p_value), *harm),
     )
 
 
 def _clean(missing: MissingCells, evidence: Evidence, costs: Costs) -> Step:
-    rows = missing.rows if evidence.cleaning is None else evidence.cleaning.rows
-    certain = () if evidence.cleaning is None else (("certain_predictions", evidence.cleaning.certain),)
+    figures, aside = [("missing_cells", missing.share)], ""
+    if (known := evidence.cleaning) is not None:
+        figures += [
+            ("certain_predictions", known.certain),
+            ("neighbour_accuracy", known.expected),
+            ("reachable_neighbour_accuracy", known.reachable),
+        ]
+        aside = (
+            f" Whatever they are, {known.certain:.0%} of the predictions by the most similar rows stay as they are; "
+            f"cleaning can take those from {known.expected:.1%} right to about {known.reachable:.1%}."
+        )
     return Step(
         AdviceAction.CLEAN,
         f"Fill in missing cells, first in {missing.columns[0]}",
         f"{missing.share:.0%} of the cells of the training rows are missing. With their true values, "
-        f"{_points(missing.gain)} more rows should be right.",
+        f"{_points(missing.gain)} more rows should be right.{aside}",
         missing.gain,
         cost_labels=missing.cells,
         cost_minutes=costs.start + costs.cell * missing.cells,
         columns=missing.columns,
-        rows=rows,
+        rows=missing.rows,
         count=len(missing.rows),
-        evidence=(("missing_cells", missing.share), *certain),
+        evidence=tuple(figures),
     )
 
 
@@ -195,7 +205,7 @@ def _beyond_faults(
 
 def _within_reach(evidence: Evidence, short: float) -> bool:
     curve, study = evidence.curve, evidence.feasibility
-    if study is not None and study.final and study.signal == "UNREALISTIC":
+    if study is not None and study.final and study.signal is FeasibilitySignal.UNREALISTIC:
         return False
     return curve is not None and (curve.rows < TELLING or curve.gain(REACH * curve.rows).high >= short)
 
@@ -209,9 +219,14 @@ def _more_rows(evidence: Evidence, phase: AdvicePhase, short: float, costs: Cost
     if curve.rows >= TELLING and (not gain.positive or gain.value < WORTH):
         return None
     action = AdviceAction.LABEL if evidence.pool >= count else AdviceAction.COLLECT
-    far = np.empty(0, np.int64)
+    rows, pillar, values = np.empty(0, np.int64), "production", evidence.values
+    figures = [("rows", float(curve.rows)), ("curve_floor", curve.floor.value), ("shortfall", short)]
+    if values is not None and not math.isnan(neighbours := values.gain(curve.rows, count)):
+        figures.append(("neighbour_gain", neighbours))
     if phase is AdvicePhase.PRODUCTION and evidence.production is not None:
-        far = evidence.production.uncovered
+        rows = evidence.production.uncovered
+    elif action is AdviceAction.LABEL and values is not None:
+        rows, pillar = np.arange(len(values.pool_rows)), "pool"
     return Step(
         action,
         f"{_verb(action)} {count} more rows",
@@ -220,10 +235,10 @@ def _more_rows(evidence: Evidence, phase: AdvicePhase, short: float, costs: Cost
         gain,
         cost_labels=count,
         cost_minutes=costs.start + count * (costs.label if action is AdviceAction.LABEL else costs.row),
-        rows=far,
-        pillar="production",
+        rows=rows,
+        pillar=pillar,
         count=count,
-        evidence=(("rows", float(curve.rows)), ("curve_floor", curve.floor.value), ("shortfall", short)),
+        evidence=tuple(figures),
     )
 
 

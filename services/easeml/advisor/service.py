@@ -1,9 +1,9 @@
 """The Advisor on the stream: which message does what.
 
 Event in: RelationBatch, CandidateBatch and Answer of train, validation and production (views), FeasibilityReport,
-ModelPublished, ModelRetired, Verdict, test set events, ModelPicked. Event out: Advice, ModelPublished of origin
-``adapted``.
-Advice after the feasibility study follows a final report that differs enough from the last one advised on. Advice on
+CleaningReport, ValuesReport, ModelPublished, ModelRetired, Verdict, test set events, ModelPicked. Event out: Advice,
+ModelPublished of origin ``adapted``.
+Advice after the feasibility study follows a final report that differs enough from those last advised on. Advice on
 production follows a pick after a drift alarm if anything is new, and answers: at 20 of them, and whenever there are
 half as many again. Either follows when a test set is used up. The experiments run in a worker process on at most 3,000
 rows of a pillar.
@@ -15,9 +15,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from easeml.advisor import work
-from easeml.advisor.estimate import Estimate
-from easeml.advisor.evidence import Feasibility, Verdicts
+from easeml.advisor import reports, work
+from easeml.advisor.evidence import Verdicts
 from easeml.artifacts import FORMAT, ArtifactStore
 from easeml.relation import check_pillar, validate_batch
 from easeml.relation.arrivals import Arrivals
@@ -27,6 +26,7 @@ from easeml.stream.payloads import (
     AdvicePhase,
     Answer,
     CandidateBatch,
+    CleaningReport,
     DataVersion,
     FeasibilityReport,
     ModelPicked,
@@ -37,6 +37,7 @@ from easeml.stream.payloads import (
     TestSetExhausted,
     TestSetNeeded,
     TestSetOpened,
+    ValuesReport,
     Verdict,
 )
 from easeml.stream.service import Context, Job, On, Packed, Service
@@ -44,6 +45,7 @@ from easeml.stream.topics import (
     ADVICE,
     ANSWERS,
     CANDIDATES,
+    CLEANING,
     DATA_PRODUCTION,
     DATA_TRAIN,
     DATA_VALIDATION,
@@ -52,6 +54,7 @@ from easeml.stream.topics import (
     MODELS,
     PICKS,
     TESTSETS,
+    VALUES,
     VERDICTS,
     Topic,
 )
@@ -59,10 +62,6 @@ from easeml.stream.topics import (
 FIRST_ANSWERS = 20
 MORE = 1.5
 """Answers, as a multiple of those advised on, that production is looked at again with."""
-LESS = 0.01
-"""Error by which a feasibility report must differ to be advised on again."""
-GROWN = 1.1
-"""Rows likewise, as a multiple."""
 _PILLARS = {
     DATA_TRAIN.name: Pillar.TRAIN,
     DATA_VALIDATION.name: Pillar.VALIDATION,
@@ -79,10 +78,10 @@ class AdvisorState:
     ----------
     version, pool : str, int
         Newest version of the train pillar, and rows of the pool.
-    feasibility : dict
-        Figures of the last final report; empty: none came.
-    advised : dict
-        Those of the report that the last advice was about.
+    known : dict of str to dict
+        Figures of the last final report of each kind that came.
+    advised : dict of str to dict
+        Those that the last advice after the feasibility study knew.
     models : dict of str to [str, str, float]
         URI, digest and validation accuracy of every model that has a file.
     served : str or None
@@ -101,8 +100,8 @@ class AdvisorState:
 
     version: str = ""
     pool: int = 0
-    feasibility: dict[str, Any] = field(default_factory=dict)
-    advised: dict[str, Any] = field(default_factory=dict)
+    known: dict[str, reports.Figures] = field(default_factory=dict)
+    advised: dict[str, reports.Figures] = field(default_factory=dict)
     models: dict[str, tuple[str, str, float]] = field(default_factory=dict)
     served: str | None = None
     passed: int = 0
@@ -157,7 +156,9 @@ class AdvisorService(Service[AdvisorState]):
             On(TESTSETS, TestSetOpened, handle=self._opened),
             On(TESTSETS, TestSetExhausted, handle=self._exhausted),
             On(TESTSETS, TestSetNeeded, prepare=self._lacking, handle=self._needed),
-            On(FEASIBILITY, FeasibilityReport, prepare=self._weigh, handle=self._studied),
+            On(FEASIBILITY, FeasibilityReport, prepare=self._weigh, handle=self._reported),
+            On(CLEANING, CleaningReport, prepare=self._weigh, handle=self._reported),
+            On(VALUES, ValuesReport, prepare=self._weigh, handle=self._reported),
             On(PICKS, ModelPicked, prepare=self._drifted, handle=self._picked),
             On(ANSWERS, Answer, fold=self._known, prepare=self._enough, handle=self._answered),
         )
@@ -245,25 +246,22 @@ class AdvisorService(Service[AdvisorState]):
 
     # -- when advice is given ----------------------------------------------------------------------------------------
 
-    def _weigh(self, state: AdvisorState, event: Event[FeasibilityReport], ctx: Context) -> Job | None:
-        report, before = event.data, state.advised
-        if not report.final:
+    def _weigh(self, state: AdvisorState, event: Event[reports.Report], ctx: Context) -> Job | None:
+        name, figures = reports.name_of(event.data), reports.figures_of(event.data)
+        if figures is None or reports.alike(state.advised.get(name), figures):
             return None
-        alike = before and (
-            (before["signal"], before["target"]) == (report.signal, report.target_accuracy)
-            and abs(before["bayes_error"] - report.bayes_error) < LESS
-            and abs(before["model_error"] - _model_error(report)) < LESS
-            and report.rows < GROWN * before["rows"]
-        )
-        return None if alike else self._job(AdvicePhase.DATA, state, ctx, _figures(report))
+        if name != "feasibility" and "feasibility" not in state.known:
+            return None  # advice follows the feasibility study, and will know these figures
+        return self._job(AdvicePhase.DATA, state, ctx, known=state.known | {name: figures})
 
-    def _studied(self, state: AdvisorState, event: Event[FeasibilityReport], ctx: Context) -> Iterable[Output]:
-        if not event.data.final:
+    def _reported(self, state: AdvisorState, event: Event[reports.Report], ctx: Context) -> Iterable[Output]:
+        name, figures = reports.name_of(event.data), reports.figures_of(event.data)
+        if figures is None:
             return ()
-        state.feasibility = _figures(event.data)
-        state.events["feasibility"] = event.id
+        state.known[name] = figures
+        state.events[name] = event.id
         if isinstance(ctx.result, work.Advised) and ctx.result.diagnosed:
-            state.advised = state.feasibility
+            state.advised = dict(state.known)
         return self._said(state, ctx)
 
     def _enough(self, state: AdvisorState, event: Event[Answer], ctx: Context) -> Job | None:
@@ -313,12 +311,12 @@ class AdvisorService(Service[AdvisorState]):
         phase: AdvicePhase,
         state: AdvisorState,
         ctx: Context,
-        feasibility: dict[str, Any] | None = None,
         *,
+        known: dict[str, reports.Figures] | None = None,
         served: str | None = None,
         examples: int | None = None,
     ) -> Job:
-        study = feasibility or state.feasibility
+        known = state.known if known is None else known
         model = served or state.best()
         file = state.models.get(model) if model is not None else None
         production = (
@@ -335,7 +333,9 @@ class AdvisorService(Service[AdvisorState]):
             work.drawn(production, ctx.rng),
             pool=state.pool,
             model=file[:2] if file is not None else None,
-            feasibility=_feasibility(study) if study else None,
+            feasibility=reports.feasibility_of(known["feasibility"]) if "feasibility" in known else None,
+            cleaning=reports.cleaning_of(known["cleaning"]) if "cleaning" in known else None,
+            values=reports.values_of(known["values"]) if "values" in known else None,
             verdicts=Verdicts(state.passed, state.failed, state.exhausted, examples or state.examples),
             seed=ctx.seed,
         )
@@ -373,23 +373,3 @@ def _published(name: str, adapted: work.AdaptedFile, parent: str | None, version
         metrics={"accuracy": adapted.accuracy, "expected_gain": adapted.gain},
         parents=() if parent is None else (parent,),
     )
-
-
-def _figures(report: FeasibilityReport) -> dict[str, Any]:
-    return {
-        "signal": report.signal.value,
-        "target": report.target_accuracy,
-        "rows": report.rows,
-        "bayes_error": report.bayes_error,
-        "interval": [report.interval_low, report.interval_high],
-        "upper": report.bayes_error_upper,
-        "model_error": _model_error(report),
-    }
-
-
-def _model_error(report: FeasibilityReport) -> float:
-    return 1.0 if report.model_error is None else report.model_error
-
-
-def _feasibility(figures: dict[str, Any]) -> Feasibility:
-    return Feasibility(figures["signal"], Estimate(figures["bayes_error"], *figures["interval"]), figures["upper"])

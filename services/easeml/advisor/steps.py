@@ -61,7 +61,7 @@ class Step:
     rows : ndarray of int64, shape (k,)
         Positions of the rows concerned in ``pillar``, most urgent first.
     pillar : str
-        ``train``, or ``production`` for rows like which more are wanted.
+        ``train``, ``pool`` for rows to label, or ``production`` for rows like which more are wanted.
     target : float or None
         The target to set instead, for RELAX_TARGET.
     condition : str

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier
 
 from easeml.advisor.diagnosis import FEWEST, diagnose
-from easeml.advisor.evidence import Evidence, Feasibility, Verdicts
+from easeml.advisor.evidence import Cleaning, Evidence, Feasibility, Values, Verdicts
 from easeml.advisor.learning import Learner, Sample, right
 from easeml.advisor.ranking import advise
 from easeml.advisor.steps import Step
@@ -60,9 +60,9 @@ class Request:
         Unlabelled rows that the user has.
     model : (str, str), optional
         URI and digest of the present model's file; None: it has none that can be read here.
-    feasibility : Feasibility, optional
-    verdicts : Verdicts
     seed : tuple of int
+    feasibility, cleaning, values, verdicts
+        Reports of other services.
     """
 
     about: About
@@ -74,9 +74,11 @@ class Request:
     production: Relation | None
     pool: int
     model: tuple[str, str] | None
-    feasibility: Feasibility | None
-    verdicts: Verdicts
     seed: tuple[int, ...]
+    feasibility: Feasibility | None = None
+    cleaning: Cleaning | None = None
+    values: Values | None = None
+    verdicts: Verdicts = Verdicts()
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,8 @@ def answer(request: Request, store: tuple[str, int]) -> Advised:
             production=None if request.production is None else _sample(request.production),
             pool=request.pool,
             feasibility=request.feasibility,
+            cleaning=request.cleaning,
+            values=request.values,
             verdicts=request.verdicts,
         )
         evidence, adapted = _stored(evidence, model, judge.labelled(), files)
@@ -162,7 +166,11 @@ def answer(request: Request, store: tuple[str, int]) -> Advised:
     if model is None and request.about.model is not None:
         note = f" The file of {request.about.model} cannot be used, so a model trained on the same rows was judged."
         steps = (replace(steps[0], reason=steps[0].reason + note), *steps[1:])
-    names = {"train": train.row_ids, "production": () if request.production is None else request.production.row_ids}
+    names = {
+        "train": train.row_ids,
+        "production": () if request.production is None else request.production.row_ids,
+        "pool": () if request.values is None else request.values.pool_rows,
+    }
     return Advised(request.about, tuple(_payload(step, names[step.pillar]) for step in steps), adapted)
 
 

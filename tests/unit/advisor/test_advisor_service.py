@@ -1,12 +1,13 @@
 """Advice on the stream: what asks for it, what it says, and the adapted models that come with it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
-from easeml.advisor.evidence import Verdicts
 from easeml.advisor.learning import Learner, Sample
 from easeml.advisor.service import AdvisorService
 from easeml.advisor.work import About, Request, _sample, _usable, drawn
@@ -20,6 +21,7 @@ from easeml.stream.payloads import (
     AdvicePhase,
     Answer,
     AppDefined,
+    CleaningReport,
     Column,
     ColumnKind,
     DataVersion,
@@ -31,17 +33,20 @@ from easeml.stream.payloads import (
     QuestionKind,
     TestSetExhausted,
     TestSetNeeded,
+    ValuesReport,
 )
 from easeml.stream.topics import (
     ADVICE,
     ANSWERS,
     APPS,
+    CLEANING,
     DATA_VERSIONS,
     FEASIBILITY,
     MODELS,
     PICKS,
     PILLAR_TOPICS,
     TESTSETS,
+    VALUES,
 )
 
 COLUMNS = (Column("x", ColumnKind.NUMERIC), Column("y", ColumnKind.NUMERIC))
@@ -119,16 +124,16 @@ class Pond:
             self.cluster.publish(ANSWERS, said)
         self.cluster.run()
 
-    def studied(self, rows, bayes_error=0.06):
+    def studied(self, rows, bayes_error=0.06, signal=FeasibilitySignal.REALISTIC, upper=0.1):
         report = FeasibilityReport(
             "pond",
             "v1",
             rows,
             final=True,
             target_accuracy=APP.target,
-            signal=FeasibilitySignal.REALISTIC,
+            signal=signal,
             bayes_error=bayes_error,
-            bayes_error_upper=0.1,
+            bayes_error_upper=upper,
             interval_low=0.04,
             interval_high=0.09,
             best_transformation="min-max",
@@ -293,8 +298,6 @@ def test_a_model_is_read_over_the_classes_of_the_app(tmp_path, classes, usable):
         None,
         pool=0,
         model=(stored.uri, stored.sha256),
-        feasibility=None,
-        verdicts=Verdicts(),
         seed=(1,),
     )
     found = _usable(request, store, _sample(train))
@@ -361,6 +364,43 @@ def test_a_study_is_advised_on_again_once_the_rows_are_there(tmp_path):
     pond.studied(60)
     assert len(pond.advice()) == 2
     assert pond.advice()[-1].steps[0].action is not AdviceAction.WAIT
+
+
+def test_an_unrealistic_target_is_to_be_relaxed_even_with_few_rows(tmp_path):
+    pond = Pond(tmp_path)
+    noise = np.random.default_rng(5)
+    for pillar, seed, count in ((Pillar.TRAIN, 1, 60), (Pillar.VALIDATION, 2, 200)):
+        frame = fish(count, seed)
+        pond.rows(pillar, frame.assign(kind=noise.permutation(frame["kind"].to_numpy())))
+    pond.studied(60, bayes_error=0.45, signal=FeasibilitySignal.UNREALISTIC, upper=0.5)
+    assert pond.advice()[-1].steps[0].action is AdviceAction.RELAX_TARGET
+
+
+def test_what_cleaning_can_reach_and_rows_are_worth_is_told_with_the_next_advice(pond):
+    def cleaning(reachable):
+        return CleaningReport(
+            "pond", "v1", final=True, begun_at=0.0, rows=300, uncertain_rows=50, answers=0, outside=0,
+            validation_rows=200, certain=150, entropy=0.1, expected=0.8, potential=reachable,
+        )  # fmt: skip
+
+    values = ValuesReport("pond", "v1", final=True, begun_at=0.0, rows=300, pool_rows=0, harm=-0.01)
+    pond.cluster.publish(CLEANING, cleaning(0.9))
+    pond.cluster.run()
+    assert pond.advice() == [], "advice follows the feasibility study"
+    pond.studied(300)
+    assert len(pond.advice()) == 1
+    pond.cluster.publish(CLEANING, cleaning(0.905))
+    pond.cluster.publish(VALUES, replace(values, final=False))
+    pond.cluster.run()
+    assert len(pond.advice()) == 1, "nothing has changed that matters"
+    pond.cluster.publish(VALUES, values)
+    pond.cluster.run()
+    assert len(pond.advice()) == 2
+    assert len(pond.advice()[-1].events) == 3, "feasibility, cleaning and values"
+    pond.cluster.restart("advisor")
+    pond.cluster.publish(CLEANING, cleaning(0.95))
+    pond.cluster.run()
+    assert len(pond.advice()) == 3
 
 
 def test_a_served_model_without_a_file_is_the_one_advised_on(pond):

@@ -8,7 +8,8 @@ import pytest
 from easeml.advisor import Costs, Estimate, Evidence, Feasibility, Verdicts, advise
 from easeml.advisor.curve import Curve
 from easeml.advisor.damage import LabelNoise, MissingCells
-from easeml.stream.payloads import AdviceAction, AdvicePhase
+from easeml.advisor.evidence import Cleaning, Values
+from easeml.stream.payloads import AdviceAction, AdvicePhase, FeasibilitySignal
 
 REACHED = Evidence(target=0.9, accuracy=Estimate(0.92, 0.9, 0.94), rows=400)
 MISSED = replace(REACHED, accuracy=Estimate(0.8, 0.77, 0.83))
@@ -65,19 +66,19 @@ def test_a_flat_curve_relaxes_the_target_to_what_is_within_reach():
 def test_few_rows_never_put_a_target_out_of_reach_unless_the_study_does():
     few = replace(MISSED, rows=40, curve=curve(0.2, 1e-6, 1.5, rows=40))
     assert actions(few) == [AdviceAction.COLLECT]
-    never = Feasibility("UNREALISTIC", Estimate(0.2, 0.18, 0.22), 0.25)
+    never = Feasibility(FeasibilitySignal.UNREALISTIC, Estimate(0.2, 0.18, 0.22), 0.25)
     assert actions(replace(few, feasibility=never))[0] is AdviceAction.RELAX_TARGET
 
 
 def test_neighbours_that_beat_the_model_ask_for_training():
-    study = Feasibility("REALISTIC", Estimate(0.02, 0.01, 0.03), 0.04)
+    study = Feasibility(FeasibilitySignal.REALISTIC, Estimate(0.02, 0.01, 0.03), 0.04)
     step = advise(replace(MISSED, feasibility=study), AdvicePhase.DATA)[0]
     assert step.action is AdviceAction.TRAIN
     assert step.gain.value == pytest.approx(0.16)
 
 
 def test_a_running_study_is_waited_for():
-    study = Feasibility("UNDECIDED", Estimate(0.1, 0.05, 0.15), 0.3, final=False)
+    study = Feasibility(FeasibilitySignal.UNDECIDED, Estimate(0.1, 0.05, 0.15), 0.3, final=False)
     assert actions(replace(MISSED, feasibility=study)) == [AdviceAction.WAIT]
 
 
@@ -93,3 +94,23 @@ def test_reasons_are_words_and_figures():
         assert step.reason.endswith(".")
         assert step.evidence
         assert all(np.isfinite(value) for _, value in step.evidence)
+
+
+def test_cleaning_is_advised_with_what_certain_predictions_say():
+    known = Cleaning(certain=0.75, expected=0.81, reachable=0.88)
+    step = advise(replace(MISSED, missing=GAPS, cleaning=known), AdvicePhase.DATA)[0]
+    assert step.action is AdviceAction.CLEAN
+    assert "75%" in step.reason
+    assert "81.0% right to about 88.0%" in step.reason
+    assert dict(step.evidence)["reachable_neighbour_accuracy"] == 0.88
+
+
+def test_pool_rows_are_named_by_their_value():
+    worth = Values(7, -0.02, ("p3", "p1"), np.array([100.0, 400.0, 5000.0]), np.array([0.7, 0.8, 0.9]))
+    evidence = replace(MISSED, pool=5000, curve=curve(0.0, 1.0, 0.27), noise=NOISE, values=worth)
+    relabel, label = advise(evidence, AdvicePhase.DATA)
+    assert dict(relabel.evidence)["harmful_rows"] == 7
+    assert (label.action, label.pillar, label.rows.tolist()) == (AdviceAction.LABEL, "pool", [0, 1])
+    assert dict(label.evidence)["neighbour_gain"] == pytest.approx(0.1 * label.count / 4600)
+    unknown = replace(worth, curve_rows=np.empty(0), curve_accuracy=np.empty(0))
+    assert "neighbour_gain" not in dict(advise(replace(evidence, values=unknown), AdvicePhase.DATA)[1].evidence)
