@@ -1,6 +1,6 @@
 """Label service: questions to people out, their answers in.
 
-In: questions (what some service wants to know), annotations (what an annotator said), production rows (to show).
+In: questions (what a service wants to know), annotations (what an annotator said), rows to show beside questions.
 Out: answers (the only thing that collapses a variable), budgets, audit; ``LabelService`` over gRPC for people.
 Method: questions by expected information gain per cost; the first annotator decides (majority for more).
 Guarantee: an answer is acknowledged only after the broker has it; it counts and is paid once, however often sent.

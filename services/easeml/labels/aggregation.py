@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-Aggregator = Callable[[Mapping[str, int]], int | None]
-"""Votes (annotator -> index of a candidate, in the order given) to the answer, or None: ask one more annotator."""
+from easeml.labels.votes import Vote
+
+Aggregator = Callable[[Mapping[str, Vote]], Vote | None]
+"""Votes (by annotator, in the order given) to the answer, or None: ask one more annotator."""
 
 
 def majority(redundancy: int = 1) -> Aggregator:
@@ -30,11 +32,13 @@ def majority(redundancy: int = 1) -> Aggregator:
     True
     >>> majority(2)({"ada": 2, "bob": 0, "cy": 0})
     0
+    >>> majority(2)({"ada": "31.0", "bob": "31.0"})
+    '31.0'
     """
     if redundancy < 1:
         raise ValueError(f"redundancy is {redundancy}; at least one annotator must be heard.")
 
-    def aggregate(votes: Mapping[str, int]) -> int | None:
+    def aggregate(votes: Mapping[str, Vote]) -> Vote | None:
         if len(votes) < redundancy:
             return None
         first, *rest = Counter(votes.values()).most_common(2)

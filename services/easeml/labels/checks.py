@@ -8,6 +8,7 @@ import numpy as np
 
 from easeml.errors import InvalidDataError, Poison
 from easeml.ids import RowId
+from easeml.labels.votes import LONGEST_TEXT, OTHER
 from easeml.stream.payloads import Annotation, AppDefined, Pillar, Question, QuestionKind
 
 PROBABILITY_TOLERANCE = 1e-3
@@ -56,14 +57,20 @@ def check_annotation(annotation: Annotation) -> None:
     Raises
     ------
     Poison
-        When a name is empty or unprintable, or the value below -1.
+        When a name is empty or unprintable, the value below -2, or another value empty or too long.
     """
     where = f"annotation {annotation.request_id!r} of app {annotation.app}"
     _check_names(where, question=annotation.question, annotator=annotation.annotator, request_id=annotation.request_id)
-    if annotation.value < -1:
+    if annotation.value < OTHER:
         raise Poison(
             f"{where} has the value {annotation.value}.",
-            mend="Send the index of a candidate, or -1 to skip.",
+            mend="Send the index of a candidate, -1 to skip, or -2 and another value as text.",
+            reason="invalid_value",
+        )
+    if annotation.value == OTHER and not 0 < len(annotation.text) <= LONGEST_TEXT:
+        raise Poison(
+            f"{where} has another value of {len(annotation.text):,} characters.",
+            mend=f"Send 1 to {LONGEST_TEXT:,} characters.",
             reason="invalid_value",
         )
 

@@ -209,8 +209,9 @@ class LabelClient:
     def answer(
         self,
         question: AskedQuestion | str,
-        value: int | str,
+        value: int | str | None = None,
         *,
+        other: str | None = None,
         app: str = "",
         annotator: str = "",
         request_id: str | None = None,
@@ -221,8 +222,10 @@ class LabelClient:
         ----------
         question : AskedQuestion or str
             The question or, with ``app``, its id.
-        value : int or str
+        value : int or str, optional
             Index or text of the candidate.
+        other : str, optional
+            Instead of ``value``, for a cell question: a value that is none of the candidates and fits the column.
         app : str
             App of a question given by id.
         annotator : str
@@ -236,6 +239,11 @@ class LabelClient:
             As the service raised it.
         """
         app, name = _identity(question, app)
+        if (value is None) == (other is None):
+            raise InvalidDataError(
+                f"Question {name!r} is answered with {value!r} and another value {other!r}.",
+                mend="Give one of the two.",
+            )
         request = pb.SubmitAnswerRequest(
             app=app,
             question=name,
@@ -243,6 +251,7 @@ class LabelClient:
             request_id=request_id or str(uuid.uuid4()),
             value=value if isinstance(value, int) else None,
             label=value if isinstance(value, str) else None,
+            other=other,
         )
         return str(self._call(self._stub.SubmitAnswer, request).annotation_id)
 

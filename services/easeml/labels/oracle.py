@@ -1,4 +1,4 @@
-"""An oracle that stands in for people: it answers from held-back labels, through the same gRPC contract.
+"""An oracle that stands in for people: it answers from held-back values, through the same gRPC contract.
 
 For demos and experiments, where the truth is known to whoever runs them and to nobody else.
 """
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Oracle:
-    """Answers the label questions of one app until it is stopped.
+    """Answers the questions about labels, and where it knows cells about cells, of one app until it is stopped.
 
     As a context manager it works in a thread of its own; ``run`` works in the caller's event loop. A service that is
     away is waited for. Every question has one request id, so however often the connection breaks, no question is
@@ -41,6 +41,8 @@ class Oracle:
         Name of the app.
     labels : mapping of str to str
         Class by row id; what it does not hold is skipped.
+    cells : mapping of (str, str) to str, optional
+        Value by row id and column; what it does not hold is skipped. Without it, cell questions are left to others.
     token : str, optional
         Bearer token.
     tls : bool or path
@@ -55,6 +57,7 @@ class Oracle:
         app: str,
         labels: Mapping[str, str],
         *,
+        cells: Mapping[tuple[str, str], str] | None = None,
         token: str | None = None,
         tls: bool | str | Path = False,
         annotator: str = "oracle",
@@ -62,6 +65,7 @@ class Oracle:
         self._target = target if callable(target) else lambda: target
         self._app = app
         self._labels = labels
+        self._cells = cells
         self._metadata = metadata_of(token)
         self._credentials = credentials_of(tls)
         self._annotator = annotator
@@ -105,7 +109,8 @@ class Oracle:
             if self._unsure is not None:
                 # Its answer may be on the log, and then no stream offers it again; the request id tells which.
                 await self._answer(stub, self._unsure)
-            request = pb.StreamQuestionsRequest(app=self._app, kind=pb.QUESTION_KIND_LABEL, annotator=self._annotator)
+            kind = pb.QUESTION_KIND_LABEL if self._cells is None else pb.QUESTION_KIND_UNSPECIFIED
+            request = pb.StreamQuestionsRequest(app=self._app, kind=kind, annotator=self._annotator)
             async for message in stub.StreamQuestions(request, metadata=self._metadata):
                 if message.HasField("opened") and message.opened.question not in self._done:
                     await self._answer(stub, message.opened)
@@ -118,7 +123,7 @@ class Oracle:
 
     async def _answer(self, stub: Any, question: Any) -> None:
         self._unsure = question
-        label = self._labels.get(question.row_id)
+        truth = self._truth(question)
         names = {
             "app": question.app,
             "question": question.question,
@@ -126,8 +131,8 @@ class Oracle:
             "request_id": f"{self._annotator}/{question.question}",
         }
         try:
-            if label in {candidate.text for candidate in question.candidates}:
-                answer = pb.SubmitAnswerRequest(label=label, **names)
+            if truth:
+                answer = pb.SubmitAnswerRequest(**truth, **names)
                 await stub.SubmitAnswer(answer, metadata=self._metadata, timeout=CALL_SECONDS)
                 self.answered += 1
             else:
@@ -144,6 +149,17 @@ class Oracle:
                 return  # should it be offered again, with more budget say, it is answered then
         self._unsure = None
         self._done.add(question.question)
+
+    def _truth(self, question: Any) -> dict[str, Any]:
+        """Return what is known as the answer of a request; empty: nothing that the question takes."""
+        candidates = {candidate.text for candidate in question.candidates}
+        if question.kind == pb.QUESTION_KIND_LABEL:
+            label = self._labels.get(question.row_id)
+            return {"label": label} if label in candidates else {}
+        if question.kind != pb.QUESTION_KIND_CELL or self._cells is None:
+            return {}
+        cell = self._cells.get((question.row_id, question.column))
+        return {} if cell is None else {"label" if cell in candidates else "other": cell}
 
     def __enter__(self) -> Self:
         started = threading.Event()

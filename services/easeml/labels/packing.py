@@ -17,7 +17,7 @@ from easeml.stream.service import Packed
 def pack(queue: Queue) -> Packed:
     """Return the storable form of a queue; its clock is left out, the next tick sets it."""
     document = {
-        "granted": queue.granted,
+        "grants": dict(queue.grants),
         "spent": dict(queue.spent),
         "announced": dict(queue.announced),
         "open": [
@@ -51,7 +51,7 @@ def unpack(app: str, packed: Packed, aggregate: Aggregator) -> Queue:
     queue = Queue(
         app,
         aggregate,
-        granted=document["granted"],
+        grants=dict(document["grants"]),
         spent=dict(document["spent"]),
         announced=dict(document["announced"]),
     )

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from easeml.errors import Poison
+from easeml.errors import InvalidDataError, Poison
 from easeml.labels.aggregation import Aggregator, majority
-from easeml.stream.payloads import Annotation, Answer, AuditRecord, Budget, Payload, Question
+from easeml.labels.budgets import budget_of
+from easeml.labels.votes import OTHER, SKIPPED, Vote, vote_of
+from easeml.stream.payloads import Annotation, Answer, AuditRecord, Budget, Column, Payload, Pillar, Question
 
-SKIPPED = -1
-"""Value of an annotation that passes the question on."""
 GRACE_SECONDS = 60.0
 """An expired question stays answerable by annotations given in time for so long, should they arrive late."""
 EARLY_SECONDS = 3600.0
@@ -29,7 +29,8 @@ MAX_OPEN_BYTES = 300_000
 """Bytes of all open questions of an app; the state has to fit into one changelog message."""
 MAX_QUESTION_BYTES = 32_000
 MAX_EARLY = 500
-"""Annotations that wait for their question."""
+MAX_EARLY_BYTES = 260_000
+"""Annotations that wait for their question, and their bytes."""
 MAX_SKIPPED = 100
 """Annotators per question whose skip is remembered."""
 MAX_CLOSED = 16_384
@@ -62,22 +63,27 @@ class OpenQuestion:
         What is asked.
     asked_at : float
         Seconds since 1970 UTC.
-    votes : dict of str to int
-        Annotator -> index of the candidate, in the order given.
+    votes : dict of str to Vote
+        By annotator, in the order given.
     skipped_by : list of str
         Annotators who passed it on, the newest ones.
     """
 
     question: Question
     asked_at: float
-    votes: dict[str, int] = field(default_factory=dict)
+    votes: dict[str, Vote] = field(default_factory=dict)
     skipped_by: list[str] = field(default_factory=list)
-    size: int = field(init=False)  #: bytes it takes in storage, roughly
+    _own_size: int = field(init=False)
 
     def __post_init__(self) -> None:
         asked = self.question
         names = (asked.question, asked.row_id, asked.column, asked.asked_by)
-        self.size = 300 + 24 * len(asked.candidates) + len(json.dumps((names, asked.candidates, asked.context)))
+        self._own_size = 300 + 24 * len(asked.candidates) + len(json.dumps((names, asked.candidates, asked.context)))
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes in storage, roughly."""
+        return self._own_size + (len(json.dumps(self.votes)) if self.votes else 0)
 
     @property
     def rate(self) -> float:
@@ -103,9 +109,9 @@ class Recorded:
     content : int
         Digest of question and annotator.
     value : int
-        Index of the candidate, -1: skipped.
+        Index of the candidate, -1: skipped, -2: another value.
     text : int
-        Digest of the candidate's text; 0: not known, because the question was closed already.
+        Digest of the text of the candidate or other value; 0: not known, because the question was closed already.
     """
 
     content: int
@@ -115,8 +121,10 @@ class Recorded:
     @classmethod
     def of(cls, annotation: Annotation, candidates: Sequence[str] = ()) -> Recorded:
         """Return the record of an annotation on a question with these candidates."""
-        known = 0 <= annotation.value < len(candidates)
-        text = digest(candidates[annotation.value]) if known else 0
+        if annotation.value == OTHER:
+            text = digest(annotation.text)
+        else:
+            text = digest(candidates[annotation.value]) if 0 <= annotation.value < len(candidates) else 0
         return cls(digest(annotation.question, annotation.annotator), annotation.value, text)
 
 
@@ -134,7 +142,8 @@ class Queue:
 
     app: str
     aggregate: Aggregator = field(default_factory=majority)
-    granted: float = 0.0  #: labels each asker may spend
+    grants: dict[str, float] = field(default_factory=dict)  #: labels an asker may spend, by budget
+    columns: tuple[Column, ...] | None = None  #: of the app; None: not known yet
     spent: dict[str, float] = field(default_factory=dict)  #: labels spent per asker
     announced: dict[str, float] = field(default_factory=dict)  #: grant last published per asker
     open: dict[str, OpenQuestion] = field(default_factory=dict)  #: by question id, in the order asked
@@ -175,20 +184,19 @@ class Queue:
         Raises
         ------
         Poison
-            When the value is not among the candidates, or too many annotations wait for a question nobody knows.
+            When the value is none that the question takes, or too many annotations wait for one nobody knows.
         """
         if self.recorded(annotation.request_id) is not None:
             return []
         entry = self.open.get(annotation.question)
         if entry is None and digest(annotation.question) not in self.closed:
             return self._wait(annotation, time)
-        if entry is not None and annotation.value >= len(entry.question.candidates):
-            raise Poison(
-                f"annotation {annotation.request_id} of question {annotation.question} in app {self.app} has value "
-                f"{annotation.value}; the question has {len(entry.question.candidates)} candidates.",
-                mend="Send the index of a candidate, or -1 to skip.",
-                reason="invalid_value",
-            )
+        if entry is not None and annotation.value != SKIPPED:
+            try:
+                self.vote(annotation, entry)
+            except InvalidDataError as error:
+                where = f"annotation {annotation.request_id} in app {self.app}"
+                raise Poison(f"{where}: {error.message}", mend=error.mend, reason=error.reason) from error
         return self._apply(annotation, time)
 
     def tick(self, time: float) -> list[Payload]:
@@ -204,16 +212,30 @@ class Queue:
                     outputs.append(self._audit(annotation, "unknown_question"))
             if not waiting:
                 del self.early[name]
-        outputs += [self._budget(asker) for asker in self.spent if self.announced[asker] != self.granted]
+        outputs += [self._budget(asker) for asker in self.spent if self.announced[asker] != self.granted(asker)]
         return outputs
+
+    def granted(self, asker: str) -> float:
+        """Return the labels that the asker may spend in all."""
+        return self.grants.get(budget_of(asker), 0.0)
 
     def left(self, asker: str) -> float:
         """Return the labels that the asker may still spend."""
-        return self.granted - self.spent.get(asker, 0.0)
+        return self.granted(asker) - self.spent.get(asker, 0.0)
 
     def affords(self, question: Question) -> bool:
         """Whether the asker can pay the question now."""
         return question.cost <= self.left(question.asked_by) + _ROUNDING
+
+    def vote(self, annotation: Annotation, entry: OpenQuestion) -> Vote:
+        """Return what an annotation that is no skip says.
+
+        Raises
+        ------
+        InvalidDataError
+            As ``vote_of``.
+        """
+        return vote_of(annotation, entry.question, self.columns or ())
 
     def recorded(self, request_id: str) -> Recorded | None:
         """Return what is remembered of a submission that was applied."""
@@ -223,18 +245,19 @@ class Queue:
         """Return why a question is closed; None: it is open or unknown."""
         return self.closed.get(digest(question))
 
-    def rows_asked(self) -> set[str]:
-        """Return the rows that open questions are about."""
-        return {entry.question.row_id for entry in self.open.values()}
+    def rows_asked(self, pillar: Pillar) -> set[str]:
+        """Return the rows of a pillar that open questions are about."""
+        return {entry.question.row_id for entry in self.open.values() if entry.question.pillar is pillar}
 
     def _wait(self, annotation: Annotation, time: float) -> list[Payload]:
         waiting = self.early.get(annotation.question, [])
         if any(known.request_id == annotation.request_id for known, _ in waiting):
             return []
-        if sum(map(len, self.early.values())) >= MAX_EARLY:
+        others = [known for each in self.early.values() for known, _ in each]
+        if len(others) >= MAX_EARLY or sum(map(_size, [*others, annotation])) > MAX_EARLY_BYTES:
             raise Poison(
                 f"annotation {annotation.request_id} is for question {annotation.question}, which app {self.app} does "
-                f"not know, and {MAX_EARLY} annotations wait for their questions already.",
+                f"not know, and {len(others)} annotations wait for their questions already.",
                 mend="Answer questions that ListQuestions returns.",
                 reason="unknown_question",
             )
@@ -255,10 +278,10 @@ class Queue:
             others = [name for name in entry.skipped_by if name != annotation.annotator]
             entry.skipped_by = [*others, annotation.annotator][-MAX_SKIPPED:]
             return [self._audit(annotation, "ok")]
-        entry.votes[annotation.annotator] = annotation.value
-        value = self.aggregate(entry.votes)
+        entry.votes[annotation.annotator] = self.vote(annotation, entry)
+        said = self.aggregate(entry.votes)
         audit = self._audit(annotation, "ok")
-        return [audit] if value is None else [*self._answer(entry, value), audit]
+        return [audit, *self._bound()] if said is None else [*self._answer(entry, said), audit]
 
     def _refusal(self, annotation: Annotation, entry: OpenQuestion | None, time: float) -> str:
         """Return why an annotation does not count; empty: it counts."""
@@ -266,15 +289,17 @@ class Queue:
             return f"question_{self.closed[digest(annotation.question)].name.lower()}"
         if annotation.value == SKIPPED:
             return ""
-        if annotation.value >= len(entry.question.candidates):
-            return "invalid_value"
+        try:
+            self.vote(annotation, entry)
+        except InvalidDataError as error:
+            return error.reason
         if entry.expired(time):
             return "question_expired"
         if annotation.annotator in entry.votes:
             return "annotated_already"
         return "" if self.affords(entry.question) else "budget_exhausted"
 
-    def _answer(self, entry: OpenQuestion, value: int) -> list[Payload]:
+    def _answer(self, entry: OpenQuestion, said: Vote) -> list[Payload]:
         question = entry.question
         self.spent[question.asked_by] += question.cost
         self._close(question.question, Closed.ANSWERED)
@@ -284,8 +309,8 @@ class Queue:
             kind=question.kind,
             pillar=question.pillar,
             row_id=question.row_id,
-            value=value,
-            text=question.candidates[value],
+            value=OTHER if isinstance(said, str) else said,
+            text=said if isinstance(said, str) else question.candidates[said],
             asked_by=question.asked_by,
             annotators=len(entry.votes),
             column=question.column,
@@ -317,11 +342,16 @@ class Queue:
             del self.closed[next(iter(self.closed))]
 
     def _budget(self, asker: str) -> Budget:
-        self.announced[asker] = self.granted
-        return Budget(app=self.app, asker=asker, granted=self.granted, spent=self.spent[asker])
+        self.announced[asker] = self.granted(asker)
+        return Budget(app=self.app, asker=asker, granted=self.announced[asker], spent=self.spent[asker])
 
     def _audit(self, annotation: Annotation, outcome: str) -> AuditRecord:
         action = "SkipQuestion" if annotation.value == SKIPPED else "SubmitAnswer"
         return AuditRecord(
             app=self.app, actor=annotation.annotator, action=action, subject=annotation.question, outcome=outcome
         )
+
+
+def _size(annotation: Annotation) -> int:
+    """Return the bytes that a waiting annotation takes in storage, roughly."""
+    return 110 + len(json.dumps((annotation.question, annotation.annotator, annotation.request_id, annotation.text)))

@@ -1,15 +1,15 @@
-"""The production rows that questions are about, so that people see what they label.
+"""The rows that questions are about, so that people see what they answer.
 
-Only the newest rows of an app are kept, as the batches they came in, beside those with an open question.
+Only the newest rows of a pillar are kept, as the batches they came in, beside those with an open question.
 """
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -42,24 +42,30 @@ Value: TypeAlias = float | str | bool | datetime | Image | None
 """A cell as people see it; None: missing."""
 
 
+KEEP_BYTES = 64 * 2**20
+_BYTES_PER_ROW = 250
+"""What the id of a row takes where it is looked up."""
+_BYTES_PER_TEXT = 60
+"""What a text takes beside its characters."""
+
+
 class Rows:
-    """The newest rows of one app, and the older ones that somebody still asks about.
+    """The newest rows of one pillar of an app, and the older ones that somebody still asks about.
 
     Parameters
     ----------
     asked : callable
         Returns the row ids that open questions are about; such rows are not dropped.
-    keep : int
-        Rows kept.
     keep_bytes : int
-        Bytes kept, roughly; wide rows (images) are dropped earlier.
+        Bytes kept, roughly; whole batches before them are dropped, the newest one never.
     """
 
-    def __init__(self, asked: Callable[[], AbstractSet[str]], keep: int = 10_000, keep_bytes: int = 32 * 2**20) -> None:
+    def __init__(self, asked: Callable[[], AbstractSet[str]], keep_bytes: int = KEEP_BYTES) -> None:
         self._asked = asked
-        self._keep = keep
         self._keep_bytes = keep_bytes
-        self._newest: OrderedDict[str, tuple[RelationBatch, int]] = OrderedDict()
+        self._batches: deque[RelationBatch] = deque()
+        self._bytes = 0
+        self._places: dict[str, tuple[RelationBatch, int]] = {}
         self._pinned: dict[str, dict[str, Value]] = {}
 
     def fold(self, batch: RelationBatch) -> None:
@@ -71,23 +77,40 @@ class Rows:
             When a block does not have the size that columns and row ids ask for.
         """
         check(batch)
-        self._newest.update((row_id, (batch, index)) for index, row_id in enumerate(batch.row_ids))
-        size = batch.numeric.nbytes + batch.codes.nbytes + batch.tensor.nbytes + sum(map(len, batch.texts))
-        keep = min(self._keep, max(1, self._keep_bytes * len(batch.row_ids) // size)) if size else self._keep
-        if len(self._newest) <= keep:
-            return
-        asked = self._asked()
-        self._pinned = {row_id: row for row_id, row in self._pinned.items() if row_id in asked}
-        while len(self._newest) > keep:
-            row_id, (oldest, index) = self._newest.popitem(last=False)
-            if row_id in asked:
-                self._pinned[row_id] = dict(cells(oldest, index))
+        if self._batches and batch.columns == self._batches[-1].columns:
+            batch = replace(batch, columns=self._batches[-1].columns)  # each message brings its own copy
+        self._batches.append(batch)
+        self._bytes += _size(batch)
+        self._places.update((row_id, (batch, index)) for index, row_id in enumerate(batch.row_ids))
+        if self._bytes > self._keep_bytes and len(self._batches) > 1:
+            self._drop()
 
     def show(self, row_id: str) -> dict[str, Value]:
         """Return the values of a row by column; empty when the row is not (or no longer) here."""
-        if row_id in self._newest:
-            return dict(cells(*self._newest[row_id]))
+        if row_id in self._places:
+            return dict(cells(*self._places[row_id]))
         return self._pinned.get(row_id, {})
+
+    def _drop(self) -> None:
+        asked = self._asked()
+        self._pinned = {row_id: row for row_id, row in self._pinned.items() if row_id in asked}
+        while self._bytes > self._keep_bytes and len(self._batches) > 1:
+            oldest = self._batches.popleft()
+            self._bytes -= _size(oldest)
+            for row_id in oldest.row_ids:
+                batch, index = self._places.get(row_id, (None, 0))
+                if batch is oldest:
+                    del self._places[row_id]
+                    if row_id in asked:
+                        self._pinned[row_id] = dict(cells(oldest, index))
+
+
+def _size(batch: RelationBatch) -> int:
+    """Return the bytes that a batch takes, roughly: also what is not shown of it, for that is the same message."""
+    values = [getattr(batch, item.name) for item in fields(batch)]
+    arrays = sum(value.nbytes for value in values if isinstance(value, np.ndarray))
+    texts = [*batch.texts, *batch.candidate_texts, *batch.alternative_texts]
+    return arrays + _BYTES_PER_ROW * len(batch.row_ids) + sum(map(len, texts)) + _BYTES_PER_TEXT * len(texts)
 
 
 def check(batch: RelationBatch) -> None:

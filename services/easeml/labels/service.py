@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from easeml.labels.aggregation import majority
+from easeml.labels.budgets import grants_of
 from easeml.labels.checks import check_annotation, check_question
 from easeml.labels.packing import pack, unpack
 from easeml.labels.queue import Queue
@@ -23,11 +24,14 @@ from easeml.stream.topics import (
     ANSWERS,
     AUDIT,
     BUDGETS,
-    DATA_PRODUCTION,
+    PILLAR_TOPICS,
     QUESTIONS,
     TICKS,
     Topic,
 )
+
+SHOWN = (Pillar.TRAIN, Pillar.POOL, Pillar.PRODUCTION)
+"""Pillars whose rows are shown beside a question."""
 
 
 class LabelsService(Service[Queue]):
@@ -43,7 +47,7 @@ class LabelsService(Service[Queue]):
 
     def __init__(self, redundancy: int = 1) -> None:
         self._aggregate = majority(redundancy)
-        self._rows: dict[str, Rows] = {}
+        self._rows: dict[tuple[str, Pillar], Rows] = {}
         self._listeners: list[Callable[[str], None]] = []
         self.queues: dict[str, Queue] = {}
         """Newest state of each app, for the server to read."""
@@ -52,7 +56,7 @@ class LabelsService(Service[Queue]):
         return (
             On(QUESTIONS, Question, handle=self._asked),
             On(ANNOTATIONS, Annotation, handle=self._annotated),
-            On(DATA_PRODUCTION, RelationBatch, fold=self._arrived),
+            *(On(PILLAR_TOPICS[pillar], RelationBatch, fold=self._arrived) for pillar in SHOWN),
             On(TICKS, Tick, handle=self._ticked),
         )
 
@@ -70,12 +74,13 @@ class LabelsService(Service[Queue]):
 
     def forget(self, app: str) -> None:
         self.queues.pop(app, None)
-        self._rows.pop(app, None)
+        for pillar in SHOWN:
+            self._rows.pop((app, pillar), None)
         self._notify(app)
 
-    def row(self, app: str, row_id: str) -> dict[str, Value]:
-        """Return the values of a production row by column; empty when it is not (or no longer) known."""
-        rows = self._rows.get(app)
+    def row(self, app: str, pillar: Pillar, row_id: str) -> dict[str, Value]:
+        """Return the values of a row by column; empty when it is not (or no longer) known."""
+        rows = self._rows.get((app, pillar))
         return {} if rows is None else rows.show(row_id)
 
     def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
@@ -98,14 +103,15 @@ class LabelsService(Service[Queue]):
         return self._done(state, ctx, lambda: state.tick(event.data.time))
 
     def _arrived(self, event: Event[RelationBatch]) -> None:
-        check_pillar(event.data, Pillar.PRODUCTION)
-        app = event.data.app
-        if app not in self._rows:
-            self._rows[app] = Rows(lambda: self.queues[app].rows_asked() if app in self.queues else set())
-        self._rows[app].fold(event.data)
+        pillar = next(pillar for pillar in SHOWN if PILLAR_TOPICS[pillar].name == event.topic)
+        check_pillar(event.data, pillar)
+        app, key = event.data.app, (event.data.app, pillar)
+        if key not in self._rows:
+            self._rows[key] = Rows(lambda: self.queues[app].rows_asked(pillar) if app in self.queues else set())
+        self._rows[key].fold(event.data)
 
     def _done(self, state: Queue, ctx: Context, change: Callable[[], list[Payload]]) -> list[Output]:
-        state.granted = float(ctx.app.label_budget)
+        state.grants, state.columns = grants_of(ctx.app), ctx.app.columns
         outputs = [Output(_topic(payload), payload) for payload in change()]
         self._see(state)
         self._notify(state.app)

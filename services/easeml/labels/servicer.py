@@ -17,15 +17,17 @@ from easeml.errors import (
     UnavailableError,
 )
 from easeml.labels.access import Access, Caller
+from easeml.labels.budgets import budget_of, raising
 from easeml.labels.leases import Leases
 from easeml.labels.messages import kind_of, question_message, timestamp
 from easeml.labels.offers import Filter, Selection, paginate, payable, select, why_gone
-from easeml.labels.queue import SKIPPED, OpenQuestion, Queue
+from easeml.labels.queue import OpenQuestion, Queue
 from easeml.labels.service import LabelsService
 from easeml.labels.status import code_of
 from easeml.labels.submissions import Publish, Submission, Submissions
 from easeml.labels.v1 import labels_pb2 as pb
 from easeml.labels.v1 import labels_pb2_grpc
+from easeml.labels.votes import SKIPPED
 
 LEASE_SECONDS = 300.0
 MAX_LEASE_SECONDS = 3600.0
@@ -166,7 +168,7 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
                 pb.Budget(
                     app=queue.app,
                     asked_by=asker,
-                    granted=queue.granted,
+                    granted=queue.granted(asker),
                     spent=spent,
                     open_questions=sum(entry.question.asked_by == asker for entry in queue.open.values()),
                     withheld=sum(entry.question.asked_by == asker for entry in withheld),
@@ -185,6 +187,7 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
             request.request_id,
             value=request.value if given == "value" else None,
             label=request.label if given == "label" else None,
+            other=request.other if given == "other" else None,
         )
         if given == "value" and request.value < 0:
             raise InvalidDataError(
@@ -213,7 +216,8 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
             )
         if not queue.affords(entry.question):
             raise BudgetExhaustedError(
-                f"No label is left for question {question!r} of app {app!r}.", mend="Raise the app's label_budget."
+                f"The {budget_of(entry.question.asked_by)} of app {app!r} cannot pay question {question!r}.",
+                mend=f"Raise it: {raising(app, entry.question.asked_by)}",
             )
         return entry
 
@@ -240,7 +244,7 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
     def _message(self, entry: OpenQuestion) -> Any:
         asked = entry.question
         holder = self._leases.holder((asked.app, asked.question), self._clock())
-        return question_message(entry, self._service.row(asked.app, asked.row_id), holder)
+        return question_message(entry, self._service.row(asked.app, asked.pillar, asked.row_id), holder)
 
 
 def _require(**names: str) -> None:

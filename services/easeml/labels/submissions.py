@@ -17,7 +17,9 @@ from easeml.errors import (
     UnavailableError,
 )
 from easeml.ids import EventId, RowId
-from easeml.labels.queue import SKIPPED, Closed, Queue, Recorded, digest
+from easeml.labels.budgets import budget_of, raising
+from easeml.labels.queue import Closed, OpenQuestion, Queue, Recorded, digest
+from easeml.labels.votes import OTHER, SKIPPED, no_candidate
 from easeml.stream.payloads import Annotation
 
 Publish: TypeAlias = Callable[[Annotation, EventId], Awaitable[None]]
@@ -36,9 +38,11 @@ class Submission:
     app, question, annotator, request_id : str
         As in the contract.
     value : int or None
-        Index of the candidate, -1: skip; None when the answer is given as text.
+        Index of the candidate, -1: skip; None when the answer is given otherwise.
     label : str or None
-        Text of the candidate; None when the answer is given as index.
+        Text of the candidate; None when the answer is given otherwise.
+    other : str or None
+        Another value than the candidates; None when the answer is one of them.
     """
 
     app: str
@@ -47,6 +51,7 @@ class Submission:
     request_id: str
     value: int | None = None
     label: str | None = None
+    other: str | None = None
 
     def check(self) -> None:
         """Check the form.
@@ -62,17 +67,21 @@ class Submission:
                 RowId(value)
             except InvalidDataError as error:
                 raise InvalidDataError(f"{field} is {value[:40]!r}.", mend=error.mend, reason="invalid_name") from error
-        if self.value is None and self.label is None:
+        if self.value is None and self.label is None and self.other is None:
             raise InvalidDataError(
-                f"The submission {self.request_id} has no answer.", mend="Set value or label.", reason="invalid_value"
+                f"The submission {self.request_id} has no answer.",
+                mend="Set value, label or other.",
+                reason="invalid_value",
             )
 
     def repeats(self, known: Recorded) -> bool:
         """Whether this is the submission that ``known`` records."""
         if known.content != digest(self.question, self.annotator):
             return False
+        if self.other is not None:
+            return (known.value, known.text) == (OTHER, digest(self.other))
         if self.label is not None:
-            return known.text in {0, digest(self.label)} and known.value != SKIPPED
+            return known.text in {0, digest(self.label)} and known.value >= 0
         return known.value == self.value
 
 
@@ -183,32 +192,43 @@ def _annotation(queue: Queue, sent: Submission, now: float) -> Annotation:
             mend="Go on with the next question.",
             reason=f"question_{(why or Closed.EXPIRED).name.lower()}",
         )
-    value = sent.value if sent.label is None else _index(entry.question.candidates, sent.label)
-    if value is None or not SKIPPED <= value < len(entry.question.candidates):
-        raise InvalidDataError(
-            f"{sent.value if sent.label is None else sent.label!r} is no candidate of question {sent.question!r}.",
-            mend=f"The candidates are {list(entry.question.candidates)}.",
-            reason="invalid_value",
+    annotation = _said(sent, entry)
+    if annotation.value == SKIPPED:
+        return annotation
+    if annotation.value == OTHER and queue.columns is None:
+        raise UnavailableError(
+            f"The label service does not know the columns of app {sent.app!r} yet.",
+            mend="Send it again with the same request_id.",
         )
-    if value != SKIPPED and sent.annotator in entry.votes:
+    queue.vote(annotation, entry)
+    asker = entry.question.asked_by
+    if sent.annotator in entry.votes:
         raise ConflictError(
             f"{sent.annotator!r} has annotated question {sent.question!r} already.",
             mend="Leave it to other annotators.",
             reason="annotated_already",
         )
-    if value != SKIPPED and not queue.affords(entry.question):
+    if not queue.affords(entry.question):
         raise BudgetExhaustedError(
-            f"{entry.question.asked_by} has {queue.left(entry.question.asked_by):g} labels left in app {sent.app!r}; "
-            f"question {sent.question!r} costs {entry.question.cost:g}.",
-            mend="Raise the app's label_budget.",
+            f"{asker} has {queue.left(asker):g} labels left of the {budget_of(asker)} of app {sent.app!r}; question "
+            f"{sent.question!r} costs {entry.question.cost:g}.",
+            mend=f"Raise it: {raising(sent.app, asker)}",
         )
-    return Annotation(
-        app=sent.app, question=sent.question, annotator=sent.annotator, request_id=sent.request_id, value=value
-    )
+    return annotation
 
 
-def _index(candidates: tuple[str, ...], label: str) -> int | None:
-    return candidates.index(label) if label in candidates else None
+def _said(sent: Submission, entry: OpenQuestion) -> Annotation:
+    """Return the annotation that a submission makes; another value is looked at later."""
+    names = (sent.app, sent.question, sent.annotator, sent.request_id)
+    if sent.other is not None:
+        return Annotation(*names, value=OTHER, text=sent.other)
+    candidates = entry.question.candidates
+    if sent.label is not None and sent.label not in candidates:
+        raise no_candidate(entry.question, sent.label)
+    value = sent.value if sent.label is None else candidates.index(sent.label)
+    if value is None or value < SKIPPED:
+        raise no_candidate(entry.question, sent.value)
+    return Annotation(*names, value=value)
 
 
 def _unknown(sent: Submission) -> NotFoundError:

@@ -19,7 +19,7 @@ from easeml.errors import (
 )
 from easeml.labels.client import LabelClient, Spending
 from easeml.labels.oracle import Oracle
-from easeml.stream.payloads import Column, ColumnKind, Pillar, RelationBatch
+from easeml.stream.payloads import Column, ColumnKind, Pillar, QuestionKind, RelationBatch
 from easeml.stream.topics import DATA_PRODUCTION
 
 
@@ -137,6 +137,40 @@ async def test_the_oracle_answers_what_it_knows_and_skips_the_rest(house, serve,
     work.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await work
+
+
+async def test_the_oracle_knows_cells_too_and_gives_what_is_no_candidate(house, serve, question, app):
+    plan = Column("plan", ColumnKind.CATEGORICAL, ("basic", "pro"))
+    house.define(replace(app, columns=(*app.columns, plan), label_budget=10))
+    house.ask(
+        question("label"),
+        question("chosen", kind=QuestionKind.CELL, column="age", candidates=("30.0", "40.0")),
+        question("other", kind=QuestionKind.CELL, column="age", candidates=("30.0", "40.0")),
+        question("new", kind=QuestionKind.CELL, column="plan", candidates=("basic", "pro")),
+        question("unknown", kind=QuestionKind.CELL, column="plan", candidates=("basic", "pro")),
+        question("row", kind=QuestionKind.ROW),
+    )
+    cells = {("row-chosen", "age"): "40.0", ("row-other", "age"): "35", ("row-new", "plan"): "gold"}
+    oracle = Oracle(await serve(), "churn", {"row-label": "yes"}, cells=cells)
+    work = asyncio.create_task(oracle.run())
+    await until(lambda: oracle.answered + oracle.skipped == 6)
+    assert {answer.question: (answer.value, answer.text) for answer in house.answers()} == {
+        "label": (1, "yes"), "chosen": (1, "40.0"), "other": (-2, "35.0"), "new": (-2, "gold"),
+    }  # fmt: skip
+    work.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+
+
+async def test_a_person_gives_a_candidate_or_another_value(house, client, question):
+    cell = question(kind=QuestionKind.CELL, column="age", candidates=("30.0", "40.0"))
+    house.ask(cell)
+    (asked,) = await asyncio.to_thread(lambda: list(client.questions("churn", kind="cell")))
+    for wrong in ({}, {"value": 0, "other": "35"}):
+        with pytest.raises(InvalidDataError, match="Give one of the two"):
+            client.answer(asked, **wrong)
+    await asyncio.to_thread(client.answer, asked, other="35")
+    assert [(answer.value, answer.text) for answer in house.answers()] == [(-2, "35.0")]
 
 
 async def test_the_oracle_finds_a_service_that_moved_and_answers_nothing_twice(house, serve, question, app):

@@ -9,7 +9,16 @@ from easeml.labels import queue as module
 from easeml.labels.aggregation import majority
 from easeml.labels.packing import pack, unpack
 from easeml.labels.queue import Closed, Queue
-from easeml.stream.payloads import Answer, AuditRecord, Budget
+from easeml.stream.payloads import Answer, AuditRecord, Budget, Column, ColumnKind, QuestionKind
+
+COLUMNS = (
+    Column("age", ColumnKind.NUMERIC),
+    Column("plan", ColumnKind.CATEGORICAL, ("basic", "plus")),
+    Column("paid", ColumnKind.BOOLEAN),
+    Column("since", ColumnKind.DATETIME),
+    Column("note", ColumnKind.TEXT),
+    Column("photo", ColumnKind.TENSOR, shape=(1,)),
+)
 
 
 def answers(outputs):
@@ -22,7 +31,7 @@ def outcomes(outputs):
 
 @pytest.fixture
 def queue():
-    return Queue("churn", granted=2.0)
+    return Queue("churn", grants={"label_budget": 2.0})
 
 
 def test_an_annotation_becomes_an_answer_and_is_paid(queue, question, annotation):
@@ -106,7 +115,7 @@ def test_beyond_the_budget_nothing_counts_until_more_is_granted(queue, question,
     assert len(answers(queue.annotate(annotation("b"), 2.0))) == 1
     assert outcomes(queue.annotate(annotation("c"), 2.0)) == ["budget_exhausted"]
     assert queue.spent == {"modelpicker": 2.0}
-    queue.granted = 3.0
+    queue.grants = {"label_budget": 3.0}
     assert queue.tick(3.0) == [Budget(app="churn", asker="modelpicker", granted=3.0, spent=2.0)]
     assert queue.tick(4.0) == []
     assert len(answers(queue.annotate(annotation("c", request_id="again"), 5.0))) == 1
@@ -138,7 +147,7 @@ def test_a_skip_passes_the_question_on(queue, question, annotation):
 
 
 def test_redundancy_asks_for_more_annotators(question, annotation):
-    queue = Queue("churn", majority(2), granted=5.0)
+    queue = Queue("churn", majority(2), grants={"label_budget": 5.0})
     queue.ask(question(), 1.0)
     assert outcomes(queue.annotate(annotation(request_id="1"), 2.0)) == ["ok"]
     assert outcomes(queue.annotate(annotation(request_id="2"), 2.0)) == ["annotated_already"]
@@ -146,6 +155,105 @@ def test_redundancy_asks_for_more_annotators(question, annotation):
     (answer,) = answers(queue.annotate(annotation(annotator="cy", request_id="4", value=0), 2.0))
     assert (answer.value, answer.annotators) == (0, 3)
     assert queue.spent == {"modelpicker": 1.0}
+
+
+@pytest.fixture
+def cell(question):
+    """Ask for a cell of column ``age``, or another one."""
+
+    def make(name="q", **changes):
+        standard = {"kind": QuestionKind.CELL, "column": "age", "candidates": ("30.0", "40.0"), "asked_by": "cpclean"}
+        return question(name, **standard | changes)
+
+    return make
+
+
+@pytest.fixture
+def cleaning():
+    return Queue("churn", majority(2), grants={"cleaning_budget": 5.0}, columns=COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("column", "candidates", "text", "value", "said"),
+    [
+        ("age", ("30.0", "40.0"), " 35 ", -2, "35.0"),
+        ("age", ("30", "40.5"), "30.0", 0, "30"),
+        ("plan", ("basic", "plus"), "gold", -2, "gold"),
+        ("plan", ("basic", "plus"), "plus ", 1, "plus"),
+        ("paid", ("true", "missing"), "False", -2, "false"),
+        ("since", ("2024-05-17", "2024-05-18"), "2024-05-17T00:00:00Z", 0, "2024-05-17"),
+        ("since", ("2024-05-17", "2024-05-18"), "2024-05-19", -2, "2024-05-19T00:00:00+00:00"),
+        ("note", ("a", "b"), "two\nlines", -2, "two\nlines"),
+    ],
+)
+def test_another_value_answers_a_cell_in_the_form_of_its_column(
+    cleaning, cell, annotation, column, candidates, text, value, said
+):
+    cleaning.aggregate = majority()
+    cleaning.ask(cell(column=column, candidates=candidates), 1.0)
+    (answer,) = answers(cleaning.annotate(annotation(value=-2, text=text), 2.0))
+    assert (answer.value, answer.text, answer.column) == (value, said, column)
+    assert cleaning.spent == {"cpclean": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "old"),
+        ({}, "inf"),
+        ({}, " "),
+        ({"column": "plan"}, "x" * 201),
+        ({"column": "plan"}, "two\nlines"),
+        ({"column": "paid"}, "perhaps"),
+        ({"column": "since"}, "soon"),
+        ({"column": "photo"}, "[1.0]"),
+        ({"column": "gone"}, "x"),
+        ({"kind": QuestionKind.LABEL, "column": None, "candidates": ("no", "yes")}, "yes"),
+        ({"kind": QuestionKind.ROW, "column": None}, "x"),
+    ],
+)
+def test_another_value_that_does_not_fit_is_poison_when_it_comes_and_reported_when_it_came_before(
+    cleaning, cell, annotation, changes, text
+):
+    cleaning.ask(cell(**changes), 1.0)
+    with pytest.raises(Poison) as caught:
+        cleaning.annotate(annotation(value=-2, text=text), 2.0)
+    assert caught.value.reason == "invalid_value"
+    assert caught.value.mend
+    cleaning.annotate(annotation("later", value=-2, text=text), 2.0)
+    assert outcomes(cleaning.ask(cell("later", **changes), 3.0)) == ["invalid_value"]
+    assert cleaning.open.keys() == {"q", "later"}
+
+
+def test_two_annotators_who_mean_the_same_value_agree(cleaning, cell, annotation):
+    cleaning.ask(cell(), 1.0)
+    assert answers(cleaning.annotate(annotation(request_id="1", value=-2, text="35"), 2.0)) == []
+    (answer,) = answers(cleaning.annotate(annotation(request_id="2", annotator="bob", value=-2, text="35.0"), 2.0))
+    assert (answer.value, answer.text, answer.annotators) == (-2, "35.0", 2)
+
+
+def test_two_annotators_who_contradict_each_other_ask_a_third_one(cleaning, cell, annotation):
+    cleaning.ask(cell(), 1.0)
+    cleaning.annotate(annotation(request_id="1", value=-2, text="35"), 2.0)
+    assert answers(cleaning.annotate(annotation(request_id="2", annotator="bob", value=1), 2.0)) == []
+    again = unpack("churn", pack(cleaning), cleaning.aggregate)
+    again.columns = COLUMNS
+    (answer,) = answers(again.annotate(annotation(request_id="3", annotator="cy", value=-2, text="35"), 2.0))
+    assert (answer.value, answer.text, answer.annotators) == (-2, "35.0", 3)
+    late = again.annotate(annotation(request_id="4", annotator="dan", value=-2, text="36"), 3.0)
+    assert outcomes(late) == ["question_answered"]
+
+
+def test_long_values_that_people_disagree_on_leave_room_for_the_state(cleaning, cell, annotation, monkeypatch):
+    monkeypatch.setattr(module, "MAX_OPEN_BYTES", 10_000)
+    cleaning.ask(cell("better", column="note", information_gain=2.0), 1.0)
+    cleaning.ask(cell(column="note"), 1.0)
+    told = []
+    for place in range(5):
+        said = annotation(request_id=str(place), annotator=str(place), value=-2, text=f"{place}" + "é" * 900)
+        told += outcomes(cleaning.annotate(said, 2.0))
+    assert "queue_full" in told
+    assert list(cleaning.open) == ["better"]
 
 
 def test_the_least_informative_question_leaves_a_full_queue(queue, question, monkeypatch):
@@ -183,7 +291,7 @@ def test_packing_keeps_everything(queue, question, annotation):
 
 
 def test_the_worst_state_fits_into_a_message(queue, question, annotation):
-    queue.granted = 1e9
+    queue.grants = {"label_budget": 1e9}
     for index in range(module.MAX_REQUESTS):
         queue.ask(question(f"answered{index}"), 1.0)
         queue.annotate(annotation(f"answered{index}"), 1.0)
@@ -192,6 +300,8 @@ def test_the_worst_state_fits_into_a_message(queue, question, annotation):
         queue.ask(question(f"open{index}", context={"why": "é" * 60}), 1.0)
     for index in range(module.MAX_EARLY):
         queue.annotate(annotation(f"{index:0200}", annotator="é" * 30, request_id=f"r{index}"), 1.0)
+    with pytest.raises(Poison):
+        queue.annotate(annotation("one more", value=-2, text="é" * 1000), 1.0)
     stored = pack(queue)
     size = len(json.dumps(stored.document)) + sum(array.nbytes for array in stored.arrays.values())
     assert len(queue.requests) == module.MAX_REQUESTS

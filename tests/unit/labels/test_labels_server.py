@@ -20,7 +20,7 @@ from easeml.labels.server import SERVICE, LabelServer
 from easeml.labels.status import error_of
 from easeml.labels.v1 import labels_pb2 as pb
 from easeml.labels.v1 import labels_pb2_grpc
-from easeml.stream.payloads import AppDeleted, RelationBatch
+from easeml.stream.payloads import AppDeleted, Pillar, QuestionKind, RelationBatch
 from easeml.stream.settings import Settings
 from easeml.stream.topics import APPS, AUDIT, DATA_PRODUCTION
 
@@ -86,6 +86,87 @@ async def test_a_request_id_stands_for_one_answer(house, stub, question):
         error = await refused(stub.SubmitAnswer(changed))
         assert (error.code(), error_of(error).reason) == (grpc.StatusCode.ALREADY_EXISTS, "request_id_reused")
     assert len(house.annotations()) == 1
+
+
+@pytest.fixture
+def cell(question):
+    """Ask for the age of a training row."""
+    return functools.partial(
+        question, kind=QuestionKind.CELL, pillar=Pillar.TRAIN, column="age", candidates=("30.0", "40.0"),
+        asked_by="cpclean",
+    )  # fmt: skip
+
+
+async def test_a_value_that_nobody_thought_of_answers_a_cell_once(house, serve, cell):
+    house.ask(cell())
+    sent = submit(value=None, other="35")
+    for _ in range(2):  # also after a restart, when the question is answered
+        async with grpc.aio.insecure_channel(await serve()) as channel:
+            stub = labels_pb2_grpc.LabelServiceStub(channel)
+            assert await stub.SubmitAnswer(sent) == await stub.SubmitAnswer(sent)
+            for changed in (submit(value=None, other="36"), submit(value=0), submit(value=None, label="30.0")):
+                error = await refused(stub.SubmitAnswer(changed))
+                assert error_of(error).reason == "request_id_reused"
+            late = await refused(stub.SubmitAnswer(submit(value=None, other="36", annotator="bob", request_id="b")))
+            assert error_of(late).reason == "question_answered"
+        house.cluster.restart("labels")
+    (annotation,) = house.annotations()
+    assert (annotation.value, annotation.text) == (-2, "35")
+    (answer,) = house.answers()
+    assert (answer.value, answer.text, answer.kind, answer.column, answer.asked_by) == (
+        -2, "35.0", QuestionKind.CELL, "age", "cpclean",
+    )  # fmt: skip
+
+
+async def test_another_value_that_means_a_candidate_is_that_candidate(house, stub, cell):
+    house.ask(cell())
+    await stub.SubmitAnswer(submit(value=None, other="4e1"))
+    (answer,) = house.answers()
+    assert (answer.value, answer.text) == (1, "40.0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "other", "says"),
+    [
+        ({}, "old", "'old' does not fit the numeric column 'age'"),
+        ({}, "", "0 characters"),
+        ({}, "1" * 1001, "1,001 characters"),
+        ({"column": "height"}, "1", "no column 'height'"),
+        ({"kind": QuestionKind.LABEL, "candidates": ("no", "yes")}, "yes", "takes no other value"),
+    ],
+)
+async def test_another_value_that_does_not_fit_is_refused_at_the_door(house, stub, cell, changes, other, says):
+    house.ask(cell(**changes))
+    error = await refused(stub.SubmitAnswer(submit(value=None, other=other)))
+    assert (error.code(), error_of(error).reason) == (grpc.StatusCode.INVALID_ARGUMENT, "invalid_value")
+    assert says in error.details()
+    assert error_of(error).mend
+    assert house.annotations() == []
+
+
+async def test_a_service_that_does_not_know_the_columns_yet_asks_to_try_again(house, stub, cell):
+    house.ask(cell())
+    house.cluster.restart("labels")
+    assert house.service.queues["churn"].columns is None
+    error = await refused(stub.SubmitAnswer(submit(value=None, other="35")))
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    house.cluster.tick(1)
+    await stub.SubmitAnswer(submit(value=None, other="35"))
+    assert len(house.answers()) == 1
+
+
+@pytest.mark.parametrize(
+    ("asker", "option"),
+    [("modelpicker", "--label-budget"), ("cpclean", "--cleaning-budget"), ("market", "--acquisition-budget")],
+)
+async def test_a_refusal_for_want_of_budget_names_the_right_one(house, stub, question, app, asker, option):
+    house.define(replace(app, label_budget=0, cleaning_budget=0, acquisition_budget=0))
+    house.ask(question(asked_by=asker))
+    for call in (stub.SubmitAnswer(submit()), stub.ClaimQuestion(pb.ClaimQuestionRequest(app="churn", question="q",
+                                                                                        annotator="ada"))):  # fmt: skip
+        error = await refused(call)
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert f"easeml apps update churn {option} N" in error.details()
 
 
 async def test_simultaneous_repetitions_publish_once(house, stub, question):
@@ -421,7 +502,7 @@ async def test_an_address_or_certificate_that_cannot_be_used_is_a_clear_error(ho
 
 async def test_an_unexpected_failure_hides_its_inside(house, stub, question, monkeypatch, caplog):
     house.ask(question())
-    monkeypatch.setattr(house.service, "row", lambda app, row_id: 1 / 0)
+    monkeypatch.setattr(house.service, "row", lambda app, pillar, row_id: 1 / 0)
     error = await refused(stub.ListQuestions(pb.ListQuestionsRequest()))
     assert error.code() is grpc.StatusCode.INTERNAL
     assert "division" not in error.details()

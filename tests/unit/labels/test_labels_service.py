@@ -9,10 +9,22 @@ import numpy as np
 import pytest
 
 import easeml.labels
+from easeml.labels import rows as rows_module
 from easeml.labels.aggregation import majority
 from easeml.labels.rows import Image, Rows
+from easeml.labels.service import SHOWN
 from easeml.stream.payloads import AppDeleted, Budget, Column, ColumnKind, Pillar, RelationBatch
-from easeml.stream.topics import ANNOTATIONS, ANSWERS, APPS, AUDIT, BUDGETS, DATA_PRODUCTION, QUESTIONS
+from easeml.stream.topics import (
+    ANNOTATIONS,
+    ANSWERS,
+    APPS,
+    AUDIT,
+    BUDGETS,
+    DATA_POOL,
+    DATA_PRODUCTION,
+    DATA_TRAIN,
+    QUESTIONS,
+)
 
 
 def rows(*names, value=0.0, **changes):
@@ -25,6 +37,9 @@ def rows(*names, value=0.0, **changes):
         numeric=np.full(len(names), value),
     )
     return replace(batch, **changes)
+
+
+ROW = rows_module._size(rows("r"))
 
 
 def test_annotation_and_question_in_any_order_over_the_stream(house, question, annotation):
@@ -99,18 +114,50 @@ def test_rows_of_a_wrong_width_are_dead_lettered(house):
     house.put(DATA_PRODUCTION, rows("a", columns=(Column("x", ColumnKind.TENSOR, shape=(-1, -1)),)))
     assert len(house.cluster.dead_letters(DATA_PRODUCTION)) == 2
     house.put(DATA_PRODUCTION, rows("c", value=4.0))
-    assert house.service.row("churn", "c") == {"age": 4.0}
+    assert house.service.row("churn", Pillar.PRODUCTION, "c") == {"age": 4.0}
 
 
 def test_rows_come_back_after_a_restart_and_go_with_their_app(house, question):
     house.put(DATA_PRODUCTION, rows("row-q", value=4.0))
     house.ask(question())
     house.cluster.restart("labels")
-    assert house.service.row("churn", "row-q") == {"age": 4.0}
+    assert house.service.row("churn", Pillar.PRODUCTION, "row-q") == {"age": 4.0}
     assert list(house.service.queues["churn"].open) == ["q"]
     house.put(APPS, AppDeleted(app="churn"))
-    assert house.service.row("churn", "row-q") == {}
+    assert house.service.row("churn", Pillar.PRODUCTION, "row-q") == {}
     assert house.service.queues == {}
+
+
+@pytest.mark.parametrize(
+    ("topic", "pillar"), [(DATA_TRAIN, Pillar.TRAIN), (DATA_POOL, Pillar.POOL), (DATA_PRODUCTION, Pillar.PRODUCTION)]
+)
+def test_rows_of_each_pillar_are_shown_apart(house, question, topic, pillar):
+    for place, other in enumerate((DATA_TRAIN, DATA_POOL, DATA_PRODUCTION)):
+        house.put(other, rows("row-q", value=float(place), pillar=SHOWN[place]))
+    house.put(topic, rows("row-q", value=7.0, pillar=pillar))
+    house.ask(question(pillar=pillar))
+    assert house.service.row("churn", pillar, "row-q") == {"age": 7.0}
+    house.put(topic, rows("row-q", pillar=Pillar.VALIDATION))
+    (letter,) = house.cluster.dead_letters(topic)
+    assert letter.reason == "wrong_pillar"
+
+
+@pytest.mark.parametrize(
+    ("asker", "field"),
+    [("modelpicker", "label_budget"), ("a tool", "label_budget"), ("cpclean", "cleaning_budget"),
+     ("market", "acquisition_budget")],
+)  # fmt: skip
+def test_every_asker_has_its_budget(house, question, annotation, app, asker, field):
+    budgets = dict.fromkeys(("label_budget", "cleaning_budget", "acquisition_budget"), 0)
+    house.define(replace(app, **budgets | {field: 2}))
+    for name in ("a", "b", "c"):
+        house.ask(question(name, asked_by=asker))
+        house.put(ANNOTATIONS, annotation(name))
+    assert len(house.answers()) == 2
+    assert [event.data.granted for event in house.cluster.events(BUDGETS)][-1] == 2
+    house.define(replace(app, **budgets | {field: 5}))
+    house.cluster.tick(1)
+    assert [event.data.granted for event in house.cluster.events(BUDGETS)][-1] == 5
 
 
 def test_every_kind_of_cell_is_shown():
@@ -149,22 +196,36 @@ def test_every_kind_of_cell_is_shown():
 
 def test_only_the_newest_rows_are_kept_and_those_asked_about():
     asked = {"r1"}
-    kept = Rows(lambda: asked, keep=4)
+    kept = Rows(lambda: asked, keep_bytes=4 * ROW)
     for start in range(0, 10, 2):
         kept.fold(rows(f"r{start}", f"r{start + 1}", value=float(start)))
     assert [name for name in (f"r{i}" for i in range(10)) if kept.show(name)] == ["r1", "r6", "r7", "r8", "r9"]
     kept.fold(rows("r9", value=-1.0))
     assert kept.show("r9") == {"age": -1.0}
     asked.clear()
-    kept.fold(rows("r10"))
+    kept.fold(rows("r10", "r11"))
     assert not kept.show("r1")
 
 
 def test_wide_rows_are_kept_in_smaller_numbers():
-    kept = Rows(set, keep_bytes=40)
-    kept.fold(rows(*(f"r{i}" for i in range(20))))
-    assert sum(bool(kept.show(f"r{i}")) for i in range(20)) == 5
+    wide = {"columns": (Column("photo", ColumnKind.TENSOR, shape=(100,)),), "numeric": np.empty(0)}
+    kept = Rows(set, keep_bytes=20 * ROW)
+    for start in range(100):
+        kept.fold(rows(f"r{start}", tensor=np.zeros(100), **wide))
+    assert 1 < sum(bool(kept.show(f"r{i}")) for i in range(100)) < 10
     kept.fold(rows(row_ids=(), numeric=np.empty(0)))
+    kept.fold(rows("a", "a"))
+    for start in range(100):
+        kept.fold(rows(f"r{start}"))
+    assert not kept.show("a")
+
+
+def test_a_batch_that_is_larger_than_all_that_is_kept_is_shown_until_the_next_one():
+    kept = Rows(set, keep_bytes=1)
+    kept.fold(rows("a", "b"))
+    assert kept.show("b") == {"age": 0.0}
+    kept.fold(rows("c"))
+    assert (kept.show("b"), kept.show("c")) == ({}, {"age": 0.0})
 
 
 def test_one_annotator_is_the_least():

@@ -205,20 +205,22 @@ class ReleaseQuestionResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class SubmitAnswerRequest(_message.Message):
-    __slots__ = ("app", "question", "value", "label", "annotator", "request_id")
+    __slots__ = ("app", "question", "value", "label", "other", "annotator", "request_id")
     APP_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
     ANNOTATOR_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     app: str
     question: str
     value: int
     label: str
+    other: str
     annotator: str
     request_id: str
-    def __init__(self, app: _Optional[str] = ..., question: _Optional[str] = ..., value: _Optional[int] = ..., label: _Optional[str] = ..., annotator: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, app: _Optional[str] = ..., question: _Optional[str] = ..., value: _Optional[int] = ..., label: _Optional[str] = ..., other: _Optional[str] = ..., annotator: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class SubmitAnswerResponse(_message.Message):
     __slots__ = ("annotation_id",)

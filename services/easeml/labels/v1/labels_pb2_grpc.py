@@ -127,8 +127,8 @@ class LabelServiceServicer(object):
 
         NOT_FOUND, reason `question_not_found`, `question_expired` or `question_withdrawn`.
         ALREADY_EXISTS, reason `question_answered` (by somebody else) or `request_id_reused` (for another answer).
-        INVALID_ARGUMENT, reason `invalid_value`: the value is not among the candidates.
-        RESOURCE_EXHAUSTED, reason `budget_exhausted`: the application has no label left to spend.
+        INVALID_ARGUMENT, reason `invalid_value`: the value is not among the candidates, or another value does not fit.
+        RESOURCE_EXHAUSTED, reason `budget_exhausted`: the service that asks has nothing left to spend.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
