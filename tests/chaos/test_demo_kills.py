@@ -25,6 +25,8 @@ BATCH = {
     "modelpicker": 25,
     "datamagic": 12,
     "snoopy": 6,
+    "cpclean": 6,
+    "market": 6,
     "advisor": 10,
 }
 """Which batch of the service is cut: in the middle of its work."""

@@ -21,9 +21,11 @@ from easeml.advisor.service import AdvisorService
 from easeml.automl.service import AutoMLService
 from easeml.automl.trainer import TrainerService
 from easeml.ci.service import CIService
+from easeml.cpclean.service import CPCleanService
 from easeml.datamagic.service import DataMagicService
 from easeml.ids import EventId
 from easeml.labels.service import LabelsService
+from easeml.market.service import MarketService
 from easeml.modelpicker.service import ModelPickerService
 from easeml.relation import Relation
 from easeml.serving.service import ServingService
@@ -59,6 +61,7 @@ from easeml.stream.topics import (
     APPS,
     BY_NAME,
     CANDIDATES,
+    CLEANING,
     DATA_TEST_LABELS,
     DATA_VERSIONS,
     FEASIBILITY,
@@ -67,6 +70,7 @@ from easeml.stream.topics import (
     PREDICTIONS,
     QUESTIONS,
     UPLOADS,
+    VALUES,
     Topic,
     partition_of,
 )
@@ -81,11 +85,13 @@ ROOMS: dict[str, Callable[[str], Service[Any]]] = {
     "labels": lambda _store: LabelsService(),
     "datamagic": lambda store: DataMagicService((store,)),
     "snoopy": lambda _store: SnoopyService(),
+    "cpclean": lambda _store: CPCleanService(),
+    "market": lambda _store: MarketService(),
     "advisor": lambda store: AdvisorService(store, MAX_ARTIFACT),
 }
 """Service name -> how it is made, given the URI of the artifact store."""
 
-TO_ITSELF = {("snoopy", FEASIBILITY.name)}
+TO_ITSELF = {("snoopy", FEASIBILITY.name), ("cpclean", CLEANING.name), ("market", VALUES.name)}
 """Service and topic on which nobody but the service itself says anything to it."""
 PARTITIONS = 2
 START = 1_700_000_000.0
@@ -193,23 +199,26 @@ def unlabelled() -> Said:
     table = FRAMES[Pillar.TRAIN].drop(columns="species").iloc[:6].astype(object)
     table.iloc[3, 1] = None
     table.iloc[4, 2] = "much"
+    table["id"] = [f"spare-{place}" for place in range(len(table))]
     content = table.to_csv(index=False).encode()
-    upload = Upload(APP.app, "pool", "pool.csv", hashlib.sha256(content).hexdigest(), pillar="pool", content=content)
+    upload = Upload(
+        APP.app, "pool", "pool.csv", hashlib.sha256(content).hexdigest(), pillar="pool", id_column="id", content=content
+    )
     return Said(UPLOADS, upload, "upload-pool")
 
 
 def doubts() -> Said:
-    """Return what a cleaner proposes for one training cell."""
+    """Return what a cleaner proposes for two training cells and a label, on which predictions depend."""
     batch = CandidateBatch(
         APP.app,
         Pillar.TRAIN,
         "cleaner@1",
-        (COLUMNS[0].name,),
-        ("train-0",),
-        ("5.0", "6.5"),
-        row=np.zeros(2, np.int32),
-        column=np.zeros(2, np.int32),
-        probability=np.array([0.25, 0.75]),
+        ("petal_width", "petal_length", APP.label),
+        ("train-0", "train-3", "train-9"),
+        ("0.2", "1.4", "1.4", "5.1", "setosa", "versicolor"),
+        row=np.repeat(np.arange(3, dtype=np.int32), 2),
+        column=np.repeat(np.arange(3, dtype=np.int32), 2),
+        probability=np.array([0.25, 0.75] * 3),
     )
     return Said(CANDIDATES, batch, "candidates-train")
 
@@ -266,6 +275,8 @@ def record_house(store: str) -> Recording:
     say([version(Pillar.TRAIN, SIZES[Pillar.TRAIN] + 1)])
     say([rows(Pillar.POOL), unlabelled(), doubts()])
     cluster.tick(4)
+    say(next(oracle))
+    cluster.tick(2)
     assert cluster.restarts == 0
     return Recording(store, tuple(cluster._order))
 
@@ -277,12 +288,19 @@ def answers(cluster: MemoryCluster) -> Iterator[list[Said]]:
         said = []
         for asked in (e.data for e in cluster.events(QUESTIONS)):
             if asked.question not in done:
-                value = asked.candidates.index(TRUTH[asked.row_id])
+                value = asked.candidates.index(truth_of(asked.row_id, asked.column))
                 if not done:
                     said.append(annotation(asked, -1, "ada"))
                 said.append(annotation(asked, value, "bob"))
                 done.add(asked.question)
         yield said
+
+
+def truth_of(row: str, column: str | None) -> str:
+    """Return a label, or a cell of a training row, as answers name it; all pool rows are those of train."""
+    return (
+        TRUTH[re.sub("^(pool|spare)-", "train-", row)] if column is None else str(FRAMES[Pillar.TRAIN].loc[row, column])
+    )
 
 
 def annotation(asked: Any, value: int, annotator: str) -> Said:

@@ -132,7 +132,7 @@ def _candidate(probability: float) -> Change:
 _UNLABELLED = ("datamagic data.test", "datamagic data.production", "advisor data.production")
 _FORBIDDEN = {"datamagic": "forbidden_uri"}
 _CANDIDATES = {"datamagic": "bad_candidates"}
-USERS = ("advisor", "snoopy", "trainer", "serving", "datamagic")
+USERS = ("advisor", "snoopy", "cpclean", "market", "trainer", "serving", "datamagic")
 READERS = (*USERS, "labels")
 
 CASES: dict[type, tuple[Case, ...]] = {
@@ -190,7 +190,7 @@ CASES: dict[type, tuple[Case, ...]] = {
         Case("priors sum to 0.5", lambda d: replace(d, probability=d.probability / 2), _CANDIDATES),
         Case("prior NaN", lambda d: replace(d, probability=d.probability * NAN), _CANDIDATES),
         Case("a value too few", _set(values=("5.0",)), _CANDIDATES),
-        Case("a word", _set(values=("5.0", "many")), _CANDIDATES),
+        Case("a word", lambda d: replace(d, values=("many", *d.values[1:])), _CANDIDATES),
         Case("foreign column", _set(columns=("x",)), {"datamagic": "unknown_column"}),
         Case("row beyond", _item("row", 0, 7), _CANDIDATES),
         Case("no source", _set(source=""), _CANDIDATES),
@@ -284,6 +284,16 @@ CASES: dict[type, tuple[Case, ...]] = {
     p.FeasibilityReport: (
         # a report is what Snoopy believes; only the running study's own leads to the next one
         Case("target NaN", _set(target_accuracy=NAN), {}),
+        Case("of no study", _set(rows=0, final=False), {}),
+    ),
+    p.CleaningReport: (
+        # a belief of CPClean; only the running study's own leads to the next one
+        Case("accuracy NaN", _set(expected=NAN, potential=NAN), {}),
+        Case("more certain rows than rows", _set(certain=99, validation_rows=3), {}),
+        Case("of no study", _set(rows=0, begun_at=NAN, final=False), {}),
+    ),
+    p.ValuesReport: (
+        Case("harm NaN", _set(harm=NAN), {}),
         Case("of no study", _set(rows=0, final=False), {}),
     ),
     p.TestSetNeeded: (Case("fewer than no examples", _set(examples=-1), {}),),

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from house import APP, CLASSES, TRUTH, Recording
+from house import APP, CLASSES, Recording, truth_of
 
+from easeml.market.service import ACQUIRED
 from easeml.stream import payloads as p
 from easeml.stream.topics import CATALOGUE
 
 Names = dict[str, set[str]]
+ASKERS = {("modelpicker", p.Pillar.PRODUCTION), ("cpclean", p.Pillar.TRAIN), ("market", p.Pillar.POOL)}
+GRANTS = {"modelpicker": APP.label_budget, "cpclean": APP.cleaning_budget, "market": APP.acquisition_budget}
+"""What each asker may spend."""
 
 
 def known(recording: Recording) -> Names:
@@ -48,18 +52,32 @@ CHECKS: dict[type, Callable[[Any, Names], bool]] = {
     p.TestSetExhausted: lambda d, _: d.epoch == 1,
     p.TestSetNeeded: lambda d, _: d.epoch == 2 and d.examples > 0,
     p.Question: lambda d, n: (
-        d.row_id in n["production row"] and d.candidates == CLASSES and d.asked_by == "modelpicker"
+        d.row_id in n[f"{d.pillar} row"]
+        and (d.asked_by, d.pillar) in ASKERS
+        and truth_of(d.row_id, d.column) in d.candidates
+        and d.probabilities.sum() == pytest.approx(1)
     ),
     p.ModelPicked: lambda d, n: d.model in n["passed"] and set(d.posterior) <= n["passed"],
-    p.Answer: lambda d, n: d.question in n["question"] and d.text == TRUTH[d.row_id] and d.asked_by == "modelpicker",
-    p.Budget: lambda d, _: d.asker == "modelpicker" and 0 <= d.spent <= d.granted == APP.label_budget,
-    p.RelationBatch: lambda d, n: d.version in n["version"] and len(d.row_ids) > 0,
+    p.Answer: lambda d, n: (
+        d.question in n["question"] and d.text == truth_of(d.row_id, d.column) and (d.asked_by, d.pillar) in ASKERS
+    ),
+    p.Budget: lambda d, _: 0 <= d.spent <= d.granted == GRANTS[d.asker],
+    p.RelationBatch: lambda d, n: d.version in {*n["version"], ACQUIRED} and len(d.row_ids) > 0,
     p.DataVersion: lambda d, n: set(d.parents) <= n["version"] and d.rows > 0 and len(d.content_hash) == 64,
     p.OperatorRun: lambda d, n: (
         {o.name.split("/")[-1] for o in d.outputs} <= n["version"] and d.job == "datamagic.upload"
     ),
     p.FeasibilityReport: lambda d, n: (
         d.version in n["version"] and d.rows <= len(n["train row"]) and d.interval_low <= d.interval_high
+    ),
+    p.CleaningReport: lambda d, n: (
+        d.version in n["version"] and d.rows <= len(n["train row"]) and d.certain <= d.validation_rows
+    ),
+    p.ValuesReport: lambda d, n: (
+        d.version in n["version"]
+        and set(d.harmful_rows) <= n["train row"]
+        and set(d.valuable_rows) <= n["pool row"]
+        and set(d.suggested) <= set(CLASSES)
     ),
     p.Advice: lambda d, n: (
         d.version in n["version"]

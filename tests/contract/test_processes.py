@@ -36,12 +36,14 @@ from easeml.stream.topics import (
     ANNOTATIONS,
     ANSWERS,
     BY_NAME,
+    CLEANING,
     DATA_TEST,
     FEASIBILITY,
     MODELS,
     PREDICTIONS,
     QUESTIONS,
     TRIALS,
+    VALUES,
     VERDICTS,
 )
 
@@ -55,6 +57,8 @@ OWN = {
     "labels": ANNOTATIONS.name,
     "datamagic": DATA_TEST.name,
     "snoopy": FEASIBILITY.name,
+    "cpclean": CLEANING.name,
+    "market": VALUES.name,
     "advisor": FEASIBILITY.name,
 }
 """An input topic of each service; none of them is read by a service that has another one here."""

@@ -9,6 +9,8 @@ SERVICES: dict[str, str] = {
     "labels": "easeml.labels.__main__",
     "datamagic": "easeml.datamagic.__main__",
     "snoopy": "easeml.snoopy.__main__",
+    "cpclean": "easeml.cpclean.__main__",
+    "market": "easeml.market.__main__",
     "advisor": "easeml.advisor.__main__",
     "serving": "easeml.serving.__main__",
     "automl": "easeml.automl.__main__",
