@@ -69,7 +69,7 @@ class CleaningReport:
 
     app: str  #: name of the app
     version: str  #: version of the train pillar studied
-    final: bool  #: false: a study begins, its figures are not there yet
+    final: bool  #: false: a study is under way; what it has not found yet is 0 or null
     begun_at: float  #: when the study began, seconds since 1970 UTC; its reports have it in common
     rows: int  #: training rows studied
     uncertain_rows: int  #: those of them with several candidates
