@@ -19,7 +19,6 @@ Ints = NDArray[np.int64]
 
 KNN, QUANTILE, DOMAIN = 0, 1, 2
 """Sources of a candidate."""
-NEIGHBOURS = 20
 FEW_VALUES = 10
 """A column of at most so many values has all of them as candidates."""
 _RANKS = (0.075, 0.275, 0.525, 0.775, 0.925)
@@ -46,6 +45,10 @@ class Lines:
     probability: Floats
     source: Ints
 
+    def select(self, keep: NDArray[np.bool_] | Ints) -> Lines:
+        """Return the chosen lines."""
+        return Lines(self.cell[keep], self.value[keep], self.probability[keep], self.source[keep])
+
 
 def joined(parts: Sequence[Lines]) -> Lines:
     """Return several tables as one."""
@@ -71,28 +74,17 @@ class Near:
     weight: Floats
 
 
-def nearest(distance: Floats, value: Floats, k: int = NEIGHBOURS) -> Near:
-    """Return the k nearest donors.
-
-    Parameters
-    ----------
-    distance : ndarray of float64, shape (cells, donors)
-        Squared distances, at least one donor.
-    value : ndarray of float64, shape (donors,)
-        What each has.
+def near(value: Floats, distance: NDArray[np.floating]) -> Near:
+    """Return neighbours with their weights, given their values and squared distances, of shape (cells, k).
 
     Notes
     -----
-    Weight of the donor at squared distance d2: 1 / (1 + d2 / h2), h2 the mean over the k. Cost O(cells * donors).
+    Weight of the donor at squared distance d2: 1 / (1 + d2 / h2), h2 the mean over the k.
     """
-    k = min(k, distance.shape[1])
-    chosen = np.argpartition(distance, k - 1, axis=1)[:, :k] if k < distance.shape[1] else None
-    near = np.take_along_axis(distance, chosen, axis=1) if chosen is not None else distance
-    values = value[chosen] if chosen is not None else np.broadcast_to(value, distance.shape)
-    near = np.maximum(near, 0.0)
-    width = near.mean(axis=1, keepdims=True)
-    weight = 1.0 / (1.0 + near / np.where(width > 0, width, 1.0))
-    return Near(values, weight / weight.sum(axis=1, keepdims=True))
+    distance = distance.astype(np.float64)
+    width = distance.mean(axis=1, keepdims=True)
+    weight = 1.0 / (1.0 + distance / np.where(width > 0, width, 1.0))
+    return Near(value, weight / weight.sum(axis=1, keepdims=True))
 
 
 class ColumnDonors:
@@ -178,7 +170,7 @@ class ColumnDonors:
         source = np.where(self.slots < len(_RANKS), KNN, QUANTILE)
         cell = np.repeat(np.arange(len(value)), value.shape[1])
         sources = np.broadcast_to(source, value.shape).ravel()
-        return merged(cell, value.ravel(), weight.ravel(), sources, self.most)
+        return merged(Lines(cell, value.ravel(), weight.ravel(), sources), self.most)
 
     def _votes(self, near: Near) -> Lines:
         """Return the values that neighbours vote for and, of a small domain, all others by their frequency."""
@@ -192,29 +184,50 @@ class ColumnDonors:
             weight = votes + _STRENGTH * self.share
             source = np.where(votes > 0, KNN, DOMAIN)
             cells, values = np.repeat(np.arange(rows), size), np.tile(self.domain, rows)
-            return merged(cells, values, weight.ravel(), source.ravel(), self.most)
+            return merged(Lines(cells, values, weight.ravel(), source.ravel()), self.most)
         cell = np.repeat(np.arange(rows), k)
         weight = near.weight.ravel()
         most = min(self.most, len(_RANKS))
-        return merged(cell, self.domain[code], weight, np.full(len(cell), KNN), most)
+        return merged(Lines(cell, self.domain[code], weight, np.full(len(cell), KNN)), most)
 
 
-def merged(cell: Ints, value: Floats, weight: Floats, source: Ints, most: int) -> Lines:
+def merged(lines: Lines, most: int) -> Lines:
     """Return lines with equal values of a cell summed, the most probable ones kept, normalised, by cell and value.
 
-    Of equal values the source of the largest weight is named. Cost O(m log m).
+    Of equal values the source of the largest weight is named.
     """
-    order = np.lexsort((source, -weight, value, cell))
-    cell, value, weight, source = cell[order], value[order], weight[order], source[order]
-    first = np.ones(len(cell), bool)
-    first[1:] = (cell[1:] != cell[:-1]) | (value[1:] != value[:-1])
-    starts = np.flatnonzero(first)
-    cell, value, source = cell[starts], value[starts], source[starts]
-    weight = np.add.reduceat(weight, starts) if len(starts) else weight
-    ranked = np.lexsort((value, -weight, cell))
-    sorted_cell = cell[ranked]
-    heads = np.searchsorted(sorted_cell, sorted_cell)
-    kept = np.sort(ranked[np.arange(len(ranked)) - heads < most])
-    cell, value, weight, source = cell[kept], value[kept], weight[kept], source[kept]
-    sums = np.bincount(cell, weight)
-    return Lines(cell, value, weight / sums[cell], source)
+    if not len(lines.cell):
+        return lines
+    lines = lines.select(np.argsort(lines.cell, kind="stable"))
+    heads = np.flatnonzero(np.diff(lines.cell, prepend=lines.cell[0] - 1))
+    sizes = np.diff(heads, append=len(lines.cell))
+    # A rectangle of cells by slots: sorting its short rows takes a fraction of what sorting all lines would.
+    filled = np.arange(sizes.max()) < sizes[:, None]
+    value, weight = np.full(filled.shape, np.inf), np.full(filled.shape, -np.inf)
+    source = np.zeros(filled.shape, np.int64)
+    value[filled], weight[filled], source[filled] = lines.value, lines.probability, lines.source
+    order = np.argsort(value, axis=1, kind="stable")
+    value, weight, source = (np.take_along_axis(table, order, axis=1) for table in (value, weight, source))
+    kept = filled & _summed(value, weight, source, filled)
+    if kept.sum(axis=1).max() > most:
+        rank = np.argsort(np.argsort(np.where(kept, -weight, np.inf), axis=1, kind="stable"), axis=1)
+        kept &= rank < most
+    weight[~kept] = 0.0
+    weight /= weight.sum(axis=1, keepdims=True)
+    cell = np.broadcast_to(lines.cell[heads, None], kept.shape)
+    return Lines(cell[kept], value[kept], weight[kept], source[kept])
+
+
+def _summed(value: Floats, weight: Floats, source: Ints, filled: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Sum, in place, the weights of equal values that stand side by side into the first; return which are first."""
+    first = np.ones(value.shape, bool)
+    first[:, 1:] = (value[:, 1:] != value[:, :-1]) | ~filled[:, 1:]
+    largest = weight.copy()
+    for slot in np.flatnonzero(~first.all(axis=0))[::-1].tolist():
+        same = np.flatnonzero(~first[:, slot])
+        ours, theirs = largest[same, slot], largest[same, slot - 1]
+        named = (ours > theirs) | ((ours == theirs) & (source[same, slot] < source[same, slot - 1]))
+        source[same[named], slot - 1] = source[same[named], slot]
+        largest[same, slot - 1] = np.maximum(ours, theirs)
+        weight[same, slot - 1] += weight[same, slot]
+    return first

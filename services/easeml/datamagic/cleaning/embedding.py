@@ -69,6 +69,14 @@ class _Axis:
     scale: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Pull:
+    """What is expected of an axis given all others: ``level`` less the point's product with ``slope``."""
+
+    level: Floats
+    slope: Floats
+
+
 class Embedding:
     """Points of rows, gaps filled.
 
@@ -116,6 +124,7 @@ class Embedding:
             covariance = centred.T @ centred / max(len(points), 1)
             covariance[np.diag_indices(self.width)] += _RIDGE if self.bounded else _LITTLE_RIDGE
             self._precision = np.linalg.inv(covariance)
+            self._pulls = [self._pull(axis, self._precision) for axis in self._axes]
             self._solve(points, gaps)
         return points
 
@@ -146,21 +155,23 @@ class Embedding:
                 points[:, axis.start] = (own - axis.centre) / axis.scale
         return np.clip(points, -_FAR, _FAR) if bounded else points
 
-    def _solve(self, points: Floats, gaps: NDArray[np.bool_], sweeps: int = _SWEEPS) -> None:
+    def _solve(self, points: Floats, gaps: NDArray[np.bool_]) -> None:
         """Fill the gaps in place with their expected values given all else, within the sample's range."""
-        for _ in range(sweeps):
-            for axis in self._axes:
+        for _ in range(_SWEEPS):
+            for axis, pull in zip(self._axes, self._pulls, strict=True):
                 rows = np.flatnonzero(gaps[:, axis.start])
                 if len(rows):
-                    points[rows, axis.start : axis.stop] = self._expected(points[rows], axis)
+                    points[rows, axis.start : axis.stop] = self._expected(points[rows], axis, pull)
 
-    def _expected(self, points: Floats, axis: _Axis, precision: Floats | None = None) -> Floats:
-        precision = self._precision if precision is None else precision
+    def _pull(self, axis: _Axis, precision: Floats) -> _Pull:
         own = slice(axis.start, axis.stop)
-        centred = points - self._mean
-        centred[:, own] = 0.0
-        pull = centred @ precision[:, own]
-        value = self._mean[own] - np.linalg.solve(precision[own, own].T, pull.T).T
+        slope = np.asarray(np.linalg.solve(precision[own, own], precision[own]).T, np.float64)
+        slope[own] = 0.0
+        return _Pull(self._mean[own] + self._mean @ slope, slope)
+
+    def _expected(self, points: Floats, axis: _Axis, pull: _Pull) -> Floats:
+        own = slice(axis.start, axis.stop)
+        value = pull.level - points @ pull.slope
         return np.asarray(np.clip(value, self._low[own], self._high[own]) if self.bounded else value, np.float64)
 
     def transform(self, numbers: Floats) -> Floats:
@@ -174,9 +185,9 @@ class Embedding:
     def without(self, points: Floats, column: int) -> Floats:
         """Return points in which a column's part is what the others let expect."""
         out = points.copy()
-        for axis in self._axes:
+        for axis, pull in zip(self._axes, self._pulls, strict=True):
             if axis.column == column:
-                out[:, axis.start : axis.stop] = self._expected(points, axis)
+                out[:, axis.start : axis.stop] = self._expected(points, axis, pull)
         return out
 
     def expected(self, points: Floats, column: int, missing: NDArray[np.bool_]) -> Floats:
@@ -201,11 +212,13 @@ class Embedding:
             # The precision of all other axes once this one is left out of the model.
             lean = self._precision[:, axis.start]
             precision = self._precision - np.outer(lean, lean) / lean[axis.start]
+            pulls = [self._pull(other, precision) for other in others]
             for _ in range(_SWEEPS):
-                for other in others:
+                for other, pull in zip(others, pulls, strict=True):
                     rows = np.flatnonzero(missing[:, other.column])
-                    points[rows, other.start : other.stop] = self._expected(points[rows], other, precision)
-        return np.asarray(self._expected(points, axis)[:, 0] * axis.scale + axis.centre, np.float64)
+                    points[rows, other.start : other.stop] = self._expected(points[rows], other, pull)
+        value = self._expected(points, axis, self._pull(axis, self._precision))[:, 0]
+        return np.asarray(value * axis.scale + axis.centre, np.float64)
 
     def widening(self, missing: NDArray[np.bool_], columns: Sequence[int]) -> Floats:
         """Return by what factor the deviation of ``expected`` grows for want of missing cells; shape (n, columns).
