@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from easeml.modelpicker import ModelPicker, information_gain
+from easeml.modelpicker.information import error_rate
 from easeml.modelpicker.voting import contested, vote_mass
 
 
@@ -102,6 +103,27 @@ def test_information_is_that_about_predictions(seed, error, missing):
     assert 0 <= gain <= about_models + 1e-12
     agreed = np.where(votes >= 0, votes.max(), -1)
     assert information_gain(posterior, agreed, recent, classes, error=error) <= 1e-12
+
+
+def entropies(posterior, recent, classes):
+    """Of the best model's prediction on each row, in bits."""
+    mass = vote_mass(np.broadcast_to(posterior, recent.shape), recent, classes)
+    return -(mass * np.log2(mass, out=np.zeros_like(mass), where=mass > 0)).sum(axis=1)
+
+
+@given(st.integers(0, 10**6), st.floats(0, 6))
+def test_the_picker_learns_what_was_promised(seed, penalty):
+    rng = np.random.default_rng(seed)
+    v, k, classes = (int(x) for x in rng.integers([1, 1, 2], [7, 7, 5]))
+    votes, recent = (rng.integers(0, classes, size=size).astype(np.int32) for size in (k, (v, k)))
+    posterior, error = rng.dirichlet(np.ones(k)), error_rate(penalty, classes)
+    after = 0.0
+    for label in range(classes):
+        answer = posterior @ np.where(votes == label, 1 - error, error / (classes - 1))
+        learnt = posterior * np.exp(-penalty * (votes != label))
+        after += answer * entropies(learnt / learnt.sum(), recent, classes).mean()
+    promised = information_gain(posterior, votes, recent, classes, error=error)
+    np.testing.assert_allclose(entropies(posterior, recent, classes).mean() - after, promised, atol=1e-9)
 
 
 def test_intervals_hold_at_every_time():

@@ -1,9 +1,11 @@
 """What a label tells, in bits: the scale on which questions of all services are ranked.
 
-One bit: the answer is expected to lower the entropy of the prediction on a validation row by one bit, in the mean
-over validation rows. For a pool row i and a validation row v that is the mutual information I(Y_i; Y_v) under a belief
-about the model, here the members of an ensemble: p(y_i, y_v) = mean_t p_t(y_i) p_t(y_v). Cleaning measures its
-questions in the same unit. Divided by the price of an answer, it ranks questions of several services in one list.
+One bit: the answer is expected to lower the entropy of the prediction on one of the app's rows by one bit, in the mean
+over rows. Each asker promises what its own belief is expected to gain: cleaning about nearest-neighbour predictions of
+validation rows over possible worlds, model picking about the best model's predictions of recent production rows under
+its posterior, and here: for a pool row i and a validation row v the mutual information I(Y_i; Y_v) under a belief about
+the model, the members of an ensemble: p(y_i, y_v) = mean_t p_t(y_i) p_t(y_v). Divided by the price of an answer, in
+labels, it ranks the questions of all askers in one list.
 
 Source: Bickford Smith et al., "Prediction-oriented Bayesian active learning", AISTATS 2023 (EPIG).
 """

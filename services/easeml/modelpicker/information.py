@@ -4,9 +4,15 @@ One bit: the answer is expected to lower the entropy of a prediction by one bit,
 a recent production row, in the mean over them. That is the mutual information of answer and prediction when the best
 model is drawn from the posterior. It is never above what the answer tells about which model is best, and it is 0 for
 models that differ on the row asked about but nowhere else: to tell those apart changes no prediction.
+
+How far an answer is believed follows from what the picker makes of it: it lowers the weight of a model that is wrong
+by a factor exp(-eta / u), which is Bayes' rule for a best model that is wrong as often as :func:`error_rate` says. So
+what is promised is what the picker's own belief is expected to gain.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +68,26 @@ def information_gain(posterior: Floats, votes: Votes, recent: Votes, n_classes: 
     pairs = both * _log2(both * total / (label * shown_mass)) - by_noise * shown_mass
     bits = (own / both_mass * pairs).sum() + (own / said_mass * total * by_noise).sum()
     return max(float(bits), 0.0) / max(len(recent), 1)
+
+
+def error_rate(penalty: float, n_classes: int) -> float:
+    """Return how often the best model is wrong for a belief that multiplies weights of wrong models by e^-penalty.
+
+    A vote makes its class e^penalty times as probable as each other one.
+
+    Parameters
+    ----------
+    penalty : float
+        eta / u, >= 0.
+    n_classes : int
+
+    Returns
+    -------
+    float
+        In [0, 1 - 1/c].
+    """
+    others = (n_classes - 1) * math.exp(-penalty)
+    return others / (1 + others)
 
 
 def _of_group(keys: npt.NDArray[np.int64], values: Floats) -> Floats:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
 from easeml.modelpicker.drift import Adwin
 from easeml.modelpicker.experts import Experts, half_lives
-from easeml.modelpicker.information import information_gain
+from easeml.modelpicker.information import error_rate, information_gain
 from easeml.modelpicker.intervals import accuracy_intervals
 from easeml.modelpicker.memory import Asked, Memory, RowKey
 from easeml.modelpicker.spending import Spending
@@ -252,7 +252,9 @@ class ModelPicker:
                 if draws[i] < u:
                     self._spending.asked += 1
                     asked.append(i)
-                    gains.append(information_gain(weights[i], checked[i], self._memory.recent(self.k), self.n_classes))
+                    error = error_rate(float(rates[i]) / u, self.n_classes)
+                    recent = self._memory.recent(self.k)
+                    gains.append(information_gain(weights[i], checked[i], recent, self.n_classes, error=error))
                     classes = np.array([self._class_of(checked[i], m) for m in self._experts.serves()])
                     self._memory.open[row] = Asked(checked[i].copy(), classes.astype(np.int32), u, floor / u)
             self._spending.passed(float(variance[i]), contested=bool(split[i]))
