@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from house import ROOMS, Alone, Recording, record_house
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_trees() -> Iterator[None]:
+    """Small forests: the contract is about messages, not about what Market finds."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("prediction._VALUE_TREES", "prediction._RESEMBLANCE_TREES", "belief._MEMBERS"):
+            patch.setattr(f"easeml.market.{name}", 5)
+        yield
 
 
 @pytest.fixture(scope="session")

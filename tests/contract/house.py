@@ -276,7 +276,7 @@ def record_house(store: str) -> Recording:
     say([rows(Pillar.POOL), unlabelled(), doubts()])
     cluster.tick(4)
     say(next(oracle))
-    cluster.tick(2)
+    cluster.tick(4)
     assert cluster.restarts == 0
     return Recording(store, tuple(cluster._order))
 

@@ -77,7 +77,7 @@ class MarketState:
     version : str
         Newest version of the train pillar.
     studied : str
-        What the last study was begun for: what is known of the rows, version and budget.
+        What the last study was begun for: what is known of the rows, budget and price column.
     begun_at : float
         When, in seconds since 1970 UTC.
     seen, since : str, float
@@ -202,7 +202,7 @@ class MarketService(Service[MarketState]):
         if not counts[Pillar.TRAIN] + counts[Pillar.POOL] or len(app.classes) < _LEAST_CLASSES:
             return ()
         known = " ".join(str(rows[pillar].revision(app)) for pillar in _PILLARS)
-        asked = f"{known} {state.version} {app.acquisition_budget} {app.price_column}"
+        asked = f"{known} {app.acquisition_budget} {app.price_column}"
         if state.seen == state.studied:
             state.since = event.time
         rests, state.seen = asked == state.seen, asked
