@@ -62,6 +62,8 @@ class Content:
         Whether it holds rows of no announced or promised version.
     newest : DataVersion or None
         The last version that others announced.
+    after : str
+        Identity of that announcement; empty: there is none.
     parent : str
         Name of the last version of all; empty: there is none.
     """
@@ -73,12 +75,13 @@ class Content:
     answers: int
     unannounced: bool
     newest: DataVersion | None
+    after: str
     parent: str
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The keeper's last version: the content's digests, and the version of others that came before it."""
+    """The keeper's last version: the content's digests, and the announcement of others that came before it."""
 
     digest: str
     known: str
@@ -208,6 +211,7 @@ class Ledger:
         self._proposed: list[tuple[float, CandidateBatch]] = []
         self._announced: set[str] = set()
         self._newest: DataVersion | None = None
+        self._after = ""
         self._parent = ""
         self._judged: _Judged | None = None
 
@@ -267,7 +271,7 @@ class Ledger:
             self._parent = version.version
             if not is_own(version):
                 self._announced.add(version.version)
-                self._newest = version
+                self._newest, self._after = version, event_id
 
     def _is_new(self, event_id: str) -> bool:
         mark = hashlib.blake2b(event_id.encode(), digest_size=8).digest()
@@ -287,6 +291,7 @@ class Ledger:
             answers=judged.answers,
             unannounced=any(n not in self._announced and not _PROMISED.fullmatch(n) for n, _ in rows),
             newest=self._newest,
+            after=self._after,
             parent=self._parent,
         )
 
@@ -420,8 +425,7 @@ def decide(
         For the next look.
     """
     digest, known = contents.hexadecimal(content.digest), contents.hexadecimal(content.known)
-    after = content.newest.version if content.newest is not None else ""
-    wanted = Said(digest, known, after)
+    wanted = Said(digest, known, content.after)
     if not content.known and not content.unannounced:
         return _covered(content, said)
     if said == wanted:
