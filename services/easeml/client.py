@@ -142,14 +142,9 @@ class Client:
         self,
         name: str,
         *,
-        condition: str | None = None,
-        reliability: float | None = None,
-        steps: int | None = None,
-        label_budget: int | None = None,
-        horizon: int | None = None,
-        target: float | None = None,
         add_classes: Iterable[str] = (),
         add_categories: Mapping[str, Iterable[str]] | None = None,
+        **options: Any,
     ) -> AppDefined:
         """Change an app that exists; None leaves a field as it is.
 
@@ -157,12 +152,12 @@ class Client:
         ----------
         name : str
             The app.
-        condition, reliability, steps, label_budget, horizon, target
-            Fields of AppDefined.
         add_classes : iterable of str
             Further classes; appended, so the codes in use keep their meaning.
         add_categories : mapping of str to iterable of str, optional
             Further categories by column; appended likewise.
+        **options
+            Fields of AppDefined: ``definition.CHANGEABLE``.
 
         Returns
         -------
@@ -174,16 +169,8 @@ class Client:
         NotFoundError
             When there is no such app.
         ConditionError, ConfigurationError, InvalidDataError
-            When the condition cannot be planned, or a number, class or column is not possible.
+            When the condition cannot be planned, or an option, number, class or column is not possible.
         """
-        options = {
-            "condition": condition,
-            "reliability": reliability,
-            "steps": steps,
-            "label_budget": label_budget,
-            "horizon": horizon,
-            "target": target,
-        }
         before = self.app(name)
         after = definition.changed(before, options, add_classes, add_categories or {})
         if after != before:

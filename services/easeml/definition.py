@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,18 @@ from easeml.relation import Relation
 from easeml.stream.payloads import AppDefined, Column, ColumnKind
 
 _OWN = {"app", "label", "classes", "columns", "life"}
+CHANGEABLE = (
+    "target",
+    "condition",
+    "reliability",
+    "steps",
+    "label_budget",
+    "cleaning_budget",
+    "acquisition_budget",
+    "price_column",
+    "horizon",
+)
+"""Options that an app that exists may get anew."""
 
 
 def defined(name: str, label: str, options: Mapping[str, Any]) -> AppDefined:
@@ -27,14 +39,17 @@ def defined(name: str, label: str, options: Mapping[str, Any]) -> AppDefined:
     InvalidDataError
         When the name, the label or an option is wrong.
     """
-    known = [field for field in AppDefined.__slots__ if field not in _OWN]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise InvalidDataError(f"Unknown option of an app: {unknown[0]!r}.", mend=f"Known are: {', '.join(known)}.")
+    _check_names(options, [field for field in AppDefined.__slots__ if field not in _OWN])
     if not label.strip():
         raise InvalidDataError("The label column has no name.", mend="Name the column that holds the label.")
     # A deleted app of the same name may have had the same rows: its versions must not be taken for this app's.
     return checked(AppDefined(AppId(name), label, (), (), life=EventId.random()[:6], **options))
+
+
+def _check_names(options: Iterable[str], known: Sequence[str]) -> None:
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InvalidDataError(f"Unknown option of an app: {unknown[0]!r}.", mend=f"Known are: {', '.join(known)}.")
 
 
 def checked(app: AppDefined) -> AppDefined:
@@ -48,6 +63,12 @@ def checked(app: AppDefined) -> AppDefined:
     ):
         if not fits:
             raise InvalidDataError(f"{field}={value!r} is not possible.", mend=f"Give {wanted}.")
+    numbers = [column.name for column in app.columns if column.kind is ColumnKind.NUMERIC]
+    if app.price_column and app.columns and app.price_column not in numbers:
+        raise InvalidDataError(
+            f"price_column={app.price_column!r} is no numeric column of app {app.app!r}.",
+            mend=f"Numeric columns are: {', '.join(numbers) or 'none'}; empty: every label costs 1.",
+        )
     plan_of(app)
     return app
 
@@ -69,7 +90,8 @@ def with_schema(app: AppDefined, frame: pd.DataFrame) -> AppDefined:
     Raises
     ------
     InvalidDataError
-        When the frame has no label column, fewer than two classes, or columns without a common type.
+        When the frame has no label column, fewer than two classes, columns without a common type, or no column of
+        prices although the app names one.
     """
     relation = Relation.from_frame(frame, label=app.label, classes=app.classes or None)
     if len(relation.classes) < 2:
@@ -77,7 +99,7 @@ def with_schema(app: AppDefined, frame: pd.DataFrame) -> AppDefined:
             f"Label {app.label!r} has {_classes(relation.classes)}; there is nothing to learn.",
             mend="Publish rows of at least two classes.",
         )
-    return replace(app, columns=relation.columns, classes=relation.classes)
+    return checked(replace(app, columns=relation.columns, classes=relation.classes))
 
 
 def _classes(classes: tuple[str, ...]) -> str:
@@ -99,6 +121,7 @@ def changed(
     ConditionError, ConfigurationError, InvalidDataError
         As ``defined``; also when categories are added to a column that has none.
     """
+    _check_names(options, CHANGEABLE)
     wanted = {name: tuple(map(str, values)) for name, values in add_categories.items()}
     further = tuple(map(str, add_classes))
     categorical = [column.name for column in app.columns if column.kind is ColumnKind.CATEGORICAL]

@@ -35,7 +35,18 @@ def create(
     label_budget: Annotated[
         int, typer.Option(help="Labels that production questions may cost.", min=0)
     ] = STANDARD.label_budget,
-    horizon: Annotated[int, typer.Option(help="Production rows the budget is spread over.", min=1)] = STANDARD.horizon,
+    horizon: Annotated[
+        int, typer.Option(help="Production rows the label budget is spread over.", min=1)
+    ] = STANDARD.horizon,
+    cleaning_budget: Annotated[
+        int, typer.Option(help="Answers that questions about uncertain training rows may cost.", min=0)
+    ] = STANDARD.cleaning_budget,
+    acquisition_budget: Annotated[
+        int, typer.Option(help="Labels that questions about pool rows may cost.", min=0)
+    ] = STANDARD.acquisition_budget,
+    price_column: Annotated[
+        str, typer.Option(help="Numeric column with the price of a pool row's label, in labels; else 1 each.")
+    ] = STANDARD.price_column,
     like: Annotated[Path | None, typer.Option(help="File whose columns and classes the app takes.")] = None,
 ) -> None:
     """Create an app and show what its CI condition costs."""
@@ -51,6 +62,9 @@ def create(
         "mode": mode,
         "label_budget": label_budget,
         "horizon": horizon,
+        "cleaning_budget": cleaning_budget,
+        "acquisition_budget": acquisition_budget,
+        "price_column": price_column,
     }
     rows = read_frame(like) if like else None
     # By the same reading as 'easeml publish', so that the columns are those of the files to come.
@@ -112,7 +126,17 @@ def update(
     reliability: Annotated[float | None, typer.Option(help="1 - delta of the guarantee.")] = None,
     steps: Annotated[int | None, typer.Option(help="Models that one test set may judge.", min=1)] = None,
     label_budget: Annotated[int | None, typer.Option(help="Labels that production questions may cost.", min=0)] = None,
-    horizon: Annotated[int | None, typer.Option(help="Production rows the budget is spread over.", min=1)] = None,
+    horizon: Annotated[int | None, typer.Option(help="Production rows the label budget is spread over.", min=1)] = None,
+    cleaning_budget: Annotated[
+        int | None, typer.Option(help="Answers that questions about uncertain training rows may cost.", min=0)
+    ] = None,
+    acquisition_budget: Annotated[
+        int | None, typer.Option(help="Labels that questions about pool rows may cost.", min=0)
+    ] = None,
+    price_column: Annotated[
+        str | None,
+        typer.Option(help="Numeric column with the price of a pool row's label, in labels; '' for 1 each."),
+    ] = None,
     add_class: Annotated[
         list[str] | None, typer.Option(help="One more class of the label; repeat for more.", metavar="CLASS")
     ] = None,
@@ -130,6 +154,9 @@ def update(
         "steps": steps,
         "label_budget": label_budget,
         "horizon": horizon,
+        "cleaning_budget": cleaning_budget,
+        "acquisition_budget": acquisition_budget,
+        "price_column": price_column,
     }
     options = {option: value for option, value in settings.items() if value is not None}
     if add_class:

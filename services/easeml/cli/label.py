@@ -11,7 +11,8 @@ from rich.markup import escape
 
 from easeml.cli import questions
 from easeml.cli.session import Session, session
-from easeml.errors import ConflictError, NotFoundError, UnavailableError
+from easeml.errors import ConflictError, InvalidDataError, NotFoundError, UnavailableError
+from easeml.labels.budgets import budget_of, raising
 from easeml.labels.client import AskedQuestion, LabelClient
 from easeml.stream import codec
 from easeml.stream.runfiles import read_run_file
@@ -72,7 +73,7 @@ class Sitting:
 
     def _put(self, question: AskedQuestion) -> bool:
         """Ask until the reply is one of those possible; False when it is to stop."""
-        replies = questions.Replies(question.candidates)
+        replies = questions.Replies(question.candidates, others=question.kind == "cell")
         self._show(question)
         while True:
             try:
@@ -81,23 +82,30 @@ class Sitting:
                 typer.echo(err=self.current.as_json)
                 return False
             chosen = replies.candidate(typed)
-            if chosen is not None or typed.casefold() == replies.skip:
-                self._send(question, chosen)
-                return True
+            other = replies.other(typed) if chosen is None else None
+            if chosen is not None or other is not None or typed.casefold() == replies.skip:
+                if self._send(question, chosen, other):
+                    return True
+                continue
             if typed.casefold() == replies.stop:
                 return False
             self._tell(f"[yellow]{escape(repr(typed))} is not one of {escape(replies.correction)}.[/]")
 
-    def _send(self, question: AskedQuestion, chosen: int | None) -> None:
+    def _send(self, question: AskedQuestion, chosen: int | None, other: str | None) -> bool:
+        """Send an answer, or a skip when there is none; False when another value is not possible."""
         try:
-            if chosen is None:
+            if chosen is None and other is None:
                 self.labels.skip(question, annotator=self.annotator)
                 self.skipped += 1
             else:
-                self.labels.answer(question, chosen, annotator=self.annotator)
+                self.labels.answer(question, chosen, other=other, annotator=self.annotator)
                 self.answered += 1
+        except InvalidDataError as error:
+            self._tell(f"[yellow]{escape(str(error))}[/]")
+            return False
         except (ConflictError, NotFoundError) as error:  # somebody else was faster, or it expired meanwhile
             self._tell(f"[yellow]Not counted:[/] {escape(error.message)}")
+        return True
 
     def _show(self, question: AskedQuestion) -> None:
         if self.current.as_json:
@@ -157,12 +165,14 @@ def _why_none(current: Session, labels: LabelClient, name: str) -> str:
         with current.client() as client:
             client.app(name)
         budgets = {}
-    if any(spending.withheld for spending in budgets.values()):
-        return (
-            f"The label budget of [bold]{escape(name)}[/] is spent, so its questions wait. "
-            f"'easeml apps update {escape(name)} --label-budget N' raises it."
+    spent = {budget_of(asker): asker for asker, spending in sorted(budgets.items()) if spending.withheld}
+    if spent:
+        return "\n".join(
+            f"The {field.replace('_', ' ')} of [bold]{escape(name)}[/] is spent, so questions of {escape(asker)} wait. "
+            f"'{escape(raising(name, asker))}' raises it."
+            for field, asker in spent.items()
         )
     return (
-        f"No open questions for [bold]{escape(name)}[/]. They come when at least two models have passed and "
-        "disagree on production rows."
+        f"No open questions for [bold]{escape(name)}[/]. They come when training rows are uncertain, when the pool "
+        "holds rows, or when at least two models have passed and disagree on production rows."
     )

@@ -189,6 +189,18 @@ def test_an_app_is_changed_where_it_is_told_to_be(easeml, name):
     assert (shown["steps"], shown["label_budget"], shown["label"]) == (3, 500, "kind")
 
 
+def test_every_budget_has_its_option(easeml, name):
+    options = ("--cleaning-budget", "7", "--acquisition-budget", "0", "--price-column", "x")
+    easeml("apps", "create", name, "--label", "kind", *options)
+    fields = ("cleaning_budget", "acquisition_budget", "price_column")
+    (shown,) = easeml("apps", "show", name, as_json=True)
+    assert [shown[field] for field in fields] == [7, 0, "x"]
+    easeml("apps", "update", name, "--cleaning-budget", "8", "--acquisition-budget", "9", "--price-column", "")
+    (shown,) = easeml("apps", "show", name, as_json=True)
+    assert [shown[field] for field in fields] == [8, 9, ""]
+    assert "cleaning_budget" in easeml("apps", "show", name)
+
+
 def test_advise_tells_the_newest_steps_of_each_phase(easeml, cluster, name):
     easeml("apps", "create", name, "--label", "kind")
     assert "No advice" in easeml("advise", name)

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from easeml.cli.root import app as command
 from easeml.errors import NotFoundError
 from easeml.labels.client import LabelClient
-from easeml.stream.payloads import Column, ColumnKind, Pillar, RelationBatch
-from easeml.stream.topics import ANNOTATIONS, DATA_PRODUCTION
+from easeml.stream.payloads import Column, ColumnKind, Pillar, QuestionKind, RelationBatch
+from easeml.stream.topics import ANNOTATIONS, DATA_PRODUCTION, DATA_TRAIN
 
 
 @pytest.fixture
@@ -37,16 +37,17 @@ async def label(serve, tmp_path):
     return run
 
 
-def put_row(house, row_id: str) -> None:
+def put_row(house, row_id: str, topic=DATA_PRODUCTION) -> None:
     columns = (
         Column("age", ColumnKind.NUMERIC),
         Column("plan", ColumnKind.CATEGORICAL, ("basic", "pro")),
         Column("photo", ColumnKind.TENSOR, shape=(2, 2)),
     )
-    batch = RelationBatch(app="churn", pillar=Pillar.PRODUCTION, version="v", columns=columns, row_ids=(row_id,),
+    pillar = Pillar(topic.noun.removeprefix("data."))
+    batch = RelationBatch(app="churn", pillar=pillar, version="v", columns=columns, row_ids=(row_id,),
                           numeric=np.array([31.0]), codes=np.array([1], np.int32),
                           tensor=np.array([0.0, 9.0, 9.0, 0.0]))  # fmt: skip
-    house.put(DATA_PRODUCTION, batch)
+    house.put(topic, batch)
 
 
 async def test_the_row_is_shown(house, question, label):
@@ -54,7 +55,21 @@ async def test_the_row_is_shown(house, question, label):
     house.ask(question(context={"hint": "blue [b]"}))
     shown = await label("q")
     assert shown.exit_code == 0, shown.output
-    for text in ("Row row-q", "1.00 bits", "age", "31", "plan", "pro", " @", "@ ", "hint", "blue [b]", "no", "yes"):
+    for text in (
+        "Row row-q",
+        "1.00 bits for 1 label",
+        "asked by modelpicker",
+        "age",
+        "31",
+        "plan",
+        "pro",
+        " @",
+        "@ ",
+        "hint",
+        "blue [b]",
+        "no",
+        "yes",
+    ):
         assert text in shown.output
 
 
@@ -78,6 +93,72 @@ async def test_anything_else_is_asked_again(house, question, label):
     assert "'bogus' is not one of no, yes, s or q." in shown.output
     assert "'99' is not one of" in shown.output
     assert [a.value for a in house.annotations()] == [1]
+
+
+@pytest.fixture
+def cell(question):
+    """Ask for the plan of a training row."""
+
+    def make(**changes):
+        standard = {"kind": QuestionKind.CELL, "pillar": Pillar.TRAIN, "column": "plan", "asked_by": "cpclean"}
+        return question(
+            **standard | {"candidates": ("basic", "pro"), "information_gain": 0.0213, "cost": 2.0} | changes
+        )
+
+    return make
+
+
+@pytest.fixture
+def plans(house, app):
+    """The app has a column of plans and one of ages."""
+    plan = Column("plan", ColumnKind.CATEGORICAL, ("basic", "pro"))
+    house.define(replace(app, columns=(*app.columns, plan), cleaning_budget=10))
+
+
+@pytest.mark.usefixtures("plans")
+async def test_a_cell_is_asked_with_its_row_candidates_sources_bits_and_cost(house, cell, label):
+    put_row(house, "row-q", DATA_TRAIN)
+    house.ask(cell(context={"candidates from": "datamagic.repairs@1 (basic, pro)"}))
+    shown = (await label("q")).output
+    for text in (
+        "Row row-q, column plan",
+        "train, 0.0213 bits for 2 labels, asked by cpclean",
+        "pro  <- asked",
+        "age",
+        "candidates from datamagic.repairs@1 (basic, pro)",
+        "1 basic  0.50",
+        "=VALUE for another one",
+    ):
+        assert text in shown
+
+
+@pytest.mark.usefixtures("plans")
+@pytest.mark.parametrize(
+    ("typed", "value", "text"),
+    [("=gold", -2, "gold"), ("= Gold Plus", -2, "Gold Plus"), ("pro", 1, "pro"), ("=pro", 1, "pro")],
+)
+async def test_another_value_answers_a_cell(house, cell, label, typed, value, text):
+    house.ask(cell())
+    shown = await label("gold", typed)
+    assert "'gold' is not one of basic, pro, =VALUE, s or q." in shown.output
+    assert "1 answer given." in shown.output
+    assert [(answer.value, answer.text) for answer in house.answers()] == [(value, text)]
+
+
+@pytest.mark.usefixtures("plans")
+async def test_another_value_that_does_not_fit_is_asked_again(house, cell, label):
+    house.ask(cell(column="age", candidates=("30.0", "40.0")))
+    shown = await label("=old", "35", "40")
+    assert "'old' does not fit the numeric column 'age'. Give a number." in shown.output
+    assert "'35' is not one of" in shown.output
+    assert [answer.text for answer in house.answers()] == ["40.0"]
+
+
+async def test_a_label_takes_no_other_value(house, question, label):
+    house.ask(question())
+    shown = await label("=perhaps")
+    assert "'=perhaps' is not one of no, yes, s or q." in shown.output
+    assert "=VALUE" not in shown.output
 
 
 async def test_where_classes_are_numbers_only_their_text_counts(house, question, label, app):
@@ -128,11 +209,16 @@ async def test_no_questions_are_said_to_be_none(house, question, label):
 
 
 async def test_a_spent_budget_is_said_to_be(house, question, label, app):
-    house.define(replace(app, label_budget=0))
-    house.ask(question())
-    shown = await label()
-    assert "The label budget of churn is spent" in shown.output
-    assert "apps update churn --label-budget" in shown.output
+    house.define(replace(app, label_budget=0, cleaning_budget=0))
+    house.ask(question(), question("cell", asked_by="cpclean"), question("pool", asked_by="market"))
+    shown = await label("yes")
+    assert "1 answer given." in shown.output
+    shown = " ".join((await label()).output.split())
+    assert "The label budget of churn is spent, so questions of modelpicker wait." in shown
+    assert "easeml apps update churn --label-budget N" in shown
+    assert "The cleaning budget of churn is spent, so questions of cpclean wait." in shown
+    assert "easeml apps update churn --cleaning-budget N" in shown
+    assert "acquisition" not in shown
 
 
 async def test_an_unknown_app_is_an_error(house, question, label, monkeypatch):

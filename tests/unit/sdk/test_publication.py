@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from easeml.client import Client
-from easeml.definition import changed, defined
+from easeml.definition import changed, defined, with_schema
 from easeml.errors import BudgetExhaustedError, InvalidDataError
 from easeml.publication import draft, of_life
 from easeml.relation import row_digests
@@ -126,3 +126,23 @@ def test_impossible_changes_are_refused(options, classes, categories, text):
 def test_classes_cannot_be_added_before_there_are_any():
     with pytest.raises(InvalidDataError, match="has no classes yet"):
         changed(app(), {}, ["maybe"], {})
+
+
+def test_an_app_is_changed_in_what_may_change():
+    one = changed(app(), {"cleaning_budget": 5, "acquisition_budget": 6, "target": None}, (), {})
+    assert (one.cleaning_budget, one.acquisition_budget, one.target) == (5, 6, app().target)
+    for options in ({"mode": "fn-free"}, {"life": "x"}, {"cleaning_budget": -1}, {"acquisition_budget": -1}):
+        with pytest.raises(InvalidDataError, match=next(iter(options))):
+            changed(app(), options, (), {})
+
+
+def test_prices_are_a_numeric_column_as_soon_as_columns_are_known():
+    assert with_schema(app(price_column="x"), frame(20)).price_column == "x"
+    for wrong in ("y", "gone"):
+        with pytest.raises(InvalidDataError, match="is no numeric column") as caught:
+            with_schema(app(price_column=wrong), frame(20))
+        assert "Numeric columns are: x" in caught.value.mend
+    fixed = with_schema(app(), frame(20))
+    assert changed(fixed, {"price_column": "x"}, (), {}).price_column == "x"
+    with pytest.raises(InvalidDataError, match="is no numeric column"):
+        changed(fixed, {"price_column": "z"}, (), {})
