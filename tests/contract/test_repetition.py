@@ -38,8 +38,9 @@ RARE = {
 """Topics that a quiet day does not write: servers write annotations and recorded rows, failing models retire, shifts
 bring adapted models, and the one small upload goes to the pool."""
 
-SHOWN = {Queue: ("now",)}
-"""What a state holds for display alone; storing the newest tick would write every state every second."""
+SHOWN = {Queue: ("now", "columns")}
+"""What a state holds for display alone, or every handler sets anew; storing the newest tick would write every state
+every second."""
 
 
 def test_the_table_of_rooms_is_the_roster():
