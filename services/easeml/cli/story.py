@@ -15,6 +15,7 @@ from easeml.stream.payloads import (
     Answer,
     AppDefined,
     AppDeleted,
+    CleaningReport,
     DataVersion,
     FeasibilityReport,
     FeasibilitySignal,
@@ -28,6 +29,7 @@ from easeml.stream.payloads import (
     TrialAssigned,
     TrialFinished,
     TrialOutcome,
+    ValuesReport,
     Verdict,
 )
 
@@ -71,6 +73,25 @@ def _feasibility(data: FeasibilityReport) -> str | None:
     )
 
 
+def _cleaning(data: CleaningReport) -> str | None:
+    if not data.final or data.expected is None:
+        return None
+    reach = f", cleaning can reach {data.potential:.3f}" if data.potential is not None else ""
+    return (
+        f"cleaning  {data.certain:,} of {data.validation_rows:,} predictions hold whatever the {data.uncertain_rows:,} "
+        f"uncertain rows are (after {data.answers:,} answers); accuracy {data.expected:.3f}{reach}"
+    )
+
+
+def _values(data: ValuesReport) -> str | None:
+    if not data.final:
+        return None
+    return (
+        f"values  {data.pool_rows:,} pool rows may be labelled ({data.spent:g} labels asked for so far); "
+        f"{len(data.harmful_rows):,} of {data.rows:,} training rows do harm"
+    )
+
+
 def _advice(data: Advice) -> str:
     first = data.steps[0]
     gain = f", about {first.gain:+.1%} accuracy" if first.gain > 0 else ""
@@ -90,10 +111,14 @@ _LINES: dict[type, Callable[[Any], str | None]] = {
     TestSetOpened: lambda d: f"test set {d.epoch}  {d.examples:,} examples, {d.planned:,} planned for {d.steps} models",
     TestSetNeeded: lambda d: f"[yellow]test set needed[/]  {d.examples:,} examples: {escape(d.reason)}",
     TestSetExhausted: lambda d: f"[yellow]test set {d.epoch} worn out[/]  {d.reason}",
-    Question: lambda d: f"[dim]question  {d.row_id}: {d.information_gain:.2f} bits[/]",
+    Question: lambda d: (
+        f"[dim]question  {d.row_id}{f' {d.column}' if d.column else ''}: {d.information_gain:.2g} bits[/]"
+    ),
     Answer: lambda d: f"[dim]answer  {d.row_id}: {escape(d.text)}[/]",
     ModelPicked: _picked,
     FeasibilityReport: _feasibility,
+    CleaningReport: _cleaning,
+    ValuesReport: _values,
     Advice: _advice,
 }
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from easeml.stream.events import Event
 from easeml.stream.payloads import (
     Answer,
+    CleaningReport,
     ModelPicked,
     ModelPublished,
     Pillar,
@@ -21,6 +22,7 @@ from easeml.stream.payloads import (
     TestSetExhausted,
     TrialAssigned,
     TrialFinished,
+    ValuesReport,
     Verdict,
     VerdictDetail,
 )
@@ -42,6 +44,8 @@ class Record:
     questions: dict[str, Question] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     answer_events: int = 0
+    cleaning_reports: list[CleaningReport] = field(default_factory=list)
+    value_reports: list[ValuesReport] = field(default_factory=list)
     picks: list[ModelPicked] = field(default_factory=list)
     exhausted: bool = False
     predictions: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -71,11 +75,23 @@ class Record:
                 self.answer_events += 1
             case ModelPicked():
                 self.picks.append(data)
+            case CleaningReport(final=True):
+                self.cleaning_reports.append(data)
+            case ValuesReport(final=True):
+                self.value_reports.append(data)
             case TestSetExhausted():
                 self.exhausted = True
             case PredictionBatch(pillar=Pillar.PRODUCTION):
                 self.predictions.setdefault(data.model, {}).update(zip(data.row_ids, data.labels.tolist(), strict=True))
         return True
+
+    def asked(self, pillar: Pillar) -> set[str]:
+        """Return the questions asked about rows of a pillar."""
+        return {name for name, question in self.questions.items() if question.pillar is pillar}
+
+    def answered(self, pillar: Pillar) -> set[str]:
+        """Return the questions answered about rows of a pillar."""
+        return {name for name, answer in self.answers.items() if answer.pillar is pillar}
 
     @property
     def passed(self) -> list[str]:

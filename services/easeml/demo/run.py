@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from easeml import repairing
 from easeml.cli import story
 from easeml.client import Client
 from easeml.demo import scenario
@@ -36,7 +38,8 @@ from easeml.supervisor.stack import connected
 
 CONDITION = "n > 0.75 +/- 0.1"
 RELIABILITY = 0.95
-LABEL_BUDGET = 120
+LABEL_BUDGET, CLEANING_BUDGET, ACQUISITION_BUDGET = 120, 30, 30
+_CANDIDATES = 8
 _CHUNK = 10
 _PAUSE = 0.12
 _QUIET = (Question, Answer, TrialAssigned, DataVersion)
@@ -63,11 +66,15 @@ class Demo:
         # A cluster of the user's own may hold earlier runs; the embedded broker starts empty.
         self._app = f"segments-{uuid.uuid4().hex[:8]}" if settings.bootstrap_servers else "segments"
         self._record = Record(self._app)
+        self._told: dict[type, str] = {}
         self._started = time.monotonic()
 
     def run(self) -> bool:
         """Tell the whole story; True when the loop really closed."""
-        self._say("[bold]Ease.ML demo[/]: outdoor image segments, 7 surfaces; at noon the camera's sensor turns noisy.")
+        self._say(
+            "[bold]Ease.ML demo[/]: outdoor image segments, 7 surfaces; some training cells are lost, and at noon the "
+            "camera's sensor turns noisy."
+        )
         with self._house() as stack:
             settings = connected(self._settings)
             observer = Observer(settings, self._record, self._tell)
@@ -80,21 +87,28 @@ class Demo:
     def _loop(self, stack: Stack, settings: Settings, observer: Observer) -> bool:
         with Client(settings.bootstrap_servers, home=settings.home) as client:
             algorithms = self._publish(client)
-            self._wait(observer, "every algorithm is trained and judged", 120, lambda: self._judged(algorithms))
-            if not self._record.passed:
-                return self._report(np.empty(0, np.int64), ())
-            row_ids = tuple(f"camera-{i:04d}" for i in range(len(self._data.production)))
-            oracle = Oracle(
-                self._labels_target(stack, settings),
-                self._app,
-                dict(zip(row_ids, self._data.truth, strict=True)),
-                token=settings.token.get_secret_value() or None,
-                tls=settings.tls_certificate or False,
-            )
-            with oracle:
+            row_ids = _names("camera", len(self._data.production))
+            with self._oracle(stack, settings, row_ids):
+                self._wait(observer, "every algorithm is trained and judged", 120, lambda: self._judged(algorithms))
+                self._wait(observer, "questions about training data are answered", 60, self._improved)
+                if not self._record.passed:
+                    return self._report(np.empty(0, np.int64), ())
                 served = self._serve(stack, settings, row_ids)
                 self._wait(observer, "the last rows are scored and answers used", 60, lambda: self._settled(row_ids))
         return self._report(served, row_ids)
+
+    def _oracle(self, stack: Stack, settings: Settings, row_ids: tuple[str, ...]) -> Oracle:
+        """Return who answers for people: nothing but the oracle and the final score knows the truth."""
+        data = self._data
+        train, pool = _names("train", len(data.train)), _names("pool", len(data.pool))
+        return Oracle(
+            self._labels_target(stack, settings),
+            self._app,
+            dict(zip((*row_ids, *pool), (*data.truth, *data.pool_truth), strict=True)),
+            cells={(train[row], column): repr(value) for (row, column), value in data.cells.items()},
+            token=settings.token.get_secret_value() or None,
+            tls=settings.tls_certificate or False,
+        )
 
     @contextlib.contextmanager
     def _house(self) -> Iterator[Stack]:
@@ -132,6 +146,8 @@ class Demo:
             reliability=RELIABILITY,
             steps=algorithms,
             label_budget=LABEL_BUDGET,
+            cleaning_budget=CLEANING_BUDGET,
+            acquisition_budget=ACQUISITION_BUDGET,
             horizon=len(data.production),
         )
         plan = client.plan(app)
@@ -139,18 +155,31 @@ class Demo:
             f"condition [bold]{escape(CONDITION)}[/] with reliability {RELIABILITY:g} over {algorithms} models needs "
             f"{plan.labels_worst} test labels; the test set has {len(data.test)}"
         )
-        for pillar, frame in (
-            (Pillar.TEST, data.test),
-            (Pillar.TRAIN, data.train),
-            (Pillar.VALIDATION, data.validation),
-        ):
-            client.publish(self._app, frame, pillar)
-            self._say(f"data published  {pillar.value}: {len(frame)} rows")
+        # Training begins with the validation rows: all that is known of the others is there by then.
+        self._publish_rows(client, Pillar.TEST, data.test)
+        self._publish_rows(client, Pillar.POOL, data.pool)
+        self._publish_rows(client, Pillar.TRAIN, data.train)
+        proposed = repairing.propose(client, self._app, _CANDIDATES)
+        self._say(f"repairs proposed  for {sum(proposed.values())} lost cells")
+        self._publish_rows(client, Pillar.VALIDATION, data.validation)
         return algorithms
+
+    def _publish_rows(self, client: Client, pillar: Pillar, frame: pd.DataFrame) -> None:
+        client.publish(self._app, frame, pillar, row_ids=_names(pillar.value, len(frame)))
+        self._say(f"data published  {pillar.value}: {len(frame)} rows")
 
     def _judged(self, algorithms: int) -> bool:
         record = self._record
         return len(record.trials) >= algorithms and (set(record.verdicts) >= set(record.models) or record.exhausted)
+
+    def _improved(self) -> bool:
+        """Whether no question about training data is open or still to come."""
+        record = self._record
+        if not record.cleaning_reports or not record.value_reports:
+            return False
+        cleaning = record.cleaning_reports[-1]
+        done = cleaning.certain == cleaning.validation_rows or cleaning.answers >= CLEANING_BUDGET
+        return done and len(record.answered(Pillar.POOL)) >= ACQUISITION_BUDGET
 
     def _serve(self, stack: Stack, settings: Settings, row_ids: tuple[str, ...]) -> NDArray[np.int64]:
         application = Application(stack, settings, self._app)
@@ -169,7 +198,8 @@ class Demo:
                 accuracy = (served == truth)[recent].mean()
                 self._say(
                     f"[dim]row {start:4d}[/]  served accuracy of the last 100: [bold]{accuracy:.2f}[/]  "
-                    f"questions {len(self._record.questions)}, answers {len(self._record.answers)}, model {told.model}"
+                    f"questions {len(self._record.asked(Pillar.PRODUCTION))}, "
+                    f"answers {len(self._record.answered(Pillar.PRODUCTION))}, model {told.model}"
                 )
             time.sleep(_PAUSE)
         return served
@@ -181,13 +211,15 @@ class Demo:
 
     def _report(self, served: NDArray[np.int64], row_ids: tuple[str, ...]) -> bool:
         record = self._record
-        results = list(checks(record, row_ids, served, LABEL_BUDGET))
+        results = list(checks(record, row_ids, served, (LABEL_BUDGET, CLEANING_BUDGET, ACQUISITION_BUDGET)))
         if record.passed:
             self._console.print(self._table(served, row_ids))
         labels = max((d.labels_used + d.labels_reused for d in record.details.values()), default=0)
         self._console.print(
             f"{len(record.models)} models, {len(record.passed)} passed with {labels} test labels in all; "
-            f"{len(record.answers)} production labels; {len(record.picks)} picks; {self._seconds:.0f} s."
+            f"{len(record.answered(Pillar.TRAIN))} cells cleaned, {len(record.answered(Pillar.POOL))} rows acquired, "
+            f"{len(record.answered(Pillar.PRODUCTION))} production labels; {len(record.picks)} picks; "
+            f"{self._seconds:.0f} s."
         )
         for check in results:
             mark = "[green]ok  [/]" if check.holds else "[bold red]FAIL[/]"
@@ -253,7 +285,8 @@ class Demo:
             )
             return
         text = None if isinstance(event.data, _QUIET) else story.line(event)
-        if text is not None:
+        if text is not None and self._told.get(type(event.data)) != text:
+            self._told[type(event.data)] = text
             self._say(text)
 
     def _say(self, text: str) -> None:
@@ -263,3 +296,7 @@ class Demo:
 def default_home() -> Path:
     """Return the folder of the demo's own house."""
     return Path(".easeml") / "demo"
+
+
+def _names(pillar: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{pillar}-{place:04d}" for place in range(count))

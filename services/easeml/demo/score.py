@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from easeml.demo.record import Record
+from easeml.stream.payloads import Pillar
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,11 @@ def score(
     )
 
 
-def checks(record: Record, row_ids: tuple[str, ...], served: NDArray[np.int64], budget: int) -> Iterable[Check]:
-    """Yield whether each link of the loop held."""
+def checks(
+    record: Record, row_ids: tuple[str, ...], served: NDArray[np.int64], budgets: tuple[int, int, int]
+) -> Iterable[Check]:
+    """Yield whether each link of the loop held; budgets are those of production labels, cells and pool labels."""
+    yield from _improvements(record)
     trained = [t for t in record.trials.values() if t.model]
     yield Check("models were trained and published", bool(record.models), f"{len(trained)} of {len(record.trials)}")
     judged = set(record.verdicts) >= set(record.models) or record.exhausted
@@ -87,6 +91,23 @@ def checks(record: Record, row_ids: tuple[str, ...], served: NDArray[np.int64], 
     )
     yield Check("no label was answered twice", record.answer_events == len(answered), f"{record.answer_events} answers")
     yield Check("answers belong to questions", answered <= asked, f"{len(answered - asked)} strangers")
-    yield Check("the label budget held", len(answered) <= budget, f"{len(answered)} of {budget}")
+    spent = [len(record.answered(pillar)) for pillar in (Pillar.PRODUCTION, Pillar.TRAIN, Pillar.POOL)]
+    held = all(some <= budget for some, budget in zip(spent, budgets, strict=True))
+    yield Check("the budgets held", held, ", ".join(f"{s} of {b}" for s, b in zip(spent, budgets, strict=True)))
     used = record.picks[-1].labels_used if record.picks else 0
-    yield Check("the picks used the answers", 0 < used <= len(answered), f"{used} labels behind the last pick")
+    yield Check("the picks used the answers", 0 < used <= spent[0], f"{used} labels behind the last pick")
+
+
+def _improvements(record: Record) -> Iterable[Check]:
+    cleaned, acquired = len(record.answered(Pillar.TRAIN)), len(record.answered(Pillar.POOL))
+    least = min((report.certain for report in record.cleaning_reports), default=0)
+    most = max((report.certain for report in record.cleaning_reports), default=0)
+    yield Check(
+        "cleaning made predictions certain", bool(cleaned) and most > least, f"{least} to {most} by {cleaned} cells"
+    )
+    rows = [report.rows for report in record.value_reports] or [0]
+    yield Check(
+        "labelled pool rows became training rows",
+        bool(acquired) and max(rows) > min(rows),
+        f"{acquired} labelled, {max(rows) - min(rows)} more rows",
+    )
