@@ -17,6 +17,7 @@ from easeml.datamagic.cleaning.repairs import SOURCES, VERSION, RepairModel
 from easeml.errors import NotFoundError
 from easeml.progress import Progress
 from easeml.relation import Relation
+from easeml.relation.answers import as_defined
 from easeml.stream.payloads import Pillar
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ def propose(
     NotFoundError
         When there is no such app, or it has no training rows.
     """
-    train = client.relation(name, Pillar.TRAIN)
-    model = RepairModel(max_candidates=most).fit(train, rng=np.random.default_rng(seed))
+    train, app = client.relation(name, Pillar.TRAIN), client.app(name)
+    # A category that only an answer names is certain where it stands, and no candidate that the app would take.
+    known = as_defined(train, app.columns)
+    model = RepairModel(max_candidates=most).fit(known, rng=np.random.default_rng(seed))
     found: dict[Pillar, int] = {}
     for pillar in REPAIRED:
         relation = train if pillar is Pillar.TRAIN else _held(client, name, pillar)

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from easeml.errors import InvalidDataError
+from easeml.relation.block import CODES, layout
 from easeml.relation.columns import cell_number, cell_text, cell_value
+from easeml.relation.relation import Relation
 from easeml.stream.payloads import Column, ColumnKind
 
 _WANTED = {
@@ -67,3 +69,24 @@ def with_categories(columns: tuple[Column, ...], said: Iterable[tuple[str, str]]
         else column
         for column in columns
     )
+
+
+def as_defined(relation: Relation, columns: tuple[Column, ...]) -> Relation:
+    """Return rows in which categories that only answers name are missing, for tools that may propose no others.
+
+    Parameters
+    ----------
+    relation : Relation
+        Rows as a view reads them.
+    columns : tuple of Column
+        Feature columns as the app defines them; the view was made with them.
+    """
+    if relation.columns == columns:
+        return relation
+    codes = relation.block.codes.copy()
+    for column, (part, place) in zip(columns, layout(columns)[1], strict=True):
+        if part == CODES and column.kind is ColumnKind.CATEGORICAL:
+            cells = codes[:, place]
+            cells[cells >= len(column.categories)] = -1
+    block = replace(relation.block, columns=columns, codes=codes)
+    return Relation(block, label=relation.label, classes=relation.classes)
