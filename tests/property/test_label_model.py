@@ -54,6 +54,11 @@ def label_model_by_loops(votes, valid, labels, classes, steps):
     )
     sources = votes.shape[1]
     precision = [[0.0] * classes for _ in range(sources)]
+    several = [len({*votes[:, j].tolist(), *valid[:, j].tolist()} - {-1}) > 1 for j in range(sources)]
+
+    def prior_mean(j, c):
+        odds = 7 / 3 * (classes - 1) * balance[c] / (1 - balance[c])
+        return odds / (1 + odds) if several[j] else max(0.7, odds / (1 + odds))
 
     def step(posteriors):
         for j in range(sources):
@@ -61,12 +66,12 @@ def label_model_by_loops(votes, valid, labels, classes, steps):
                 mine = [i for i in range(len(votes)) if votes[i, j] == c]
                 gold = [i for i in range(len(valid)) if valid[i, j] == c]
                 strength = len(mine) + 5
-                hits = 0.7 * strength + 10 * sum(labels[i] == c for i in gold)
+                hits = prior_mean(j, c) * strength + 10 * sum(labels[i] == c for i in gold)
                 total = strength + 10 * len(gold)
                 if posteriors is not None:
                     hits += sum(posteriors[i][c] for i in mine)
                     total += len(mine)
-                precision[j][c] = hits / total
+                precision[j][c] = hits / total if gold else max(hits / total, balance[c])
 
     step(None)
     for _ in range(steps):

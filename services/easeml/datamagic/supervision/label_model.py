@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from easeml.datamagic.supervision.votes import (
@@ -25,7 +25,7 @@ from easeml.datamagic.supervision.votes import (
 from easeml.errors import InvalidDataError
 
 PRIOR_MEAN = 0.7
-"""Mean of the Beta prior of a precision: a source somebody wrote is better than chance."""
+"""Mean of the Beta prior of a precision where all classes are equally frequent: a source is better than chance."""
 PRIOR_ROWS = 5.0
 """Strength of the prior beyond the number of votes it is matched with."""
 VALID_WEIGHT = 10.0
@@ -51,13 +51,34 @@ class LabelModel:
     balance : ndarray of float64, shape (c,)
         P(y) in use; after ``fit``.
     precision : ndarray of float64, shape (m, c)
-        a_jc of each source and class; after ``fit``. The prior mean where a source never voted.
+        a_jc of each source and class; after ``fit``. The prior mean where a source never voted; at least the balance
+        where no labelled row says otherwise.
 
     Notes
     -----
     score(c) = log p_c + sum over votes v of log(a_jv / p_v) if c = v else log((1 - a_jv) / (1 - p_v)). EM: the
-    posterior of each row, then a_jc = (sum of the posteriors of c over the rows where j votes c + Beta prior) with
-    mean .7 and strength (votes + 5); labelled rows count ten times with their label. Cost per step O(votes * c).
+    posterior of each row, then a_jc = (sum of the posteriors of c over the rows where j votes c + Beta prior of
+    strength votes + 5); labelled rows count ten times with their label. Cost per step O(votes * c).
+
+    The prior mean has the odds ratio to p_c that .7 has to 1 / c, but is no less than .7 for a source that votes one
+    class only: such a rule is written to be right, while one who judges every row is right less often about a rare
+    class. A vote for c below p_c would speak against c: without a labelled row that says so, no precision falls there.
+
+    Without labelled rows all rests on that prior. Accuracy (a tie counts 1 / c) and Brier score on real vote sets:
+
+    ============= =========== =========== =========== =========== ===========
+    votes         labelled    balance     neither     majority    Dawid-Skene
+    ============= =========== =========== =========== =========== ===========
+    youtube       .860 / .197 .860 / .235 .864 / .238 .816 / .271 .528 / .582
+    sms           .900 / .174 .896 / .178 .674 / .367 .676 / .338 .866 / .267
+    crowd_product -           .904 / .157 .905 / .160 .897 / .184 .939 / .106
+    crowd_dog     -           .827 / .326 .827 / .323 .822 / .284 .843 / .274
+    ============= =========== =========== =========== =========== ===========
+
+    Limits then: rules that are better than .7 (those of sms: .97) are believed too little, rows without a vote need the
+    balance (with it, majority vote is at .898 / .178 on sms), and many votes make too sure, for they are taken as
+    independent. A crowd's votes belong to ``DawidSkene``.
+
     Source: the votes-as-evidence form of Ratner et al., VLDB 2017, section 3, with precisions as parameters.
 
     Examples
@@ -132,16 +153,25 @@ class LabelModel:
         right, total = VALID_WEIGHT * known[:, 0], VALID_WEIGHT * known[:, 1]
         said = np.asarray(free.sum(axis=0)).ravel()
         strength = said + PRIOR_ROWS
-        precision = (right + PRIOR_MEAN * strength) / (total + strength)
+        prior = strength * self._prior_means(said + total > 0)
+        least = np.where(total > 0, 0.0, np.tile(self.balance, len(said) // self.n_classes))
+        precision = np.maximum((right + prior) / (total + strength), least)
         for _ in range(_MOST_STEPS):
             posterior = normalised(self._scores(free, precision))
             hits = right + self._own(free.T @ posterior)
-            new = (hits + PRIOR_MEAN * strength) / (total + said + strength)
+            new = np.maximum((hits + prior) / (total + said + strength), least)
             moved = float(np.abs(new - precision).max(initial=0.0))
             precision = new
             if moved < _STILL:
                 break
         return np.asarray(precision.reshape(-1, self.n_classes), np.float64)
+
+    def _prior_means(self, votes_for: NDArray[np.bool_]) -> Floats:
+        """Return the prior mean of each precision, given which classes each source votes; both of shape (m * c,)."""
+        odds = (self.n_classes - 1) * PRIOR_MEAN / (1 - PRIOR_MEAN) * self.balance / (1 - self.balance)
+        judged = odds / (1 + odds)
+        several = votes_for.reshape(-1, self.n_classes).sum(axis=1) > 1
+        return np.where(several[:, None], judged, np.maximum(judged, PRIOR_MEAN)).ravel()
 
     def _indicator(self, table: Ints) -> sparse.csr_matrix:
         return Votes.of(table, self.n_classes).indicator(self.n_classes)
