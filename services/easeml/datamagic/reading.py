@@ -26,7 +26,7 @@ from easeml.datamagic.readers.drawing import Drawing
 from easeml.datamagic.readers.formats import FORMATS, Format, sniff
 from easeml.datamagic.readers.sample import ROWS, Sample
 from easeml.datamagic.readers.sources import Readable, Source
-from easeml.datamagic.readers.torn import torn_columns
+from easeml.datamagic.readers.torn import joined, torn_columns
 from easeml.errors import InvalidDataError
 from easeml.relation import Relation
 from easeml.relation.ingest import content_ids
@@ -181,6 +181,7 @@ def read_table(
     account, parts = _parts(opened, form, given)
     torn = torn_columns(parts)
     if torn:
+        del parts
         account, parts = _parts(opened, form, replace(given, text=given.text | torn))
     if not parts:
         why = f"; {account.rejected:,} could not be read, first {account.rejects[0].why}" if account.rejects else ""
@@ -188,7 +189,7 @@ def read_table(
     if not any(part.shape[1] for part in parts):
         raise InvalidDataError(f"{opened.name} has no columns.", mend="Check the file.")
     index_name = parts[0].index.name
-    frame = parts[0] if len(parts) == 1 else pd.concat(parts)
+    frame = joined(parts)
     frame.index.name = index_name
     return Table(frame, account)
 

@@ -25,7 +25,7 @@ MOST_CLASSES = 50
 MOST_FRACTIONS = 20
 """More distinct labels than this that are no whole numbers are a quantity."""
 
-_HASHED_ROWS = 1 << 16
+_HASHED_ROWS = 1 << 12
 
 Unseen = tuple[int, str, str]
 """Place of the row, column and value of a category that the app does not know."""

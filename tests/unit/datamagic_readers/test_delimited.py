@@ -11,6 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from easeml.datamagic.readers.encodings import Text
+from easeml.datamagic.readers.torn import joined, torn_columns
 from easeml.datamagic.reading import Account, chunks, read, read_frame, read_sampled, read_table
 from easeml.errors import InvalidDataError
 
@@ -128,6 +130,12 @@ def test_encodings(encoding, text):
     assert ",".join(frame.columns) == first
 
 
+def test_an_encoding_is_told_by_more_than_its_first_letters():
+    lines = ["name", "Zoe", "Łódź", *["Zażółć gęślą jaźń, ściółka łąk i źdźbło"] * 40]
+    stream = io.BytesIO("\n".join(lines).encode("cp1250"))
+    assert "".join(block.decode() for block in Text(stream, "t.csv", block=12)) == "\n".join(lines)
+
+
 def test_an_encoding_can_be_told():
     assert table("stadt\nZürich\n".encode("cp437"), encoding="cp437").frame["stadt"].tolist() == ["Zürich"]
     with pytest.raises(InvalidDataError, match="Unknown encoding 'utf8000'"):
@@ -159,6 +167,35 @@ def test_a_column_is_of_one_type_in_all_parts():
     frame = read_frame(lines.encode(), name="t.csv")
     assert frame["n"].iloc[0] == "1.50"
     assert frame["n"].iloc[-1] == "none"
+
+
+numbers = st.sampled_from(["1", "-2", "1.5", "0.25", "1e3", ""])
+codes = st.sampled_from(["007", "01", "12", ""])
+truths = st.sampled_from(["True", "False", ""])
+words = st.sampled_from(["a", "b c", "", "n/a", "12"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(numbers, codes, truths, words, st.one_of(numbers, truths, words)), min_size=1, max_size=12))
+def test_a_file_reads_the_same_in_pieces_of_any_size(rows):
+    content = ("n,c,t,w,m\n" + "".join(",".join(row) + "\n" for row in rows)).encode()
+    if not b"".join(content.split(b"\n")[1:]).strip(b","):
+        return
+    whole = read_frame(content, name="t.csv", header=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Text.__init__.__kwdefaults__, "block", 16)
+        pd.testing.assert_frame_equal(read_frame(content, name="t.csv", header=True), whole)
+
+
+def test_words_stay_words_beside_parts_without_any():
+    parts = [pd.DataFrame({"w": pd.Series(["a"], dtype="str")}), pd.DataFrame({"w": [np.nan]})]
+    assert not torn_columns(parts)
+    assert joined(parts)["w"].dtype == "str"
+
+
+def test_large_unsigned_numbers_are_not_rounded_beside_signed_ones():
+    parts = [pd.DataFrame({"n": [1]}), pd.DataFrame({"n": np.array([2**63 + 1], np.uint64)})]
+    assert torn_columns(parts) == {"n"}
 
 
 def test_chunks_are_of_the_size_asked_for_and_together_the_file():

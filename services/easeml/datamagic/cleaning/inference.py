@@ -23,6 +23,7 @@ Ints = NDArray[np.int64]
 
 _PAIRS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"), ("off", "on"))
 _TRUTH = {word: float(truth) for pair in (*_PAIRS, ("0", "1")) for truth, word in enumerate(pair)}
+_LONGEST_TRUTH = max(map(len, _TRUTH))
 _ID_NAME = re.compile(r"(^|[_\s.-])(id|ids|key|uuid|guid|pk)$|^(rowid|row_?nr|row|index|nr|unnamed: 0)$", re.IGNORECASE)
 _ID_CAMEL = re.compile(r"[a-z](Id|ID|Key)$")
 _DATE_NAME = re.compile(r"date|datum|day|(^|_)(at|on|dt|time)$|timestamp", re.IGNORECASE)
@@ -231,7 +232,8 @@ def _read(
     moments = date_format(texts, counts, compact=True) if compact else None
     if moments is not None:
         return ColumnSchema(name, Kind.DATETIME, dates=_with_order(moments, day_first))
-    unique = len(set(everything)) == len(everything) == len(words.codes) and bool((words.codes >= 0).all())
+    unique = len(everything) == len(words.codes) and bool((words.codes >= 0).all())
+    unique = unique and len(set(everything)) == len(everything)
     style = None if _codes(texts) else amount_format(texts, counts)
     if style is not None:
         numbers = amounts(texts, style)
@@ -275,6 +277,8 @@ def _with_order(style: DateFormat | None, day_first: bool | None) -> DateFormat:
 
 def _is_boolean(texts: Sequence[str]) -> bool:
     """Whether the words are one pair; letters and on/off count only when both occur."""
+    if not all(len(text) <= _LONGEST_TRUTH and text.lower() in _TRUTH for text in texts):
+        return False
     found = {text.lower() for text in texts}
     return any(found == set(pair) or (found < set(pair) and pair in _PAIRS[:2]) for pair in _PAIRS)
 
@@ -323,7 +327,7 @@ def _counted(column: ColumnSchema, words: Words) -> tuple[ColumnSchema, Ints]:
         replace(
             found,
             missing=absent / len(words.codes) if len(words.codes) else 0.0,
-            distinct=len(set(values[~pd.isna(values)].tolist())),
+            distinct=len(pd.unique(values[~pd.isna(values)])),
             tokens=tuple(sorted({str(words.raw[place]) for place in gone})),
         ),
         np.flatnonzero(bad[words.codes]),
@@ -373,6 +377,8 @@ def values_of(column: ColumnSchema, series: pd.Series[Any], rows: RowNames, *, l
     if column.kind is Kind.NUMERIC and number:
         numbers = series.to_numpy(np.float64, na_value=np.nan)
         odd = np.flatnonzero(np.isinf(numbers))
+        if not len(odd) and series.dtype == np.float64:
+            return series, odd  # pandas copies it when it is written to
         if len(odd):
             numbers = numbers.copy()
             numbers[odd] = np.nan

@@ -165,7 +165,7 @@ class Schema:
                 continue
             series = frame.iloc[:, names.index(column.name)]
             values, odd_rows = values_of(column, series, RowNames(None, frame.index), label=column.name == self.label)
-            read[column.name] = pd.Series(values, index=frame.index)
+            read[column.name] = values if isinstance(values, pd.Series) else pd.Series(values, index=frame.index)
             clashes += _clashes(column.name, series, odd_rows)
         # Not copied: the columns belong to nobody else.
         return pd.DataFrame(read, index=frame.index, copy=False), tuple(clashes)

@@ -13,7 +13,6 @@ from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from easeml.datamagic.readers.account import Account, Dialect, Options
 from easeml.datamagic.readers.dialect import sniff
@@ -21,6 +20,7 @@ from easeml.datamagic.readers.encodings import Text
 from easeml.datamagic.readers.naming import Naming, named, titled
 from easeml.datamagic.readers.records import Piece, Records
 from easeml.datamagic.readers.sources import Source
+from easeml.datamagic.readers.torn import joined, torn_columns
 from easeml.errors import InvalidDataError
 
 MISSING = ("", r"\N")
@@ -61,9 +61,9 @@ def chunks(source: Source, options: Options, account: Account, rows: int) -> Ite
         naming = named(dialect.names or tuple(f"column_{place + 1}" for place in range(dialect.width)), source.name)
         _tell(account, dialect, text.encoding)
         table = _Table(dialect, naming, options, account)
-        for content, lines in _grouped(Records(_again(first, blocks), dialect, options, account), rows):
+        for pieces in _grouped(Records(_again(first, blocks), dialect, options, account), rows):
             account.facts["encoding"] = text.encoding
-            frame = table.frame(content, lines)
+            frame = table.frame(pieces)
             account.rows += len(frame)
             if options.progress is not None:
                 options.progress(source.read, source.size, "bytes")
@@ -111,7 +111,7 @@ def _tell(account: Account, dialect: Dialect, encoding: str) -> None:
         )
 
 
-def _grouped(pieces: Records, rows: int) -> Iterator[tuple[bytes, NDArray[np.int64]]]:
+def _grouped(pieces: Records, rows: int) -> Iterator[list[Piece]]:
     """Yield pieces together, of at most ``rows`` rows and about 16 MiB."""
     held: list[Piece] = []
     count = size = 0
@@ -119,7 +119,7 @@ def _grouped(pieces: Records, rows: int) -> Iterator[tuple[bytes, NDArray[np.int
         rest = piece
         while count + len(rest.lines) >= rows:
             part, rest = _split(rest, rows - count)
-            yield _joined([*held, part])
+            yield [*held, part]
             held, count, size = [], 0, 0
         if not len(rest.lines):
             continue
@@ -127,10 +127,10 @@ def _grouped(pieces: Records, rows: int) -> Iterator[tuple[bytes, NDArray[np.int
         count += len(rest.lines)
         size += len(rest.content)
         if size >= MOST_BYTES:
-            yield _joined(held)
+            yield held
             held, count, size = [], 0, 0
     if held:
-        yield _joined(held)
+        yield held
 
 
 def _split(piece: Piece, rows: int) -> tuple[Piece, Piece]:
@@ -148,10 +148,6 @@ def _split(piece: Piece, rows: int) -> tuple[Piece, Piece]:
     return Piece(piece.content[:cut], piece.lines[:rows]), Piece(piece.content[cut:], piece.lines[rows:])
 
 
-def _joined(pieces: list[Piece]) -> tuple[bytes, NDArray[np.int64]]:
-    return b"".join(piece.content for piece in pieces), np.concatenate([piece.lines for piece in pieces])
-
-
 class _Table:
     """Pieces as frames; remembers what the first rows have decided."""
 
@@ -162,14 +158,24 @@ class _Table:
         self._text = {place for place, name in enumerate(naming.names) if options.as_text or name in options.text}
         self._left: set[int] | None = None
 
-    def frame(self, content: bytes, lines: NDArray[np.int64]) -> pd.DataFrame:
-        """Return the rows of a piece; its index is their lines."""
-        table = self._parse(content, self._text)
-        padded = self._padded(content, table)
-        if padded:
-            self._text |= padded
-            table = self._parse(content, self._text)
-        table.index = pd.Index(lines, name="line")
+    def frame(self, pieces: list[Piece]) -> pd.DataFrame:
+        """Return the rows of some pieces; its index is their lines.
+
+        Parsed piece by piece, for the parser takes several times the memory of what it reads.
+        """
+        tables: list[pd.DataFrame] = []
+        for piece in pieces:
+            table = self._parse(piece.content, self._text)
+            padded = self._padded(piece.content, table)
+            if padded:
+                self._text |= padded
+                table = self._parse(piece.content, self._text)
+            tables.append(table)
+        torn = {int(title) for title in torn_columns(tables)}
+        for place, piece in enumerate(pieces if torn else ()):
+            tables[place] = self._parse(piece.content, self._text | torn)
+        table = joined(tables)
+        table.index = pd.Index(np.concatenate([piece.lines for piece in pieces]), name="line")
         empty = table.isna().all(axis=1) if len(self._naming.names) > 1 else pd.Series(data=False, index=table.index)
         if empty.any():
             table = table[~empty]

@@ -15,7 +15,7 @@ from typing import IO
 
 from easeml.errors import InvalidDataError
 
-BLOCK = 4 << 20
+BLOCK = 1 << 20
 """Bytes read at once."""
 LONGEST_LINE = 64 << 20
 _MARKS = (
@@ -34,6 +34,7 @@ _WESTERN = frozenset(
     "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿŠŽšžŒœŸðþÐÞ€‚„…‘’“”•–—™°§«»©®²³µ·£¥ºª¿¡½¼¾×±\xa0´¸"
 )
 _GUESSED = 32 << 10
+_GUESSED_FROM = 4 << 20
 _LEGACY = ("cp1252", "cp1250", "iso8859-1", "iso8859-2", "iso8859-15")
 
 
@@ -70,6 +71,7 @@ class Text:
         self.encoding, skip = self._recognised(first, encoding)
         self._at = skip
         self._rest = first[skip:]
+        self._ahead = b""
         self._old_mac = b"\r" in first and b"\n" not in first
 
     def __iter__(self) -> Iterator[bytes]:
@@ -134,8 +136,8 @@ class Text:
     def _lines(self) -> Iterator[bytes]:
         rest, chunk = b"", self._rest
         while chunk:
-            ahead = self._stream.read(self._size)
-            end = chunk.rfind(b"\r" if self._old_mac else b"\n") + 1 if ahead else len(chunk)
+            self._ahead = self._ahead or self._stream.read(self._size)
+            end = chunk.rfind(b"\r" if self._old_mac else b"\n") + 1 if self._ahead else len(chunk)
             if end:
                 block = rest + chunk[:end]
                 rest = chunk[end:]
@@ -144,7 +146,7 @@ class Text:
             else:
                 rest += chunk
                 self._check_line(len(rest))
-            chunk = ahead
+            chunk, self._ahead = self._ahead[: self._size], self._ahead[self._size :]
 
     def _utf8(self, block: bytes) -> bytes:
         """Return a block of whole lines in UTF-8."""
@@ -157,7 +159,8 @@ class Text:
             if self._given or self._legacy or self.encoding != "utf-8" or beyond:
                 line = self._line + block.count(b"\n", 0, error.start)
                 raise self._unfit(block[error.start], line, self._at + error.start) from error
-            self.encoding = _guess(block)
+            self._ahead += self._stream.read(max(0, _GUESSED_FROM - len(self._ahead)))
+            self.encoding = _guess(block + self._ahead)
             self._legacy = True
             return self._utf8(block)
         self._beyond = True

@@ -49,6 +49,8 @@ class Naming:
 
 def titled(table: pd.DataFrame, naming: Naming, left: set[int]) -> pd.DataFrame:
     """Return a table without the columns that are left out, the others called by their names."""
+    if not left:  # taking columns out copies the others
+        return table.set_axis(list(naming.names), axis=1)
     kept = [place for place in range(table.shape[1]) if place not in left]
     return table.iloc[:, kept].set_axis([naming.names[place] for place in kept], axis=1)
 

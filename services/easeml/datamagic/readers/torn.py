@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -18,12 +19,32 @@ def torn_columns(parts: Sequence[pd.DataFrame]) -> frozenset[str]:
     return frozenset(title for title, found in kinds.items() if len(found - {"empty"}) > 1)
 
 
+def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return parts without torn columns as one frame; what is empty in one part takes the type of the others."""
+    if len(parts) == 1:
+        return parts[0]
+    empty = [{title for title in part if _kind(part[title]) == "empty"} for part in parts]
+    kinds: dict[Any, Any] = {}
+    for part, own in zip(parts, empty, strict=True):
+        for title, kind in part.dtypes.items():
+            if title not in own and kind.kind not in "iuf":
+                kinds[title] = object if kind == "bool" else kind
+    # pandas would make numbers of truths beside nothing, and objects of words.
+    filled = [
+        part.astype({title: kind for title, kind in kinds.items() if title in own})
+        for part, own in zip(parts, empty, strict=True)
+    ]
+    return pd.concat(filled)
+
+
 def _kind(cells: pd.Series) -> str:
     if cells.isna().all():
         return "empty"
     types = pd.api.types
     if types.is_bool_dtype(cells.dtype):
         return "bool"
+    if types.is_unsigned_integer_dtype(cells.dtype):
+        return "unsigned"  # with signed numbers, pandas would make fractions of both
     if types.is_numeric_dtype(cells.dtype):
         return "number"
     if types.is_datetime64_any_dtype(cells.dtype):
