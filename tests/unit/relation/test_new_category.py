@@ -76,7 +76,7 @@ def test_models_train_on_it(pillars, family):
         *labelled(after), *labelled(validation), columns=APP.columns, classes=APP.classes, family=family,
         parameters="{}", seed=0, clock=lambda: 0.0,
     )  # fmt: skip
-    assert trained.metrics["accuracy"] > 0.8
+    assert trained.accuracy > 0.8
 
 
 def test_encoders_know_it_from_the_training_rows(pillars):
