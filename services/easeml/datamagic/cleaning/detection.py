@@ -49,7 +49,7 @@ def detect_errors(
     relation : Relation
         Any rows. Cells that have candidates already are not told again as missing.
     rng : Generator
-        Draws samples, the trees of the forest and the permutations.
+        Draws samples and the permutations.
     clashes : sequence of Clash, optional
         Those of the schema that the relation was read by, with row ids as rows; they are listed with the rest.
     least_score : float
@@ -67,8 +67,10 @@ def detect_errors(
     Score of a number: 1 / (1 + 20 m), m the share of false alarms among all that are as far out, by the tails of the
     columns (a skewed one is seen on a logarithmic scale) and of what the rest of the row lets expect, where that
     narrows the column by a tenth at least: a table without errors raises an alarm once in twenty times, whatever its
-    laws. An extreme value that the rest explains is none. Columns of ten values or fewer, and values of more than a
-    hundredth of the rows, are not judged so. A dependency: share of its group (ten rows at least, nine in ten agreeing)
+    laws. A number that is probably wrong is no evidence against the rest of its row, so that one error is told once.
+    An extreme value that the rest explains is none; its row scores by how far out it is in what the columns share.
+    Columns of ten values or fewer, and values of more than a hundredth of the rows, are not judged so.
+    A dependency: share of its group (ten rows at least, nine in ten agreeing)
     that agrees, times its confidence (0.95 at least, a tenth of the exceptions that chance would make); columns that
     mostly repeat one another are none. A duplicate: 1 / (1 + m), m the number of equal rows expected were the columns
     independent; none where most rows are doubles.

@@ -1,14 +1,15 @@
 """Numbers and rows that lie too far out: each judged by its column, and by what the rest of its row lets expect.
 
-Sources: Iglewicz & Hoaglin, How to detect and handle outliers, 1993 (robust z); Liu, Ting & Zhou, Isolation forest,
-ICDM 2008. How far is too far, the tails of the table say (``tails``), so that clean tables raise no alarm, whatever the
-laws of their columns.
+Sources: Iglewicz & Hoaglin, How to detect and handle outliers, 1993 (robust z); Rousseeuw & Van den Bossche, Detecting
+deviating data cells, Technometrics 60, 2018 (a cell is judged by the cells of its row that are not doubted). How far is
+too far, the tails of the table say (``tails``), so that clean tables raise no alarm, whatever the laws of their
+columns. Rows are no better judged by an isolation forest: its scores end where the cells of its sample do, so that of
+5000 rows none stands out, however far.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,10 @@ _ROWS_PER_AXIS = 5
 _LEAST_GAIN = 0.9
 _LEAST_SCALE = 0.01
 _LEAST_TOLD = 0.01
+_DOUBTFUL = 1.0 / (1.0 + 0.5 / LEVEL)
+"""Score of cells half of which are false alarms: below it a cell is rather right than wrong, and has a say."""
+_LESSONS = 2
+_FAR = 6.0
 _LEVELS = (0.05, 0.1, 0.2)
 
 Floats = NDArray[np.float64]
@@ -95,14 +100,14 @@ def _score(chance: Floats, tests: int) -> Floats:
 
 
 def outliers(relation: Relation, rng: np.random.Generator) -> Iterator[Found]:
-    """Yield the numbers that are too far out, by column, and the rows that are.
+    """Yield the numbers that are too far out, by column, and the rows that are though no number of theirs is to blame.
 
     Parameters
     ----------
     relation : Relation
         Any rows; of fewer than twenty none is told.
     rng : Generator
-        Draws the sample that expectations are learnt from, and the trees of the forest.
+        Draws the sample that expectations are learnt from.
     """
     block = relation.block
     if len(block) < _LEAST_ROWS:
@@ -117,12 +122,22 @@ def outliers(relation: Relation, rng: np.random.Generator) -> Iterator[Found]:
         for place, own in enumerate(block.columns)
         if own.kind in NUMBERS and len(np.unique(_known(straight[:, place]))) > _FEW_VALUES
     ]
-    embedding = Embedding(block.columns, bounded=False)
-    points = embedding.fit(straight[sample])
-    if judged:
-        yield from _cells(straight, sample, block, judged)
-    if embedding.width:
-        yield _forest(straight, embedding, points, rng)
+    if not judged:
+        return
+    numbers = straight[:, judged]
+    alone = np.column_stack([robust_z(column) for column in numbers.T])
+    often = np.column_stack([_often(column) for column in numbers.T])
+    # A usual value far from all others is a code, not a measurement, and tells nothing about the tail.
+    chance = tail_chances(np.where(often & (np.abs(alone) > _CODE), np.nan, numbers))
+    chance[often] = 1.0
+    score, residual, filled = _explained(straight, sample, block, judged, alone, chance)
+    for at, place in enumerate(judged):
+        odd = np.flatnonzero(score[:, at] > _LEAST_TOLD)
+        told = [_told(block, place, row, alone[row, at], residual[row, at]) for row in odd.tolist()]
+        yield Found(OUTLIER, odd, block.columns[place].name, score[odd, at], told)
+    whole = filled[:, np.isfinite(filled).all(axis=0)]
+    if whole.size:
+        yield from _rows(whole)
 
 
 def _known(numbers: Floats) -> Floats:
@@ -135,76 +150,94 @@ def _often(numbers: Floats) -> NDArray[np.bool_]:
     return np.isin(numbers, values[counts > max(2.0, _OFTEN * float(counts.sum()))])
 
 
-def _cells(straight: Floats, sample: Ints, block: Block, judged: Sequence[int]) -> Iterator[Found]:
-    # What an almost empty column has to do with the others is chance.
-    sparse = np.isfinite(straight).mean(axis=0) < _LEAST_KNOWN
-    dense = np.where(sparse, np.nan, straight)
-    own = straight[:, judged]
-    alone = np.column_stack([robust_z(column) for column in own.T])
-    often = np.column_stack([_often(column) for column in own.T])
-    # A usual value far from all others is a code, not a measurement, and tells nothing about the tail.
-    chance = tail_chances(np.where(often & (np.abs(alone) > _CODE), np.nan, own))
-    chance[often] = 1.0
-    score, residual = _scores(dense, sample, block, judged, alone, chance)
-    # Of normal rows, the cell of the largest residual is the one whose change explains the row best. A wrong
-    # cell spoils what is expected of the others: hide the worst of each row, and look again.
-    worst = np.argmax(np.where(score >= 0.5, np.abs(residual), -1.0), axis=1)
-    rows = np.flatnonzero(score[np.arange(len(score)), worst] >= 0.5)
-    at = np.array(judged)[worst[rows]]
-    kept = dense[rows, at]
-    dense[rows, at] = np.nan
-    score, residual = _scores(dense, sample, block, judged, alone, chance, (rows, at, kept))
-    for at_place, place in enumerate(judged):
-        odd = np.flatnonzero(score[:, at_place] > _LEAST_TOLD)
-        told = [_told(block, place, row, alone[row, at_place], residual[row, at_place]) for row in odd.tolist()]
-        yield Found(OUTLIER, odd, block.columns[place].name, score[odd, at_place], told)
+def _explained(
+    straight: Floats, sample: Ints, block: Block, places: Sequence[int], alone: Floats, chance: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return scores and residuals of the judged cells, and the cells with what is expected in place of wrong ones.
 
-
-def _scores(
-    straight: Floats,
-    sample: Ints,
-    block: Block,
-    places: Sequence[int],
-    alone: Floats,
-    chance: Floats,
-    hidden: tuple[Ints, Ints, Floats] | None = None,
-) -> tuple[Floats, Floats]:
-    """Return how suspicious numeric cells are, alone and given the rest of their row, and the residuals' z.
+    A wrong cell spoils what is expected of all others of its row. Of normal rows, the cell of the largest residual is
+    the one whose change explains the row best: where cells are doubtful it is left out, the rest expected anew, and so
+    on until none is doubtful that is still in. Then what numbers have to do with each other is learnt again without the
+    cells left out, and all rows are judged anew by it.
 
     Parameters
     ----------
     straight : ndarray of float64, shape (n, columns)
-        The rows, hidden cells NaN.
+        The rows.
     sample : ndarray of int64
         Rows to learn from.
     alone, chance : ndarray of float64, shape (n, places)
-        Robust z in each column, and how probable one that far is (NaN: not to be judged); they stand for those of the
-        residual where the rest of the row explains nothing.
-    hidden : tuple of ndarray, optional
-        Row, column and number of the cells from which nothing is expected of others.
+        Robust z in each column, and how probable one that far is (NaN: not to be judged).
+    """
+    # What an almost empty column has to do with the others is chance.
+    sparse = np.isfinite(straight).mean(axis=0) < _LEAST_KNOWN
+    dense, every = np.where(sparse, np.nan, straight), np.arange(len(straight))
+    hidden = np.zeros(alone.shape, bool)
+    for _ in range(_LESSONS):
+        rest, before = _Rest(_without(dense, hidden, places), sample, block, places), hidden
+        expected, wide = rest.expected(dense)
+        score, residual = _scores(rest, straight[:, places], expected, wide, alone, chance)
+        hidden = np.zeros(alone.shape, bool)
+        for _ in range(len(places) // 2):
+            doubt = np.where((score > _DOUBTFUL) & ~hidden, np.abs(residual), -1.0)
+            worst = np.argmax(doubt, axis=1)
+            rows = np.flatnonzero(doubt[every, worst] >= 0.0)
+            if not len(rows):
+                break
+            hidden[rows, worst[rows]] = True
+            expected[rows], wide[rows] = rest.expected(_without(dense[rows], hidden[rows], places))
+            score, residual = _scores(rest, straight[:, places], expected, wide, alone, chance)
+        if (hidden == before).all():
+            break
+    return score, residual, np.where(hidden | np.isnan(alone), expected, straight[:, places])
+
+
+def _without(straight: Floats, hidden: NDArray[np.bool_], places: Sequence[int]) -> Floats:
+    out = straight.copy()
+    out[:, places] = np.where(hidden, np.nan, out[:, places])
+    return out
+
+
+class _Rest:
+    """What the rest of a row lets expect of its numbers, as learnt from a sample of rows."""
+
+    def __init__(self, straight: Floats, sample: Ints, block: Block, places: Sequence[int]) -> None:
+        self._places = places
+        self._embedding = Embedding(block.columns, bounded=False)
+        self._embedding.fit(straight[sample])
+        self.free = 1.0 - self._embedding.width / len(sample)
+        covered = [(at, place) for at, place in enumerate(places) if self._embedding.covers(place)]
+        self._covered = covered if self.free >= 1.0 - 1.0 / _ROWS_PER_AXIS else []
+
+    def expected(self, straight: Floats) -> tuple[Floats, Floats]:
+        """Return what is expected of the judged cells of rows (NaN: nothing), and how much wider for want of cells."""
+        expected = np.full((len(straight), len(self._places)), np.nan)
+        wide = np.ones_like(expected)
+        if not self._covered:
+            return expected, wide
+        missing = np.isnan(straight)
+        for rows in _pieces(len(straight)):
+            points = self._embedding.transform(straight[rows])
+            for at, place in self._covered:
+                expected[rows, at] = self._embedding.expected(points, place, missing[rows])
+        own = [at for at, _ in self._covered]
+        wide[:, own] = self._embedding.widening(missing, [place for _, place in self._covered])
+        return expected, wide
+
+
+def _scores(
+    rest: _Rest, numbers: Floats, expected: Floats, wide: Floats, alone: Floats, chance: Floats
+) -> tuple[Floats, Floats]:
+    """Return how suspicious numbers are, alone and given the rest of their row, and the residuals' z.
+
+    Those of the column stand for those of the residual where the rest of the row explains nothing.
     """
     residual, given = alone.copy(), np.full(alone.shape, np.nan)
-    embedding = Embedding(block.columns, bounded=False)
-    embedding.fit(straight[sample])
-    free = 1.0 - embedding.width / len(sample)
-    covered = [(at, place) for at, place in enumerate(places) if embedding.covers(place)]
-    if covered and free >= 1.0 - 1.0 / _ROWS_PER_AXIS:
-        expected = np.full(alone.shape, np.nan)
-        for rows in _pieces(len(straight)):
-            points, missing = embedding.transform(straight[rows]), np.isnan(straight[rows])
-            for at, place in covered:
-                expected[rows, at] = embedding.expected(points, place, missing)
-        whole = straight.copy()
-        if hidden is not None:
-            whole[hidden[0], hidden[1]] = hidden[2]
-        wide = embedding.widening(np.isnan(straight), [place for _, place in covered])
-        for width, (at, place) in zip(wide.T, covered, strict=True):
-            own = whole[:, place]
-            scale = _spread(own)
-            left = (own - expected[:, at]) / width
-            if _spread(left) < _LEAST_GAIN * np.sqrt(free) * scale:
-                residual[:, at] = robust_z(left, _LEAST_SCALE * scale)
-                given[:, at] = left
+    for at, own in enumerate(numbers.T):
+        scale, left = _spread(own), (own - expected[:, at]) / wide[:, at]
+        if np.isfinite(left).any() and _spread(left) < _LEAST_GAIN * np.sqrt(rest.free) * scale:
+            residual[:, at] = robust_z(left, _LEAST_SCALE * scale)
+            given[:, at] = left
     given = tail_chances(given)
     least = np.fmin(chance, given)
     # Where the rest of the row explains an extreme value, it is no error.
@@ -221,18 +254,29 @@ def _told(block: Block, place: int, row: int, alone: float, residual: float) -> 
     return f"{shown} is {abs(alone):.1f} deviations from the column's median"
 
 
-def _forest(straight: Floats, embedding: Embedding, points: NDArray[Any], rng: np.random.Generator) -> Found:
-    """Return the rows that random splits tell from all others soonest."""
-    from sklearn.ensemble import IsolationForest  # noqa: PLC0415 - takes half a second to import
+def _rows(numbers: Floats) -> Iterator[Found]:
+    """Yield the rows that are far out in a direction that several columns share, so that each explains the others.
 
-    forest = IsolationForest(random_state=int(rng.integers(2**31))).fit(points)
-    raw = np.concatenate(
-        [-forest.score_samples(embedding.transform(straight[rows])) for rows in _pieces(len(straight))]
-    )
-    chance = tail_chances(raw[:, None])[:, 0]
-    score = np.where(raw > np.median(raw), _score(chance, len(raw)), 0.0)
-    rows = np.flatnonzero(score > _LEAST_TOLD)
-    return Found(ROW, rows, None, score[rows], [f"isolated with a score of {raw[row]:.2f}" for row in rows])
+    Directions: principal components with more variance than those of independent columns have (Marchenko & Pastur,
+    Mathematics of the USSR-Sbornik 1, 1967). Shape of ``numbers``: (n, columns), without gaps.
+    """
+    z = np.column_stack([robust_z(column) for column in numbers.T])
+    near = np.clip(z, -_FAR, _FAR)
+    spread = np.maximum(near.std(axis=0), _LEAST_SCALE)
+    variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(near / spread, rowvar=False)))
+    shared = axes[:, variance > (1.0 + np.sqrt(z.shape[1] / len(z))) ** 2]
+    if not shared.size:
+        return
+    along = (z / spread) @ shared
+    # How heavy the tails of the columns are tells how heavy those of what they share may be.
+    chance = tail_chances(np.column_stack([along, z]))[:, : along.shape[1]]
+    score = _score(chance, chance.size)
+    most, rows = score.argmax(axis=1), np.flatnonzero(score.max(axis=1) > _LEAST_TOLD)
+    away = np.column_stack([robust_z(column) for column in along.T])
+    told = [
+        f"{abs(away[row, most[row]]):.1f} deviations from the middle in what columns share" for row in rows.tolist()
+    ]
+    yield Found(ROW, rows, None, score[rows, most[rows]], told)
 
 
 def _pieces(n: int) -> Iterator[slice]:
