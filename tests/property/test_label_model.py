@@ -58,7 +58,7 @@ def label_model_by_loops(votes, valid, labels, classes, steps):
 
     def prior_mean(j, c):
         odds = 7 / 3 * (classes - 1) * balance[c] / (1 - balance[c])
-        return odds / (1 + odds) if several[j] else max(0.7, odds / (1 + odds))
+        return odds / (1 + odds) if several[j] else 0.7
 
     def step(posteriors):
         for j in range(sources):
