@@ -19,8 +19,8 @@ _POINTS = 1000
 """Validation rows predicted; of more, so many are taken evenly."""
 _DIGITS = 9
 """Of figures: what is computed step by step and at once is the same up to rounding."""
-_NOTHING = 1e-12
-"""Nats that a row tells at most when it tells nothing."""
+_WORTH = 0.1
+"""A begun row is stayed with while it tells this share of what the best row tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Cleaning:
     def ask(self, pending: Sequence[str], most: int) -> tuple[Asking, ...]:
         """Return what to ask next, the best first.
 
-        Rows that somebody began to tell about come first while they tell anything: a person who has understood a row
+        Rows that somebody began to tell about come first while they tell enough: a person who has understood a row
         answers its other cells easily.
 
         Parameters
@@ -130,7 +130,8 @@ class Cleaning:
         """
         asked = [self._places[row_id] for row_id in pending if row_id in self._places]
         gain = self._predictions.gain
-        begun = [place for place in self._begun if place not in asked and gain[place] > _NOTHING]
+        least = max(_WORTH * float(gain.max(initial=0.0)), 10.0**-_DIGITS)
+        begun = [place for place in self._begun if place not in asked and gain[place] >= least]
         todo = sorted(begun, key=lambda place: (-round(float(gain[place]), _DIGITS), place))
         found: list[Asking] = []
         while len(found) < most:
