@@ -196,6 +196,21 @@ def acquisition(table, seeds, *, quick):
     table.add_row("mean of all scenarios after 200 labels", figures["filter_margin"], others, "")
 
 
+def stream(table):
+    """The same loop through the service: ten questions open at once, answered rows read from the training topic."""
+    for name in ("digits", "segments"):
+        rows = market_pool.scenario(name, market_pool.KINDS, 0)
+        after, seconds = timed(lambda r=rows: market_pool.buy_on_stream(r))
+        random = market_pool.buy("random", rows, 0)[0]
+        ours, others = (" / ".join(f"{curve[place]:.3f}" for place in (0, 1, 2, 4)) for curve in (after, random))
+        table.add_row(
+            f"{name} mixed through the stream, one seed: accuracy after 0 / 50 / 100 / 200 labels",
+            f"{ours}\n{after[-1] - random[-1]:+.3f} random, {seconds:.0f} CPU s",
+            f"random {others}",
+            ">= random + .08",
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="N = 10,000 and the mixed pools only, one seed")
@@ -207,6 +222,7 @@ def main() -> None:
         speed(table, 100_000, "<= 4", options.peers, options.quick)
     table.add_row("difference from all 2^N subsets, N <= 10, K <= 12", f"{oracle():.1e}", "", "1e-15")
     acquisition(table, 1 if options.quick else 6, quick=options.quick)
+    stream(table)
     Console(width=170).print(table)
 
 

@@ -1,9 +1,13 @@
-"""Pools of which 60 % is useless, and the loop that buys labels out of them: 600 test rows, 200 clean validation rows,
-100 owned rows (40 good, 60 bad), logistic regression (C = 0.3) on standardised features."""
+"""Pools of which 60 % is useless, and the loop that buys labels out of them, as a library and on the stream.
+
+600 test rows, 200 clean validation rows, 100 owned rows (40 good, 60 bad), logistic regression (C = 0.3) on
+standardised features.
+"""
 
 import warnings
 
 import numpy as np
+import pandas as pd
 from river.datasets import ImageSegments
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestRegressor
@@ -12,6 +16,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from easeml.market import Acquisition, knn_shapley
+from easeml.market.service import ACQUIRED, MarketService
+from easeml.relation import Relation
+from easeml.stream.memory import MemoryCluster
+from easeml.stream.payloads import Answer, AppDefined, Column, ColumnKind, Pillar
+from easeml.stream.topics import ANSWERS, APPS, DATA_TRAIN, PILLAR_TOPICS, QUESTIONS
 
 KINDS = ("junk", "noise", "copies", "wrong")
 TEST, VALIDATION, GOOD, BAD = 600, 200, 40, 60
@@ -105,3 +114,52 @@ def buy(policy, rows, seed):
         bought += batch
         curve.append(accuracy(market.owned, test))
     return np.array(curve), float(useful[bought].mean())
+
+
+def buy_on_stream(rows):
+    """Answer all that the service asks, 200 labels; return the accuracy after 0, 50, 100, 150, 200."""
+    owned, (pool_x, pool_y, _), validation, test = rows
+    classes = tuple(str(code) for code in range(int(max(owned[1].max(), pool_y.max())) + 1))
+    columns = tuple(Column(f"x{place}", ColumnKind.NUMERIC) for place in range(pool_x.shape[1]))
+    cluster = MemoryCluster([MarketService()])
+    cluster.publish(APPS, AppDefined("pool", "label", classes, columns, acquisition_budget=LABELS))
+    parts = {Pillar.TRAIN: owned, Pillar.VALIDATION: validation, Pillar.POOL: (pool_x, [None] * len(pool_y))}
+    for pillar, (x, y) in parts.items():
+        frame = pd.DataFrame(x, columns=[column.name for column in columns])
+        frame["label"] = [None if code is None else str(code) for code in y]
+        named = [f"{pillar}-{place}" for place in range(len(frame))]
+        relation = Relation.from_frame(frame, label="label", classes=classes, columns=columns, row_ids=named)
+        for batch in relation.to_batches("pool", pillar, "v1"):
+            cluster.publish(PILLAR_TOPICS[pillar], batch)
+    answered: set[str] = set()
+    for _ in range(LABELS):
+        cluster.tick(3)
+        asked = [event.data for event in cluster.events(QUESTIONS) if event.data.row_id not in answered]
+        if not asked:
+            break
+        for question in asked:
+            answered.add(question.row_id)
+            code = int(pool_y[int(question.row_id.removeprefix("pool-"))])
+            cluster.publish(
+                ANSWERS,
+                Answer(
+                    "pool",
+                    question.question,
+                    question.kind,
+                    Pillar.POOL,
+                    question.row_id,
+                    code,
+                    classes[code],
+                    "market",
+                    1,
+                ),
+            )
+        cluster.run()
+    batches = [event.data for event in cluster.events(DATA_TRAIN) if event.data.version == ACQUIRED]
+    bought = Relation.from_batches(batches, label="label")
+    return np.array(
+        [
+            accuracy((np.vstack([owned[0], bought.matrix()[:n]]), np.append(owned[1], bought.labels[:n])), test)
+            for n in range(0, LABELS + 1, BATCH)
+        ]
+    )
