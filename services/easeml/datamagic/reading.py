@@ -29,7 +29,6 @@ from easeml.datamagic.readers.sources import Readable, Source
 from easeml.datamagic.readers.torn import joined, torn_columns
 from easeml.errors import InvalidDataError
 from easeml.relation import Relation
-from easeml.relation.ingest import content_ids
 
 __all__ = [
     "FORMATS",
@@ -377,19 +376,14 @@ def relation_from(
     """
     if ids is None and frame.index.name == "file":
         ids = tuple(frame.index)
-    relation = Relation.from_frame(
+    return Relation.from_frame(
         frame,
         label=label,
         classes=classes,
         columns=schema.features if schema is not None else None,
-        row_ids=ids if ids is not None else tuple(map(str, range(len(frame)))),
+        row_ids=ids,
         ids_generated=ids is None,
     )
-    if ids is not None:
-        return relation
-    # Only now: until the content was read, errors named the lines.
-    block = replace(relation.block, row_ids=content_ids(relation.block))
-    return Relation(block, label=relation.label, classes=relation.classes)
 
 
 def read_sampled(

@@ -55,7 +55,7 @@ def block_of_frame(frame: pd.DataFrame, reading: Reading) -> tuple[Block, tuple[
     if twice:
         raise InvalidDataError(f"Column {twice[0]!r} occurs twice.", mend="Give every column its own name.")
     frame = frame.set_axis(names, axis=1)
-    given = _given_ids(frame, reading.row_ids)
+    given = _given_ids(frame, reading)
     # Before the content is known, an error can only name the place of a row.
     rows = RowNames(None, frame.index) if reading.ids_generated or not given else RowNames(given)
     typed = _columns(frame, reading.label, reading.columns, rows)
@@ -133,11 +133,14 @@ def _domain(labels: pd.Series[Any], label: str) -> tuple[str, ...]:
     return domain
 
 
-def _given_ids(frame: pd.DataFrame, row_ids: Sequence[str] | None) -> tuple[str, ...]:
+def _given_ids(frame: pd.DataFrame, reading: Reading) -> tuple[str, ...]:
+    row_ids = reading.row_ids
     if row_ids is not None:
         if len(row_ids) != len(frame):
             raise InvalidDataError(f"{len(row_ids)} row ids for {len(frame)} rows.", mend="Give one per row.")
         return tuple(map(str, row_ids))
+    if reading.ids_generated:
+        return ()
     if frame.index.name is not None or pd.api.types.is_string_dtype(frame.index):
         return tuple(map(str, frame.index))
     return ()

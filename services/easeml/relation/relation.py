@@ -100,7 +100,8 @@ class Relation:
             Identities. Without it, the frame's index if it is named or made of strings, else a hash of each row's
             content (a repeated row gets a number), so that the same upload makes the same rows.
         ids_generated : bool
-            Whether nobody has seen ``row_ids`` yet: errors then name a row by its place in the frame's index.
+            Whether nobody has seen ``row_ids`` yet: errors then name a row by its place in the frame's index, and
+            without ``row_ids`` they are made of the content even where the index is named.
         require_labels : bool
             Whether every row must be labelled.
         unseen : {"refuse", "missing"}

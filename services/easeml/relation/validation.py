@@ -263,7 +263,7 @@ def check_candidates(
     """
     if not len(table):
         return
-    for index in np.flatnonzero(np.bincount(table.column.astype(np.int64) + 1)) - 1:
+    for index in np.unique(table.column):
         _check_values(table, columns, classes, row_ids, int(index))
 
     def where(line: int) -> str:

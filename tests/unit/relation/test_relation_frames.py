@@ -359,3 +359,9 @@ def test_candidates_of_prior_zero_are_dropped_and_weights_normalised():
     made = relation().merge_candidates(pd.DataFrame(lines), source="knn", normalize=True)
     assert made.candidates()["probability"].tolist() == [0.25, 0.75]
     assert made.entropy().cells.query("column == 'plan'")["bits"].tolist() == [0.0]
+
+
+def test_generated_ids_are_those_of_the_content_whatever_the_index_counts():
+    frame = pd.DataFrame({"x": [1.0, 2.0]})
+    lines = frame.set_axis(pd.Index([2, 3], name="line"))
+    assert Relation.from_frame(lines, ids_generated=True).row_ids == Relation.from_frame(frame).row_ids
