@@ -70,10 +70,10 @@ def detect_errors(
     laws. A number that is probably wrong is no evidence against the rest of its row, so that one error is told once.
     An extreme value that the rest explains is none; its row scores by how far out it is in what the columns share.
     Columns of ten values or fewer, and values of more than a hundredth of the rows, are not judged so.
-    A dependency: share of its group (ten rows at least, nine in ten agreeing)
-    that agrees, times its confidence (0.95 at least, a tenth of the exceptions that chance would make); columns that
-    mostly repeat one another are none. A duplicate: 1 / (1 + m), m the number of equal rows expected were the columns
-    independent; none where most rows are doubles.
+    A dependency: share of its group (ten rows at least, nine in ten agreeing) that agrees, times its confidence (0.95
+    at least, a tenth of the exceptions that chance would make); columns that mostly repeat one another are none.
+    A duplicate: 1 / (1 + m), m the number of equal rows expected were the columns independent; none where most rows are
+    doubles.
     Cost O(n c log n) and O(c^2) for dependencies on a sample.
     """
     found = [*_missing(relation), *_clashes(relation, clashes), *outliers(relation, rng), *_duplicates(relation)]
