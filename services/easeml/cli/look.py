@@ -12,28 +12,12 @@ import pandas as pd
 import typer
 from rich.markup import escape, render
 
-from easeml.cli.reading import (
-    DayFirst,
-    Delimiter,
-    Encoding,
-    FileFormat,
-    Header,
-    IdColumn,
-    Kinds,
-    Repairs,
-    Sheet,
-    Size,
-    SkipBadRows,
-    Strict,
-    Told,
-    kinds_of,
-    progress_bar,
-    reader_options,
-)
+from easeml.cli.file_options import Repairs, WholeFileOptions, reads_a_file
+from easeml.cli.reading import Told, progress_bar
 from easeml.cli.session import Session, session
 from easeml.datamagic.cleaning.detection import detect_errors
 from easeml.datamagic.cleaning.repairs import propose_repairs
-from easeml.datamagic.reading import FORMATS, read_whole
+from easeml.datamagic.reading import FORMATS
 from easeml.relation import Relation
 from easeml.relation.overview import overview, short
 from easeml.relation.rendering import html_of, text_of_relation
@@ -45,21 +29,13 @@ _LONGEST = 400
 _STYLE = "body{font:14px/1.5 system-ui,sans-serif;margin:2em}h1{font-size:1.3em}pre{white-space:pre-wrap}"
 
 
+@reads_a_file
 def look(
     context: typer.Context,
     file: Annotated[str, typer.Argument(help=f"A path or a URL: {', '.join(FORMATS)}, plain or compressed.")],
     label: Annotated[str | None, typer.Option(help="Label column.")] = None,
-    id_column: IdColumn = None,
-    file_format: FileFormat = None,
-    kinds: Kinds = None,
-    day_first: DayFirst = None,
-    sheet: Sheet = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    header: Header = None,
-    size: Size = None,
-    strict: Strict = False,
-    skip_bad_rows: SkipBadRows = False,
+    *,
+    how: WholeFileOptions,
     rows: Annotated[int, typer.Option(help="Rows to show.", min=1)] = 10,
     repairs: Repairs = 5,
     doubt: Annotated[
@@ -73,11 +49,8 @@ def look(
     """Show a file as a relation: its columns, what is uncertain and what looks wrong."""
     current = session(context)
     _check(output)
-    options = reader_options(file_format, sheet, delimiter, encoding, header, size, skip_bad_rows=skip_bad_rows)
-    found = read_whole(file, label=label, id_column=id_column, kinds=kinds_of(kinds), day_first=day_first, **options)
+    found = how.read(file, label=label)
     told = Told(found)
-    if strict:
-        told.check()
     relation = found.relation
     rng = np.random.default_rng(seed)
     errors = detect_errors(relation, rng=rng)
@@ -86,7 +59,7 @@ def look(
         relation = _repaired(current, relation, wrong, repairs, rng)
     reading, suspicions = told.summary(row_id=found.row_id).splitlines(), _told(errors)
     if current.as_json:
-        current.line("", read=told.facts(), row_id=found.row_id or id_column, **_facts(relation, errors))
+        current.line("", read=told.facts(), row_id=found.row_id or how.id_column, **_facts(relation, errors))
     else:
         current.console.print("\n".join([*reading, ""]))
         print(text_of_relation(relation, rows, width=current.console.width))

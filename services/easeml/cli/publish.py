@@ -9,28 +9,11 @@ import typer
 from rich.markup import escape
 
 from easeml import repairing
-from easeml.cli.reading import (
-    DayFirst,
-    Delimiter,
-    Encoding,
-    FileFormat,
-    Header,
-    IdColumn,
-    Kinds,
-    Repairs,
-    Sheet,
-    Size,
-    SkipBadRows,
-    Strict,
-    Told,
-    fixed_columns,
-    kinds_of,
-    progress_bar,
-    reader_options,
-)
+from easeml.cli.file_options import Repairs, WholeFileOptions, reads_a_file
+from easeml.cli.reading import Told, fixed_columns, progress_bar
 from easeml.cli.session import Session, session
 from easeml.client import Client
-from easeml.datamagic.reading import Reading, read_whole
+from easeml.datamagic.reading import Reading
 from easeml.definition import check_kinds
 from easeml.errors import NotFoundError
 from easeml.publication import Publication
@@ -43,6 +26,7 @@ _FILE = (
 )
 
 
+@reads_a_file
 def publish(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The app.")],
@@ -50,7 +34,6 @@ def publish(
     pillar: Annotated[
         str | None, typer.Option(help="train, pool, validation, test or production; by default the rows are split.")
     ] = None,
-    id_column: IdColumn = None,
     test_share: Annotated[
         float | None,
         typer.Option(help="Share of the split's test rows; by default as many as the condition needs.", min=0, max=1),
@@ -58,35 +41,17 @@ def publish(
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     again: Annotated[bool, typer.Option(help="Append the same rows once more.")] = False,
     repairs: Repairs = 5,
-    kinds: Kinds = None,
-    day_first: DayFirst = None,
-    file_format: FileFormat = None,
-    sheet: Sheet = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    header: Header = None,
-    size: Size = None,
-    strict: Strict = False,
-    skip_bad_rows: SkipBadRows = False,
+    *,
+    how: WholeFileOptions,
 ) -> None:
     """Publish the rows of a file to an app."""
     current = session(context)
-    options = reader_options(file_format, sheet, delimiter, encoding, header, size, skip_bad_rows=skip_bad_rows)
+    declared = how.declared()
     with current.client() as client:
         app = client.app(name)
-        found = read_whole(
-            file,
-            label=app.label,
-            unlabelled=True,
-            id_column=id_column,
-            kinds=_kinds(app, kinds_of(kinds)),
-            day_first=day_first,
-            **options,
-        )
+        found = how.read(file, label=app.label, unlabelled=True, kinds=_kinds(app, declared))
         read = Told(found)
-        if strict:
-            read.check()
-        ids = found.ids if id_column is not None or found.kept is not None else None
+        ids = found.ids if how.id_column is not None or found.kept is not None else None
         done = client.publish(name, found.frame, pillar, row_ids=ids, seed=seed, again=again, test_share=test_share)
         fixed = client.app(name) if done.schema_fixed else None
         repaired = _repaired(current, client, done, found, repairs)

@@ -1,115 +1,27 @@
-"""How the verbs that take a file are told to read it, and what they tell of what they read."""
+"""What the verbs that take a file tell of what they read."""
 
 from __future__ import annotations
 
-import re
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.markup import escape
 
 from easeml.cli.session import Session
 from easeml.datamagic.cleaning.schema import Clash, ColumnSchema, Kind
-from easeml.datamagic.reading import FORMATS, Reading
+from easeml.datamagic.reading import Reading
 from easeml.errors import InvalidDataError
 from easeml.progress import Progress, bar, silent
 from easeml.relation.columns import shown
 from easeml.stream.payloads import AppDefined, Column
 
-_SIZE = re.compile(r"(\d+)x(\d+)")
 _SHOWN = 20
-_KINDS = ("numeric", "boolean", "categorical", "datetime", "text", "id")
-
-IdColumn = Annotated[str | None, typer.Option(help="Column with the identity of each row.")]
-FileFormat = Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; by default found out.")]
-Sheet = Annotated[str | None, typer.Option(help="Sheet of a workbook, its name or number from 1.")]
-Delimiter = Annotated[str | None, typer.Option(help="Character between fields (tab: a tab).")]
-Encoding = Annotated[str | None, typer.Option(help="Encoding of a text, e.g. cp1252.")]
-Header = Annotated[bool | None, typer.Option("--header/--no-header", help="Whether the first line names the columns.")]
-Size = Annotated[str | None, typer.Option(help="Height and width of images, e.g. 32x32.")]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Refuse values that clash with their column; else they become missing.")
-]
-SkipBadRows = Annotated[
-    bool, typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read; else they are an error.")
-]
-Repairs = Annotated[int, typer.Option(help="Most candidates of a missing cell; 0: none.", min=0, max=100)]
-Kinds = Annotated[
-    list[str] | None,
-    typer.Option("--kind", help=f"{', '.join(_KINDS)}; repeat it for several columns.", metavar="COLUMN=KIND"),
-]
-DayFirst = Annotated[
-    bool | None,
-    typer.Option("--day-first/--month-first", help="How to read dates such as 03/04/2021 that nothing decides."),
-]
 
 
 def progress_bar(current: Session, what: str) -> AbstractContextManager[Progress]:
     """Return the context of a progress callable that draws a bar for people; programs see none."""
     return nullcontext(silent) if current.as_json else bar(what, current.console)
-
-
-def kinds_of(pairs: list[str] | None) -> dict[str, str]:
-    """Return the kinds that ``--kind`` declares, by column.
-
-    Raises
-    ------
-    typer.BadParameter
-        When a pair or its kind is none.
-    """
-    kinds: dict[str, str] = {}
-    for pair in pairs or []:
-        column, _, kind = pair.rpartition("=")
-        if not column or kind not in _KINDS:
-            raise typer.BadParameter(
-                f"{pair!r} is not COLUMN=KIND; kinds are {', '.join(_KINDS)}.", param_hint="--kind"
-            )
-        kinds[column] = kind
-    return kinds
-
-
-def reader_options(
-    file_format: str | None,
-    sheet: str | None,
-    delimiter: str | None,
-    encoding: str | None,
-    header: bool | None,
-    size: str | None,
-    *,
-    skip_bad_rows: bool,
-) -> dict[str, Any]:
-    """Return the options of a verb as the readers take them.
-
-    Raises
-    ------
-    typer.BadParameter
-        When the size is none.
-    """
-    return {
-        "format": file_format,
-        "sheet": sheet,
-        "delimiter": separator(delimiter),
-        "encoding": encoding,
-        "header": header,
-        "size": _size(size),
-        "on_error": "collect" if skip_bad_rows else "raise",
-    }
-
-
-def separator(delimiter: str | None) -> str | None:
-    """Return the character that ``--delimiter`` means."""
-    return "\t" if delimiter == "tab" else delimiter
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is no size; give e.g. 32x32.")
-    return int(match[1]), int(match[2])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

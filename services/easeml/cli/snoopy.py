@@ -10,25 +10,10 @@ import numpy as np
 import typer
 from rich.markup import escape
 
-from easeml.cli.reading import (
-    DayFirst,
-    Delimiter,
-    Encoding,
-    FileFormat,
-    Header,
-    IdColumn,
-    Kinds,
-    Sheet,
-    Size,
-    SkipBadRows,
-    Strict,
-    Told,
-    kinds_of,
-    progress_bar,
-    reader_options,
-)
+from easeml.cli.file_options import WholeFileOptions, reads_a_file
+from easeml.cli.reading import Told, progress_bar
 from easeml.cli.session import session
-from easeml.datamagic.reading import FORMATS, read_whole
+from easeml.datamagic.reading import FORMATS
 from easeml.relation.overview import short
 from easeml.snoopy import Encoding as Encoder
 from easeml.snoopy import FeasibilityReport, estimate
@@ -39,6 +24,7 @@ _STYLE = "body{font:14px/1.5 system-ui,sans-serif;margin:2em}h1{font-size:1.3em}
 _LONGEST = 100
 
 
+@reads_a_file
 def snoopy(
     context: typer.Context,
     file: Annotated[str, typer.Argument(help=f"A path or a URL: {', '.join(FORMATS)}, plain or compressed.")],
@@ -48,17 +34,8 @@ def snoopy(
         float | None,
         typer.Option(help="Share of labels drawn at random, if known: tells what cleaning brings."),
     ] = None,
-    id_column: IdColumn = None,
-    file_format: FileFormat = None,
-    kinds: Kinds = None,
-    day_first: DayFirst = None,
-    sheet: Sheet = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    header: Header = None,
-    size: Size = None,
-    strict: Strict = False,
-    skip_bad_rows: SkipBadRows = False,
+    *,
+    how: WholeFileOptions,
     seed: Annotated[int, typer.Option(help="Seed of the order in which rows are read.")] = 0,
     page: Annotated[Path | None, typer.Option("--html", help="Write the report as a page.")] = None,
 ) -> None:
@@ -67,11 +44,8 @@ def snoopy(
     check_target(target)
     if page is not None and not page.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {page.absolute().parent}.", param_hint="--html")
-    options = reader_options(file_format, sheet, delimiter, encoding, header, size, skip_bad_rows=skip_bad_rows)
-    found = read_whole(file, label=label, id_column=id_column, kinds=kinds_of(kinds), day_first=day_first, **options)
+    found = how.read(file, label=label)
     told = Told(found)
-    if strict:
-        told.check()
     relation = found.relation
     inputs, labels, _ = Encoder.of(relation).rows(relation)
     with progress_bar(current, "rows read") as progress:

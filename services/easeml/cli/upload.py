@@ -7,21 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from easeml.cli.reading import (
-    DayFirst,
-    Delimiter,
-    Encoding,
-    FileFormat,
-    Header,
-    IdColumn,
-    Kinds,
-    Repairs,
-    Sheet,
-    fixed_columns,
-    kinds_of,
-    progress_bar,
-    separator,
-)
+from easeml.cli.file_options import FileOptions, Repairs, reads_a_file
+from easeml.cli.reading import fixed_columns, progress_bar
 from easeml.cli.session import session
 from easeml.upload_states import UploadState
 
@@ -31,6 +18,7 @@ _FILE = (
 )
 
 
+@reads_a_file
 def upload(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The app.")],
@@ -38,7 +26,6 @@ def upload(
     pillar: Annotated[
         str | None, typer.Option(help="train, pool, validation, test or production; by default the rows are split.")
     ] = None,
-    id_column: IdColumn = None,
     group_column: Annotated[
         str | None, typer.Option(help="Column whose equal values stay in one pillar, e.g. a patient.")
     ] = None,
@@ -49,31 +36,20 @@ def upload(
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     again: Annotated[bool, typer.Option(help="Append the same rows once more.")] = False,
     repairs: Repairs = 5,
-    kinds: Kinds = None,
-    day_first: DayFirst = None,
-    file_format: FileFormat = None,
-    sheet: Sheet = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    header: Header = None,
+    *,
+    how: FileOptions,
     wait: Annotated[float, typer.Option(help="Seconds to wait for the end; 0: send it and leave.", min=0)] = 3600.0,
 ) -> None:
     """Send a file of any size to DataMagic, which cleans and splits it; rows that do not fit are told."""
     current = session(context)
     wish: dict[str, Any] = {
-        "id_column": id_column,
+        **how.reader(),
+        "kinds": how.declared() or None,
         "group_column": group_column,
         "test_share": test_share,
         "seed": seed,
         "again": again,
         "repairs": repairs,
-        "format": file_format,
-        "kinds": kinds_of(kinds) or None,
-        "day_first": day_first,
-        "sheet": sheet,
-        "delimiter": separator(delimiter),
-        "encoding": encoding,
-        "header": header,
     }
     with current.client() as client:
         app, before = client.app(name), client.uploads(name)
