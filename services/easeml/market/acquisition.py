@@ -13,7 +13,8 @@ import numpy.typing as npt
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
 from easeml.market.belief import label_information
 from easeml.market.choice import POLICIES, Choice, Known, choose
-from easeml.market.neighbours import Floats, Ints, check_k, label_codes
+from easeml.market.inputs import check_k, label_codes
+from easeml.market.neighbours import Floats, Ints
 from easeml.market.pool import NamedRows
 from easeml.market.prediction import Forecast, resemblance
 

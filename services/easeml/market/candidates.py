@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from easeml.market.neighbours import Floats, Ranking, check_k, class_probabilities, feature_matrix, label_codes, matches
-from easeml.market.shapley import labelled_rows
+from easeml.market.inputs import Inputs, check_k, class_probabilities, feature_matrix
+from easeml.market.neighbours import Floats, Ranking, matches
 
 _POOL_BLOCK = 4096
 
@@ -56,17 +56,16 @@ def candidate_values(
     [1.0, 0.25]
     """
     check_k(k)
-    x, labels = labelled_rows(x_train, y_train, y_train_proba, "training")
+    given = Inputs.checked(x_train, y_train, x_val, y_val, proba=y_train_proba)
+    x, labels, queries, codes = given
     pool = feature_matrix(x_pool, "pool", x.shape[1])
     belief = class_probabilities(p_pool, len(pool), "pool")
-    queries = feature_matrix(x_val, "validation", x.shape[1])
-    codes = label_codes(y_val, len(queries), "validation")
     n = len(x)
     values = np.zeros(len(pool))
     if not n:
         for code in codes.tolist():
             values += matches(belief, code) / k
-        return np.asarray(values / max(len(queries), 1), np.float64)
+        return given.mean(values)
     # one rank more, with a match of 0, stands for the place behind all owned rows
     weights = 1 / np.maximum(k, np.arange(1, n + 2))
     ranking = Ranking(x)
@@ -84,4 +83,4 @@ def candidate_values(
             for point, code in enumerate(codes[part].tolist()):
                 place = np.searchsorted(keys[point], mine[point], side="right")
                 values[rows] += base[point, place] + matches(belief[rows], code) * weights[place]
-    return np.asarray(values / max(len(queries), 1), np.float64)
+    return given.mean(values)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from easeml.errors import ConfigurationError
 from easeml.market.belief import margins, probabilities
 from easeml.market.diversity import k_center, nearest_distances, spacing, thin
+from easeml.market.inputs import Inputs
 from easeml.market.neighbours import BLOCK, Floats, Ints, squared_distances
 from easeml.market.prediction import Forecast, predicted_values, ranks
 from easeml.market.shapley import value_sums
@@ -117,7 +118,8 @@ def choose(
     size = len(known.pool)
     value = Forecast(np.zeros(size), 0.0)
     if policy not in {"margin", "random"} and len(known.x_val):
-        values = value_sums(known.x, known.y, known.x_val, known.y_val, k) / len(known.x_val)
+        owned = Inputs(known.x, known.y, known.x_val, known.y_val)
+        values = owned.mean(value_sums(owned, k))
         value = predicted_values(known.x, values, known.pool, rng)
     belief = probabilities(known.x, known.y, known.pool, known.n_classes)
     order = _order(known, alike, value, belief, batch, policy, rng)

@@ -10,24 +10,13 @@ Sources: Wang & Jia, "A note on 'Efficient task-specific data valuation for near
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from easeml.errors import ConfigurationError
-from easeml.market.neighbours import (
-    BLOCK,
-    Floats,
-    Ranking,
-    check_k,
-    feature_matrix,
-    label_codes,
-    matches,
-    squared_distances,
-)
-from easeml.market.shapley import labelled_rows
+from easeml.market.inputs import Inputs, check_k
+from easeml.market.neighbours import BLOCK, Floats, matches, squared_distances
 
 
 def leave_one_out(
@@ -42,13 +31,12 @@ def leave_one_out(
     InvalidDataError, ConfigurationError
     """
     check_k(k)
-    x, labels = labelled_rows(x_train, y_train, None, "training")
-    values, points = np.zeros(len(x)), 0
-    for order, found in _ordered(x, labels, x_val, y_val):
+    given = Inputs.checked(x_train, y_train, x_val, y_val)
+    values = np.zeros(len(given.x))
+    for _, order, found in given.ranked():
         next_one = found[k] if len(found) > k else 0.0
         values[order[:k]] += (found[:k] - next_one) / k
-        points += 1
-    return values / max(points, 1)
+    return given.mean(values)
 
 
 def soft_label_shapley(
@@ -76,21 +64,20 @@ def soft_label_shapley(
     InvalidDataError, ConfigurationError
     """
     check_k(k)
-    x, labels = labelled_rows(x_train, y_train, None, "training")
-    n = len(x)
-    values, points = np.zeros(n), 0
+    given = Inputs.checked(x_train, y_train, x_val, y_val)
+    n = len(given.x)
+    values = np.zeros(n)
     rank = np.arange(1, n)
     spread = sum(1 / j for j in range(1, min(k, n - 1) + 1))
     crowd = (np.minimum(rank, k) * (n - 1) / rank - k) / k if n > k else np.zeros(max(n - 1, 0))
     later = sum(1 / (j + 1) for j in range(1, min(k, n)))
-    for order, found in _ordered(x, labels, x_val, y_val):
+    for _, order, found in given.ranked():
         last = (found[-1] - 1 / n_classes) / n
         if n >= 2:
             last += (found[-1] - found[:-1].sum() / (n - 1)) * later / n
         steps = np.append((found[:-1] - found[1:]) / max(n - 1, 1) * (spread + crowd), last)
         values[order] += np.cumsum(steps[::-1])[::-1]
-        points += 1
-    return values / max(points, 1)
+    return given.mean(values)
 
 
 def threshold_shapley(
@@ -121,9 +108,8 @@ def threshold_shapley(
     """
     if not 0 <= radius < math.inf:
         raise ConfigurationError(f"radius={radius!r} is no distance.", mend="Use a finite number >= 0.")
-    x, labels = labelled_rows(x_train, y_train, None, "training")
-    queries = feature_matrix(x_val, "validation", x.shape[1])
-    codes = label_codes(y_val, len(queries), "validation")
+    given = Inputs.checked(x_train, y_train, x_val, y_val)
+    x, labels, queries, codes = given
     values = np.zeros(len(x))
     origin = x.mean(axis=0) if len(x) else 0.0
     spreads: dict[int, float] = {}
@@ -140,7 +126,7 @@ def threshold_shapley(
                 if c not in spreads:
                     spreads[c] = _spread(len(x), c)
                 values[rows] += (found / c - (found.sum() - found) / (c * (c - 1))) * (spreads[c] - 1)
-    return values / max(len(queries), 1)
+    return given.mean(values)
 
 
 def _spread(n: int, c: int) -> float:
@@ -179,11 +165,10 @@ def permutation_shapley(
     check_k(k)
     if permutations < 1:
         raise ConfigurationError(f"{permutations} permutations say nothing.", mend="Use at least one.")
-    x, labels = labelled_rows(x_train, y_train, None, "training")
-    n = len(x)
-    ranked = list(_ordered(x, labels, x_val, y_val))
+    given = Inputs.checked(x_train, y_train, x_val, y_val)
+    n, ranked = len(given.x), list(given.ranked())
     rank, right = np.empty((len(ranked), n), np.int64), np.empty((len(ranked), n))
-    for point, (order, found) in enumerate(ranked):
+    for point, (_, order, found) in enumerate(ranked):
         rank[point, order] = np.arange(n)
         right[point, order] = found
     values = np.zeros(n)
@@ -221,16 +206,3 @@ def permutations_needed(error: float, confidence: float, n: int, k: int = 5) -> 
             mend="Use an error > 0, a confidence between 0 and 1, and at least one row.",
         )
     return math.ceil(2 * math.log(2 * n / (1 - confidence)) / (error * k) ** 2)
-
-
-def _ordered(
-    x: Floats, labels: npt.NDArray[Any], x_val: npt.ArrayLike, y_val: npt.ArrayLike
-) -> Iterator[tuple[npt.NDArray[np.int64], Floats]]:
-    """Yield, per validation row, the training rows by distance and whether their labels match."""
-    queries = feature_matrix(x_val, "validation", x.shape[1])
-    codes = label_codes(y_val, len(queries), "validation")
-    if not len(x):
-        return
-    for part, orders in Ranking(x).orders(queries):
-        for code, order in zip(codes[part].tolist(), orders, strict=True):
-            yield order, matches(labels, code)[order]

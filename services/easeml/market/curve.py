@@ -12,8 +12,8 @@ import numpy.typing as npt
 from scipy.special import gammaln
 
 from easeml.errors import ConfigurationError
-from easeml.market.neighbours import Floats, Ranking, check_k, feature_matrix, label_codes, matches
-from easeml.market.shapley import labelled_rows
+from easeml.market.inputs import Inputs, check_k
+from easeml.market.neighbours import Floats
 
 
 def learning_curve(
@@ -55,19 +55,15 @@ def learning_curve(
     [0.333, 0.667, 1.0]
     """
     check_k(k)
-    x, labels = labelled_rows(x_train, y_train, y_train_proba, "training")
-    queries = feature_matrix(x_val, "validation", x.shape[1])
-    codes = label_codes(y_val, len(queries), "validation")
-    n = len(x)
+    given = Inputs.checked(x_train, y_train, x_val, y_val, proba=y_train_proba)
+    n = len(given.x)
     counts = np.asarray(sizes, np.int64)
     if counts.size and not (counts.min() >= 1 and counts.max() <= n):
         raise ConfigurationError(f"Sizes {counts.tolist()} do not fit {n} rows.", mend=f"Use sizes from 1 to {n}.")
     profile = np.zeros(n)
-    if n:
-        for part, orders in Ranking(x).orders(queries):
-            for code, order in zip(codes[part].tolist(), orders, strict=True):
-                profile += matches(labels, code)[order]
-    profile /= max(len(queries), 1)
+    for _, _, found in given.ranked():
+        profile += found
+    profile = given.mean(profile)
     factorials = gammaln(np.arange(n + 1) + 1.0)
     shares = [_among_nearest(factorials, size, k) @ profile * size / n / min(size, k) for size in counts.tolist()]
     return np.array(shares, np.float64)

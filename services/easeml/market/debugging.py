@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from easeml.market.neighbours import Floats, Ints, Ranking, check_k, feature_matrix, label_codes
-from easeml.market.shapley import labelled_rows, value_sums
+from easeml.market.inputs import Inputs, check_k
+from easeml.market.neighbours import Floats, Ints
+from easeml.market.shapley import value_sums
 
 
 class Suspects(NamedTuple):
@@ -76,19 +77,14 @@ def label_values(
     [[-0.5, 0.5], [0.0, 0.5]]
     """
     check_k(k)
-    x, labels = labelled_rows(x_train, y_train, None, "training")
-    labels = label_codes(labels, len(x), "training", n_classes)
-    queries = feature_matrix(x_val, "validation", x.shape[1])
-    codes = label_codes(y_val, len(queries), "validation", n_classes)
-    points = max(len(queries), 1)
-    reach = np.zeros((n_classes, len(x)))
-    if len(x):
-        weights = 1 / np.maximum(k, np.arange(1, len(x) + 1))
-        for part, orders in Ranking(x).orders(queries):
-            for code, order in zip(codes[part].tolist(), orders, strict=True):
-                reach[code, order] += weights
-    own = value_sums(x, labels, queries, codes, k) - reach[labels, np.arange(len(x))]
-    return np.asarray((own[:, None] + reach.T) / points, np.float64)
+    given = Inputs.checked(x_train, y_train, x_val, y_val, n_classes=n_classes)
+    rows = np.arange(len(given.x))
+    weights = 1 / np.maximum(k, rows + 1)
+    reach = np.zeros((n_classes, len(rows)))
+    for code, order, _ in given.ranked():
+        reach[code, order] += weights
+    own = value_sums(given, k) - reach[given.labels, rows]
+    return given.mean(own[:, None] + reach.T)
 
 
 def suspects(values: Floats, labels: Ints) -> Suspects:

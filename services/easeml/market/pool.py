@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from easeml.errors import InvalidDataError
-from easeml.market.neighbours import Floats, feature_matrix
+from easeml.market.inputs import feature_matrix
+from easeml.market.neighbours import Floats
 
 
 class NamedRows:

@@ -14,22 +14,13 @@ theorems 1 and 2. The base m_n / n published there is wrong for n < K.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from easeml.errors import ConfigurationError, InvalidDataError
-from easeml.market.neighbours import (
-    Floats,
-    Ints,
-    Ranking,
-    check_k,
-    class_probabilities,
-    feature_matrix,
-    label_codes,
-    matches,
-)
+from easeml.errors import ConfigurationError
+from easeml.market.inputs import Inputs, check_k
+from easeml.market.neighbours import Floats
 
 
 def knn_shapley(
@@ -75,29 +66,8 @@ def knn_shapley(
     >>> knn_shapley([[0.0], [1.0], [2.0]], [0, 1, 0], [[0.1]], [0], k=1).round(3).tolist()
     [0.833, -0.167, 0.333]
     """
-    x, labels = labelled_rows(x_train, y_train, y_train_proba, "training")
-    queries = feature_matrix(x_val, "validation", x.shape[1])
-    codes = label_codes(y_val, len(queries), "validation")
-    nearest = truncation(k, truncate)
-    return value_sums(x, labels, queries, codes, k, nearest) / max(len(queries), 1)
-
-
-def labelled_rows(
-    x: npt.ArrayLike, y: npt.ArrayLike | None, proba: npt.ArrayLike | None, what: str, width: int | None = None
-) -> tuple[Floats, npt.NDArray[Any]]:
-    """Return features float64[n, d] and labels: codes int64[n], or probabilities float64[n, c].
-
-    Raises
-    ------
-    InvalidDataError
-        When they do not fit each other, or there are neither labels nor probabilities.
-    """
-    rows = feature_matrix(x, what, width)
-    if proba is not None:
-        return rows, class_probabilities(proba, len(rows), what)
-    if y is None:
-        raise InvalidDataError(f"The {what} rows have no labels.", mend="Give class codes or class probabilities.")
-    return rows, label_codes(y, len(rows), what)
+    given = Inputs.checked(x_train, y_train, x_val, y_val, proba=y_train_proba)
+    return given.mean(value_sums(given, k, truncation(k, truncate)))
 
 
 def truncation(k: int, error: float | None) -> int | None:
@@ -116,35 +86,25 @@ def truncation(k: int, error: float | None) -> int | None:
     return max(k, math.ceil(1 / error - 1e-9))
 
 
-def value_sums(
-    x: Floats, labels: npt.NDArray[Any], queries: Floats, codes: Ints, k: int, nearest: int | None = None
-) -> Floats:
+def value_sums(given: Inputs, k: int, nearest: int | None = None) -> Floats:
     """Return the values summed over validation rows, so that shards add up: float64[n].
 
     Parameters
     ----------
-    x, labels : ndarray
-        Training rows and their labels, as :func:`labelled_rows` returns them.
-    queries, codes : ndarray
-        Validation rows float64[v, d] and their classes int64[v].
+    given : Inputs
     k, nearest : int
         K and K*.
     """
-    n = len(x)
-    sums = np.zeros(n)
-    if not n or not len(queries):
-        return sums
+    n = len(given.x)
     depth = n if nearest is None or nearest >= n else nearest
     weights = 1 / np.maximum(k, np.arange(1, depth + 1))
     if depth < n:
         weights[-1] = 0.0
-    steps, values = np.empty(depth), np.empty(depth)
-    for part, orders in Ranking(x).orders(queries, depth):
-        for code, order in zip(codes[part].tolist(), orders, strict=True):
-            found = matches(labels, code).take(order)
-            np.subtract(found[:-1], found[1:], out=steps[:-1])
-            steps[-1] = found[-1]
-            steps *= weights
-            np.cumsum(steps[::-1], out=values[::-1])
-            sums[order] += values
+    sums, steps, values = np.zeros(n), np.empty(depth), np.empty(depth)
+    for _, order, found in given.ranked(depth):
+        np.subtract(found[:-1], found[1:], out=steps[:-1])
+        steps[-1] = found[-1]
+        steps *= weights
+        np.cumsum(steps[::-1], out=values[::-1])
+        sums[order] += values
     return sums

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from easeml.errors import InvalidDataError, NotFoundError
-from easeml.market.neighbours import BLOCK, Floats, Ints, feature_matrix, label_codes, squared_distances
-from easeml.market.shapley import labelled_rows, truncation, value_sums
+from easeml.market.inputs import Inputs, feature_matrix, label_codes, labelled_rows
+from easeml.market.neighbours import BLOCK, Floats, Ints, squared_distances
+from easeml.market.shapley import truncation, value_sums
 
 
 class KnnShapley:
@@ -143,7 +144,9 @@ class KnnShapley:
         if self._counted == 0:
             self._sums = np.zeros(len(self))
         fresh = slice(self._counted, len(self._queries))
-        self._sums = self._sums + value_sums(self._x, self._labels, self._queries[fresh], self._codes[fresh], self.k)
+        self._sums = self._sums + value_sums(
+            Inputs(self._x, self._labels, self._queries[fresh], self._codes[fresh]), self.k
+        )
         self._counted = len(self._queries)
         return self._sums.copy(), self._counted
 
