@@ -100,6 +100,7 @@ class CertainPredictions:
         self.label_mass: Floats = np.empty((0, self.n_classes))
         self._lists: list[tuple[NDArray[np.int32], Bools]] = []
         self._parts: list[tuple[NDArray[np.int32], Floats]] = []
+        self._pairs: tuple[NDArray[np.int32], Floats, Ints] | None = None
         self._append_points(validation, labels)
 
     @property
@@ -439,6 +440,7 @@ class CertainPredictions:
         self._learn(points, neighbour_lists(self._validation[points], vectors, owner, places.astype(np.int32), self.k))
 
     def _learn(self, points: Ints, lists: Lists) -> None:
+        self._pairs = None
         for study in studies(lists, self._world, self.n_classes, self.k):
             mine = points[study.points]
             self.certain[mine] = study.possible.sum(axis=1) == 1
@@ -453,10 +455,12 @@ class CertainPredictions:
 
     def _contributions(self) -> tuple[NDArray[np.int32], Floats, Ints]:
         """Return every pair of an uncertain row and an uncertain point that it can touch: row, nats, point."""
-        sizes = [len(rows) for rows, _ in self._parts]
-        rows = np.concatenate([np.empty(0, np.int32), *(rows for rows, _ in self._parts)])
-        values = np.concatenate([np.empty(0), *(values for _, values in self._parts)])
-        return rows, values, np.repeat(np.arange(len(sizes)), sizes)
+        if self._pairs is None:
+            sizes = [len(rows) for rows, _ in self._parts]
+            rows = np.concatenate([np.empty(0, np.int32), *(rows for rows, _ in self._parts)])
+            values = np.concatenate([np.empty(0), *(values for _, values in self._parts)])
+            self._pairs = rows, values, np.repeat(np.arange(len(sizes)), sizes)
+        return self._pairs
 
 
 def certain_predictions(
