@@ -118,14 +118,14 @@ class Encoder:
             When the frame lacks a column.
         """
         self._check(frame)
+        if not len(frame):
+            return np.zeros((0, self.width))
         numbers = self._numbers(frame)
         if numbers.shape[1] != len(self.medians):
             raise InvalidDataError(
                 f"The rows hold {numbers.shape[1]} numbers each, the model was trained on {len(self.medians)}.",
                 mend="Send tensors of the shape that the app defines.",
             )
-        if not len(frame):
-            return np.zeros((0, self.width))
         missing = np.isnan(numbers)
         scaled = (np.where(missing, self.medians, numbers) - self.means) / self.scales
         blocks = [np.clip(scaled, -_FARTHEST, _FARTHEST)]

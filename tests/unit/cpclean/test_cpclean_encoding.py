@@ -95,3 +95,21 @@ def test_what_cannot_be_encoded_is_told():
     other = Relation.from_frame(relation().frame(), label="label", classes=("yes", "no"))
     with pytest.raises(InvalidDataError, match="The classes are yes, no"):
         Encoding(relation()).points(other)
+
+
+def test_a_cell_keeps_all_its_candidates_and_rows_alone_are_encoded_alike():
+    wide = [("r4", "age", float(place), 1 / 40) for place in range(40)]
+    several = [("r1", "age", float(place), 1 / 10) for place in range(10)]
+    towns = [("r1", "town", town, 0.5) for town in ("Zug", "Bern")]
+    train = relation().merge_candidates(candidates(*wide, *several, *towns), source="donor")
+    encoding = Encoding(train)
+    rows = encoding.rows(train)
+    sizes = dict(zip(rows.row_ids, np.diff(rows.train.row_ptr).tolist(), strict=True))
+    assert rows.row_ids == train.row_ids
+    assert (sizes["r4"], sizes["r1"], sizes["r0"]) == (40, 16, 1)
+    for place in range(len(train)):
+        alone = encoding.rows(train.take(np.array([place])))
+        own = slice(*rows.train.row_ptr[place : place + 2])
+        np.testing.assert_array_equal(alone.train.features, rows.train.features[own])
+        np.testing.assert_array_equal(alone.train.prior, rows.train.prior[own])
+        np.testing.assert_array_equal(alone.labels, rows.labels[own])

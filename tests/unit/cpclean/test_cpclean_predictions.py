@@ -203,3 +203,31 @@ def test_potential_without_uncertainty_is_what_is_expected():
     assert nothing.potential().certain == 1.0
     assert nothing.done
     assert nothing.next().tolist() == []
+
+
+def test_what_is_asked_already_is_not_asked_for_by_another_row():
+    alike = made(
+        rows_of([0.0, 9.0], [0.1, 9.0], [50.0, 90.0], [50.1, 95.0], [4.0], [54.0]),
+        (0, 0, 0, 0, 1, 1),
+        points=((0.0,), (50.0,)),
+    )
+    first, other = alike.next(2).tolist()
+    assert alike.next(1, pending=[first]).tolist() == [other]
+    assert alike.next(5, pending=[0, 1, 2, 3]).tolist() == []
+    assert set(alike.next(5, without=[0, 1, 2]).tolist()) == {3}
+
+
+def test_the_potential_of_many_points_is_estimated_from_some(monkeypatch):
+    rng = np.random.default_rng(3)
+    rows = rows_of(*([place, place + 30.0] for place in rng.uniform(0, 60, 80)))
+    labels = rng.integers(2, size=80)
+    points = rng.uniform(0, 90, (150, 1))
+    truth = rng.integers(2, size=150)
+    predictions = made(rows, labels, points, k=3, validation_labels=truth)
+    every = predictions.potential()
+    monkeypatch.setattr("easeml.cpclean.potential._LINES", 3000)
+    some = made(rows, labels, points, k=3, validation_labels=truth).potential()
+    assert (some.expected, some.certain) == (every.expected, every.certain)
+    assert some.accuracy != every.accuracy
+    assert some.accuracy == pytest.approx(every.accuracy, abs=0.1)
+    assert some.expected <= some.accuracy <= 1

@@ -6,7 +6,7 @@ import pytest
 
 from easeml.relation import Relation
 from easeml.relation.arrivals import Arrivals
-from easeml.stream.payloads import Answer, AppDefined, Column, ColumnKind, Pillar, QuestionKind
+from easeml.stream.payloads import Answer, AppDefined, CandidateBatch, Column, ColumnKind, Pillar, QuestionKind
 
 APP = AppDefined("pond", "kind", ("carp", "pike"), (Column("x", ColumnKind.NUMERIC),))
 
@@ -77,3 +77,35 @@ def test_what_does_not_fit_is_no_news():
 def test_many_small_batches_are_taken_in_turn(keep_last):
     arrivals = filled(keep_last, 3000, 1)
     assert arrivals.count(APP) == (keep_last or 3000)
+
+
+def test_rows_one_by_one_are_those_of_the_relation_and_proposals_know_no_answer():
+    arrivals = filled(None, 2)
+    doubt = CandidateBatch(
+        "pond",
+        Pillar.PRODUCTION,
+        "guess@1",
+        ("x", "kind"),
+        ("0-1",),
+        ("1.0", "2.0", "carp", "pike"),
+        row=np.zeros(4, np.int32),
+        column=np.array([0, 0, 1, 1], np.int32),
+        probability=np.full(4, 0.5),
+    )
+    arrivals.add("c", doubt)
+    before = arrivals.revision(APP, answers=False)
+    proposed = arrivals.proposed(APP)
+    arrivals.add("a", answer("0-1"))
+    arrivals.add("b", Answer("pond", "q", QuestionKind.CELL, Pillar.PRODUCTION, "0-1", 1, "2.0", "x", 1, "x"))
+    arrivals.add("d", answer("9-9"))
+    assert arrivals.revision(APP, answers=False) == before < arrivals.revision(APP)
+    assert arrivals.proposed(APP) is proposed
+    assert arrivals.answered(APP) == ("0-1",)
+    every = arrivals.relation(APP)
+    for place, row_id in enumerate(every.row_ids):
+        assert arrivals.row(APP, row_id).content_hash() == every.take(np.array([place])).content_hash()
+        told = arrivals.row(APP, row_id, answers=False)
+        assert told.entropy().total == (2.0 if row_id == "0-1" else 1.0)
+    assert arrivals.row(APP, "9-9") is None
+    arrivals.add("b2", batch(["2-0"]))
+    assert len(arrivals.proposed(APP)) == 21
