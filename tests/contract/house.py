@@ -58,6 +58,7 @@ from easeml.stream.service import Service
 from easeml.stream.topics import (
     ALGORITHMS,
     ANNOTATIONS,
+    ANSWERS,
     APPS,
     BY_NAME,
     CANDIDATES,
@@ -91,7 +92,12 @@ ROOMS: dict[str, Callable[[str], Service[Any]]] = {
 }
 """Service name -> how it is made, given the URI of the artifact store."""
 
-TO_ITSELF = {("snoopy", FEASIBILITY.name), ("cpclean", CLEANING.name), ("market", VALUES.name)}
+TO_ITSELF = {
+    ("snoopy", FEASIBILITY.name),
+    ("cpclean", CLEANING.name),
+    ("market", VALUES.name),
+    ("labels", ANSWERS.name),
+}
 """Service and topic on which nobody but the service itself says anything to it."""
 PARTITIONS = 2
 START = 1_700_000_000.0

@@ -15,7 +15,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from easeml.errors import Poison
+from easeml.errors import InvalidDataError, Poison
+from easeml.relation.columns import cell_number
 from easeml.stream.payloads import Column, ColumnKind, RelationBatch
 
 CodeKinds = (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN)
@@ -67,6 +68,7 @@ class Rows:
         self._bytes = 0
         self._places: dict[str, tuple[RelationBatch, int]] = {}
         self._pinned: dict[str, dict[str, Value]] = {}
+        self._answers: dict[str, dict[str, str]] = {}
 
     def fold(self, batch: RelationBatch) -> None:
         """Add the rows of a batch; a row that comes again replaces the former one.
@@ -85,11 +87,18 @@ class Rows:
         if self._bytes > self._keep_bytes and len(self._batches) > 1:
             self._drop()
 
+    def answer(self, row_id: str, column: str, text: str) -> None:
+        """Show what somebody said about a cell in place of what the row holds."""
+        self._answers.setdefault(row_id, {})[column] = text
+
     def show(self, row_id: str) -> dict[str, Value]:
         """Return the values of a row by column; empty when the row is not (or no longer) here."""
-        if row_id in self._places:
-            return dict(cells(*self._places[row_id]))
-        return self._pinned.get(row_id, {})
+        row = dict(cells(*self._places[row_id])) if row_id in self._places else self._pinned.get(row_id, {})
+        said = self._answers.get(row_id)
+        if not row or not said:
+            return row
+        known = {column.name: column for column in self._batches[-1].columns}
+        return row | {name: _told(known[name], text) for name, text in said.items() if name in row and name in known}
 
     def _drop(self) -> None:
         asked = self._asked()
@@ -179,6 +188,17 @@ def _number(column: Column, value: float) -> Value:
         except (OverflowError, ValueError, OSError):
             return value  # a time no calendar holds is still worth showing as a number
     return value
+
+
+def _told(column: Column, text: str) -> Value:
+    """Return what somebody said about a cell as the cell would show it."""
+    if column.kind not in (*NumericKinds, ColumnKind.BOOLEAN):
+        return text
+    try:
+        number = cell_number(column, text)
+    except InvalidDataError:
+        return text
+    return bool(number) if column.kind is ColumnKind.BOOLEAN else _number(column, number)
 
 
 def _category(column: Column, code: int) -> Value:

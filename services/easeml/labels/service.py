@@ -17,7 +17,17 @@ from easeml.labels.queue import Queue
 from easeml.labels.rows import Rows, Value
 from easeml.relation import check_pillar
 from easeml.stream.events import Event, Output
-from easeml.stream.payloads import Annotation, Answer, Budget, Payload, Pillar, Question, RelationBatch, Tick
+from easeml.stream.payloads import (
+    Annotation,
+    Answer,
+    Budget,
+    Payload,
+    Pillar,
+    Question,
+    QuestionKind,
+    RelationBatch,
+    Tick,
+)
 from easeml.stream.service import Context, On, Packed, Service
 from easeml.stream.topics import (
     ANNOTATIONS,
@@ -35,7 +45,7 @@ SHOWN = (Pillar.TRAIN, Pillar.POOL, Pillar.PRODUCTION)
 
 
 class LabelsService(Service[Queue]):
-    """Questions and annotations in; answers, budgets and audit out.
+    """Questions and annotations in; answers, budgets and audit out. Its own answers come back to be shown.
 
     Parameters
     ----------
@@ -57,6 +67,7 @@ class LabelsService(Service[Queue]):
             On(QUESTIONS, Question, handle=self._asked),
             On(ANNOTATIONS, Annotation, handle=self._annotated),
             *(On(PILLAR_TOPICS[pillar], RelationBatch, fold=self._arrived) for pillar in SHOWN),
+            On(ANSWERS, Answer, fold=self._answered),
             On(TICKS, Tick, handle=self._ticked),
         )
 
@@ -105,10 +116,18 @@ class LabelsService(Service[Queue]):
     def _arrived(self, event: Event[RelationBatch]) -> None:
         pillar = next(pillar for pillar in SHOWN if PILLAR_TOPICS[pillar].name == event.topic)
         check_pillar(event.data, pillar)
-        app, key = event.data.app, (event.data.app, pillar)
-        if key not in self._rows:
-            self._rows[key] = Rows(lambda: self.queues[app].rows_asked(pillar) if app in self.queues else set())
-        self._rows[key].fold(event.data)
+        self._pillar(event.data.app, pillar).fold(event.data)
+
+    def _answered(self, event: Event[Answer]) -> None:
+        said = event.data
+        if said.pillar in SHOWN and said.kind is QuestionKind.CELL and said.column:
+            self._pillar(said.app, said.pillar).answer(said.row_id, said.column, said.text)
+
+    def _pillar(self, app: str, pillar: Pillar) -> Rows:
+        def asked() -> set[str]:
+            return self.queues[app].rows_asked(pillar) if app in self.queues else set()
+
+        return self._rows.setdefault((app, pillar), Rows(asked))
 
     def _done(self, state: Queue, ctx: Context, change: Callable[[], list[Payload]]) -> list[Output]:
         state.grants, state.columns = grants_of(ctx.app), ctx.app.columns

@@ -116,7 +116,7 @@ ANSWERS = Topic(
     "answers",
     (p.Answer,),
     ("labels",),
-    ("modelpicker", "snoopy", "cpclean", "market", "trainer", "automl", "datamagic", "advisor"),
+    ("modelpicker", "snoopy", "cpclean", "market", "trainer", "automl", "datamagic", "advisor", "labels"),
     key=lambda a: f"{a.app}/{a.question}",
 )
 BUDGETS = Topic("budgets", (p.Budget,), ("labels",), _VIEWERS, key=lambda b: f"{b.app}/{b.asker}", compacted=True)

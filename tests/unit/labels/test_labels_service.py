@@ -142,6 +142,22 @@ def test_rows_of_each_pillar_are_shown_apart(house, question, topic, pillar):
     assert letter.reason == "wrong_pillar"
 
 
+def test_a_cell_that_was_answered_is_shown_as_it_is_known_now(house, question, annotation, app):
+    since = Column("since", ColumnKind.DATETIME)
+    columns = (*app.columns, since, Column("paid", ColumnKind.BOOLEAN), Column("plan", ColumnKind.CATEGORICAL, ("a",)))
+    house.define(replace(app, columns=columns, cleaning_budget=9))
+    house.put(DATA_TRAIN, rows("r", pillar=Pillar.TRAIN, columns=columns, numeric=np.full(2, np.nan),
+                               codes=np.full(2, -1, np.int32)))  # fmt: skip
+    for column, text in {"age": "33", "since": "2024-05-17", "paid": "true", "plan": "b"}.items():
+        house.ask(question(column, row_id="r", kind="cell", pillar=Pillar.TRAIN, column=column, asked_by="cpclean"))
+        house.put(ANNOTATIONS, annotation(column, value=-2, text=text))
+    for _ in range(2):
+        shown = house.service.row("churn", Pillar.TRAIN, "r")
+        assert (shown["age"], shown["paid"], shown["plan"]) == (33.0, True, "b")
+        assert shown["since"].isoformat() == "2024-05-17T00:00:00+00:00"
+        house.cluster.restart("labels")
+
+
 @pytest.mark.parametrize(
     ("asker", "field"),
     [("modelpicker", "label_budget"), ("a tool", "label_budget"), ("cpclean", "cleaning_budget"),
