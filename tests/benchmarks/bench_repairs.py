@@ -90,7 +90,7 @@ def injected(rows: int = 2000, seed: int = 0) -> tuple[Relation, dict[str, set[t
         frame.loc[row, column] *= 10 if abs(frame.loc[row, column]) > 1 else -50
         errors["outlier"].add((ids[row], column))
     for row in chosen[80:110]:
-        frame.loc[row, "land"] = rng.choice([name for name in set(lands) if name != frame.loc[row, "land"]])
+        frame.loc[row, "land"] = rng.choice([name for name in sorted(set(lands)) if name != frame.loc[row, "land"]])
         errors["dependency"].add((ids[row], "land"))
     for row in chosen[110:130]:
         word = frame.loc[row, "town"]

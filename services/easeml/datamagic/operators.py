@@ -59,14 +59,14 @@ def infer_schema(relation: Relation) -> list[dict[str, Json]]:
     return [{str(name): _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
-@operator("datamagic.detect_errors", version=2, cost=10.0)
+@operator("datamagic.detect_errors", version=3, cost=10.0)
 def detect_errors(relation: Relation, *, seed: Seed = 0) -> list[dict[str, Json]]:
     """List cells that look wrong: row, column, kind of error, score and why."""
     table = detection.detect_errors(relation, rng=np.random.default_rng(seed))
     return [{str(name): _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
-@operator("datamagic.propose_repairs", version=2, cost=20.0)
+@operator("datamagic.propose_repairs", version=3, cost=20.0)
 def propose_repairs(
     relation: Relation,
     *,

@@ -12,7 +12,7 @@ from easeml.lineage import hold, lookup, ops
 from easeml.lineage.suggestions import suggestions
 
 NAMES = ("read", "infer_schema", "detect_errors", "propose_repairs", "label_model", "find_label_issues", "augment")
-VERSIONS = {"detect_errors": 2, "propose_repairs": 2}
+VERSIONS = {"detect_errors": 3, "propose_repairs": 3}
 
 
 @pytest.fixture
