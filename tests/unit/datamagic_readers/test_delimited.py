@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -72,6 +73,18 @@ def test_values_stay_what_they_are():
     assert frame["price"].tolist() == [1.5, 2.0]
     assert frame["code"].tolist() == ["7", "NA"]
     assert frame["ok"].dtype == bool
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1), st.sampled_from(".,"))
+def test_numbers_are_read_exactly_and_without_a_warning(values, decimal):
+    # Halfway between two doubles lies what a fast conversion of decimals rounds wrongly.
+    words = [*map(repr, values), "9007199254740993.0", "2.4703282292062328e-324", "1.7976931348623158e308"]
+    content = "x;y\n" + "".join(f"{word.replace('.', decimal)};a\n" for word in words)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cells = table(content).frame["x"]
+    assert cells.tolist() == [float(word) for word in words]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,10 @@ MOST_BYTES = 16 << 20
 HEAD = 256 << 10
 """Letters from which the dialect is told."""
 _PADDED = re.compile(r"[+-]?0\d")
+# From 3.1 on pandas rounds every number correctly, and warns of the wish.
+_EXACT: dict[str, Any] = (
+    {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+)
 
 
 def chunks(source: Source, options: Options, account: Account, rows: int) -> Iterator[pd.DataFrame]:
@@ -186,7 +191,7 @@ class _Table:
 
     def _parse(self, content: bytes, text: set[int]) -> pd.DataFrame:
         try:
-            return pd.read_csv(
+            table: pd.DataFrame = pd.read_csv(
                 io.BytesIO(content),
                 sep=self._dialect.delimiter,
                 header=None,
@@ -200,14 +205,15 @@ class _Table:
                 skip_blank_lines=False,
                 encoding="utf-8",
                 encoding_errors="surrogatepass",
-                float_precision="round_trip",
                 low_memory=False,
                 engine="c",
+                **_EXACT,
             )
         except ValueError as error:
             raise InvalidDataError(
                 f"{self._account.name} is not readable as {self._account.format}: {error}.", mend="Check the file."
             ) from error
+        return table
 
     def _padded(self, content: bytes, table: pd.DataFrame) -> set[int]:
         """Return the columns of numbers that are written with leading zeros: codes, which numbers would spoil."""
