@@ -20,7 +20,7 @@ import numpy as np
 from easeml.errors import InvalidDataError
 from easeml.ids import EventId
 from easeml.market.study import Assignment, Findings, Planned, study
-from easeml.relation import Relation, check_pillar, validate_batch
+from easeml.relation import check_pillar, validate_batch
 from easeml.relation.arrivals import Arrivals
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
@@ -77,7 +77,7 @@ class MarketState:
     version : str
         Newest version of the train pillar.
     studied : str
-        What the last study was begun for: what is known of the rows, budget and price column.
+        What the last study was begun for: what is known of the rows, classes, budget and price column.
     begun_at : float
         When, in seconds since 1970 UTC.
     seen, since : str, float
@@ -106,13 +106,33 @@ class MarketState:
         return self.paid + math.fsum(self.open.values())
 
 
+@dataclass
+class View:
+    """What came for one app.
+
+    Parameters
+    ----------
+    of : dict of Pillar to Arrivals
+        Its rows.
+    answered : set of str
+        Pool rows whose label somebody answered.
+    """
+
+    of: dict[Pillar, Arrivals] = field(default_factory=lambda: {pillar: Arrivals() for pillar in _PILLARS})
+    answered: set[str] = field(default_factory=set)
+
+    def trained(self, app: AppDefined, row_id: str) -> bool:
+        """Return whether a row is a training row."""
+        return self.of[Pillar.TRAIN].holds(app, row_id)
+
+
 class MarketService(Service[MarketState]):
     """Values the rows of every app, and asks for the labels that help most."""
 
     name = "market"
 
     def __init__(self) -> None:
-        self._rows: dict[str, dict[Pillar, Arrivals]] = {}
+        self._views: dict[str, View] = {}
 
     def table(self) -> tuple[On[MarketState], ...]:
         return (
@@ -142,21 +162,25 @@ class MarketService(Service[MarketState]):
         return MarketState(**{**packed.document, "plan": plan})
 
     def forget(self, app: str) -> None:
-        self._rows.pop(app, None)
+        self._views.pop(app, None)
 
     # -- rows --------------------------------------------------------------------------------------------------------
 
-    def _of(self, app: str) -> dict[Pillar, Arrivals]:
-        return self._rows.setdefault(app, {pillar: Arrivals() for pillar in _PILLARS})
+    def _view(self, app: str) -> View:
+        return self._views.setdefault(app, View())
 
     def _arrived(self, event: Event[RelationBatch]) -> None:
         pillar = _PILLAR_OF[event.topic]
         check_pillar(event.data, pillar)
-        self._of(event.app)[pillar].add(event.id, event.data)
+        self._view(event.app).of[pillar].add(event.id, event.data)
 
     def _known(self, event: Event[CandidateBatch] | Event[Answer]) -> None:
-        if event.data.pillar in _PILLARS:
-            self._of(event.app)[event.data.pillar].add(event.id, event.data)
+        if event.data.pillar not in _PILLARS:
+            return
+        view = self._view(event.app)
+        view.of[event.data.pillar].add(event.id, event.data)
+        if isinstance(event.data, Answer) and _labels_pool(event.data):
+            view.answered.add(event.data.row_id)
 
     def _judge(self, state: MarketState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
         del state
@@ -165,17 +189,14 @@ class MarketService(Service[MarketState]):
 
     def _pool(self, state: MarketState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
         """Rows whose answers came first are training rows at once."""
-        del state
-        batch, train = event.data, self._of(event.app)[Pillar.TRAIN]
-        validate_batch(batch, ctx.app)
-        given = {row_id for row_id, code in zip(batch.row_ids, batch.labels.tolist(), strict=False) if code >= 0}
-        return self._acquired(
-            ctx.app, [row_id for row_id in batch.row_ids if row_id not in given and not train.holds(ctx.app, row_id)]
-        )
+        self._judge(state, event, ctx)
+        view = self._view(event.app)
+        answered = [row_id for row_id in event.data.row_ids if row_id in view.answered]
+        return self._acquired(ctx.app, [row_id for row_id in answered if not view.trained(ctx.app, row_id)])
 
     def _answered(self, state: MarketState, event: Event[Answer], ctx: Context) -> Iterable[Output]:
         answer = event.data
-        if answer.pillar is not Pillar.POOL or answer.kind is not QuestionKind.LABEL:
+        if not _labels_pool(answer):
             return ()
         if answer.asked_by == ASKER:
             state.paid += state.open.pop(answer.row_id, 0.0)
@@ -183,7 +204,7 @@ class MarketService(Service[MarketState]):
 
     def _acquired(self, app: AppDefined, row_ids: Sequence[str]) -> list[Output]:
         """Return those of some pool rows whose label is certain as training rows."""
-        rows = self._of(app.app)[Pillar.POOL].some(app, row_ids)
+        rows = self._view(app.app).of[Pillar.POOL].some(app, row_ids)
         if rows is None or not len(labelled := rows.labelled()):
             return []
         return [Output(DATA_TRAIN, batch) for batch in labelled.to_batches(app.app, Pillar.TRAIN, ACQUIRED)]
@@ -197,12 +218,12 @@ class MarketService(Service[MarketState]):
     # -- studies -----------------------------------------------------------------------------------------------------
 
     def _begin(self, state: MarketState, event: Event[Tick], ctx: Context) -> Iterable[Output]:
-        app, rows = ctx.app, self._of(ctx.app.app)
+        app, rows = ctx.app, self._view(ctx.app.app).of
         counts = {pillar: rows[pillar].count(app) for pillar in _PILLARS}
         if not counts[Pillar.TRAIN] + counts[Pillar.POOL] or len(app.classes) < _LEAST_CLASSES:
             return ()
         known = " ".join(str(rows[pillar].revision(app)) for pillar in _PILLARS)
-        asked = f"{known} {app.acquisition_budget} {app.price_column}"
+        asked = f"{known} {len(app.classes)} {app.acquisition_budget} {app.price_column}"
         if state.seen == state.studied:
             state.since = event.time
         rests, state.seen = asked == state.seen, asked
@@ -228,13 +249,14 @@ class MarketService(Service[MarketState]):
 
     def _waiting(self, state: MarketState, app: AppDefined) -> int:
         """Return the number of open questions about rows that nobody published as training rows."""
-        train = self._of(app.app)[Pillar.TRAIN]
-        return sum(not train.holds(app, row_id) for row_id in state.open)
+        view = self._view(app.app)
+        return sum(not view.trained(app, row_id) for row_id in state.open)
 
     def _prepare(self, state: MarketState, event: Event[ValuesReport], ctx: Context) -> Job | None:
-        if event.data.final:
+        if event.data.final or len(ctx.app.classes) < _LEAST_CLASSES:
             return None
-        train, pool, validation = (self._relation(ctx.app, pillar) for pillar in _PILLARS)
+        rows = self._view(event.app).of
+        train, pool, validation = (rows[pillar].relation(ctx.app) for pillar in _PILLARS)
         assignment = Assignment(
             train,
             validation,
@@ -247,9 +269,6 @@ class MarketService(Service[MarketState]):
             ctx.seed,
         )
         return Job(study, (assignment,))
-
-    def _relation(self, app: AppDefined, pillar: Pillar) -> Relation | None:
-        return self._of(app.app)[pillar].relation(app)
 
     def _report(self, state: MarketState, event: Event[ValuesReport], ctx: Context) -> Iterable[Output]:
         if event.data.final:
@@ -271,18 +290,23 @@ class MarketService(Service[MarketState]):
 
     def _ask(self, state: MarketState, app: AppDefined) -> list[Output]:
         """Ask what was planned, as far as it still makes sense and can be paid."""
-        rows = self._of(app.app)
+        view = self._view(app.app)
         plan, state.plan = state.plan, []
         asked: list[Output] = []
         for planned in plan:
+            if len(planned.probabilities) != len(app.classes):
+                break  # the classes have changed since; the next study knows them
             left = app.acquisition_budget - state.spent
-            row = rows[Pillar.POOL].some(app, [planned.row_id])
-            known = row is None or len(row.labelled()) or rows[Pillar.TRAIN].holds(app, planned.row_id)
+            known = planned.row_id in view.answered or view.trained(app, planned.row_id)
             if known or planned.row_id in state.open or planned.cost > left + _ROUNDING:
                 continue
             state.open[planned.row_id] = planned.cost
             asked.append(Output(QUESTIONS, _question(app, planned)))
         return asked
+
+
+def _labels_pool(answer: Answer) -> bool:
+    return answer.pillar is Pillar.POOL and answer.kind is QuestionKind.LABEL
 
 
 def _question(app: AppDefined, planned: Planned) -> Question:

@@ -332,3 +332,57 @@ def test_a_kill_while_asking_leaves_the_same_questions(point):
     assert cluster.restarts
     state = cluster.state("market", "pond")
     assert state.spent == len(rows)
+
+
+def test_a_class_that_is_added_is_among_the_candidates_of_the_next_questions(pond):
+    fill(pond)
+    pond.tick(2)
+    pond.publish(APPS, replace(APP, classes=("carp", "pike", "eel")))
+    pond.tick(40)
+    answer_open(pond, set())
+    pond.tick(3)
+    assert [len(question.candidates) for question in questions(pond)] == [2] * BATCH + [3] * BATCH
+    assert len(questions(pond)[-1].probabilities) == 3
+    assert pond.restarts == 0
+
+
+def test_dear_and_priceless_rows_are_asked_for_what_they_cost(pond, caplog):
+    app = replace(APP, price_column="z", acquisition_budget=5)
+    pond.publish(APPS, app)
+    prices = np.tile([2.0, 0.0, -1.0, np.nan], len(POOL) // 4)
+    fill(pond, app, pool=POOL.assign(z=prices))
+    pond.tick(2)
+    cost = {question.row_id: question.cost for question in questions(pond)}
+    assert cost == {
+        row: 2.0 if price == 2 else 1.0 for row, price in zip(POOL.index, prices, strict=True) if row in cost
+    }
+    assert 4 <= sum(cost.values()) <= 5
+    assert "60 pool rows of pond have a price of 0 or less in column 'z'" in caplog.text
+
+
+def test_a_price_column_that_is_none_stops_the_questions_and_not_the_service(pond, caplog):
+    caplog.set_level("INFO")
+    app = replace(APP, price_column="w")
+    pond.publish(APPS, app)
+    fill(pond, app)
+    pond.tick(3)
+    assert "price_column='w' is no numeric column of the app" in caplog.text
+    assert [report.final for report in said(pond, VALUES)] == [False]
+    pond.publish(APPS, APP)
+    pond.tick(3)
+    assert len(questions(pond)) == BATCH
+
+
+def test_pool_rows_of_a_category_that_the_app_does_not_know_are_given_up_and_others_asked(pond):
+    columns = (Column("x", ColumnKind.NUMERIC), Column("lake", ColumnKind.CATEGORICAL, ("Como", "Zug")))
+    app = replace(APP, columns=columns)
+    pond.publish(APPS, app)
+    lakes = lambda frame, names: frame[["x", "kind"]].assign(lake=np.resize(names, len(frame)))[["x", "lake", "kind"]]  # noqa: E731
+    fill(pond, app, *(lakes(frame, ["Como"]) for frame in (TRAIN, POOL.iloc[:20], VALIDATION)))
+    known = replace(app, columns=(columns[0], replace(columns[1], categories=("Como", "Zug", "Garda"))))
+    publish(pond, Pillar.POOL, lakes(POOL.iloc[20:40], ["Garda"]), known, "v2")
+    publish(pond, Pillar.POOL, lakes(POOL.iloc[40:60], ["Zug"]), app, "v3")
+    pond.tick(2)
+    assert [letter.reason for letter in pond.dead_letters(DATA_POOL)] == ["unknown_category"]
+    assert said(pond, VALUES)[-1].pool_rows == 40
+    assert len(questions(pond)) == BATCH
