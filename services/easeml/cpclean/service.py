@@ -226,19 +226,20 @@ class CPCleanService(Service[CleaningState]):
         questions = self._take(state, ctx)
         if state.figures is None:
             return ()
+        state.told = True
         state.final = event.data.validation_rows > 0 or state.figures.certain == state.figures.validation_rows
         return (*questions, Output(CLEANING, _report(ctx.app, state, final=state.final)))
 
     def _hand_on(self, state: CleaningState, event: Event[Answer], ctx: Context) -> Job | None:
         answer = event.data
-        if answer.pillar is not Pillar.TRAIN or not state.studied or self._differs(ctx.app) != state.studied:
+        if not _is_ours(answer) or not state.studied or self._differs(ctx.app) != state.studied:
             return None  # a tick will begin a study that knows the answer
         row = self._view(event.app, Pillar.TRAIN).row(ctx.app, answer.row_id)
         return None if row is None else self._job(state, ctx.app, answer=answer, row=row)
 
     def _answered(self, state: CleaningState, event: Event[Answer], ctx: Context) -> Iterable[Output]:
         answer = event.data
-        if answer.pillar is not Pillar.TRAIN:
+        if not _is_ours(answer):
             return ()
         questions = self._take(state, ctx, answer)
         state.answers += 1
@@ -312,6 +313,11 @@ class CPCleanService(Service[CleaningState]):
 def _leads_on(state: CleaningState, report: CleaningReport) -> bool:
     """Whether a report is one of the study under way, and not its last."""
     return not report.final and not state.final and report.begun_at == state.begun_at
+
+
+def _is_ours(answer: Answer) -> bool:
+    """Whether an answer is about a cell or label of a training row."""
+    return answer.pillar is Pillar.TRAIN and answer.kind is not QuestionKind.ROW
 
 
 def _column(answer: Answer) -> str | None:
