@@ -43,7 +43,7 @@ def histories(draw):
             column="size",
             pillar=Pillar.PRODUCTION,
             row_id=f"row-{name}",
-            candidates=("x", "y"),
+            candidates=("1", "2"),
             information_gain=draw(st.floats(0, 3)),
             asked_by=draw(st.sampled_from(["modelpicker", "cpclean"])),
             expires_at=draw(st.none() | st.sampled_from([20.0, 40.0])),

@@ -9,6 +9,7 @@ import numpy as np
 from easeml.errors import InvalidDataError, Poison
 from easeml.ids import RowId
 from easeml.labels.votes import LONGEST_TEXT, OTHER
+from easeml.relation.answers import canonical
 from easeml.stream.payloads import Annotation, AppDefined, Pillar, Question, QuestionKind
 
 PROBABILITY_TOLERANCE = 1e-3
@@ -23,7 +24,8 @@ def check_question(question: Question, app: AppDefined) -> None:
     Raises
     ------
     Poison
-        When it asks about a test row, offers no, double or foreign values, or its numbers are no numbers.
+        When it asks about a test row or an unknown column, offers no, double or foreign values, or numbers that are
+        none.
     """
     where = f"question {question.question!r} of app {question.app}"
     _check_names(where, question=question.question, row_id=question.row_id, asked_by=question.asked_by)
@@ -33,8 +35,6 @@ def check_question(question: Question, app: AppDefined) -> None:
             mend="Whoever answers would learn the test set; test rows are labelled at ingestion.",
             reason="restricted_pillar",
         )
-    if question.kind is QuestionKind.CELL and not question.column:
-        raise Poison(f"{where} asks for a cell without naming its column.", mend="Set column.", reason="no_column")
     if len(set(question.candidates)) != len(question.candidates) or len(question.candidates) < 2:
         raise Poison(
             f"{where} has the candidates {question.candidates}.",
@@ -48,7 +48,32 @@ def check_question(question: Question, app: AppDefined) -> None:
             mend=f"The classes are {app.classes}.",
             reason="unknown_class",
         )
+    if question.kind is QuestionKind.CELL:
+        _check_cell(where, question, app)
     _check_numbers(where, question)
+
+
+def _check_cell(where: str, question: Question, app: AppDefined) -> None:
+    """Hold a question about a cell to its column: what is answered must be a value of it."""
+    if not question.column:
+        raise Poison(f"{where} asks for a cell without naming its column.", mend="Set column.", reason="no_column")
+    column = next((own for own in app.columns if own.name == question.column), None)
+    if column is None:
+        raise Poison(
+            f"{where} asks for column {question.column!r}, which the app does not have.",
+            mend=f"The columns are {', '.join(own.name for own in app.columns) or 'not known yet'}.",
+            reason="unknown_column",
+        )
+    try:
+        forms = {canonical(column, text) for text in question.candidates}
+    except InvalidDataError as error:
+        raise Poison(f"{where}: {error.message}", mend=error.mend, reason="invalid_candidates") from error
+    if len(forms) < len(question.candidates):
+        raise Poison(
+            f"{where} offers one value twice: {question.candidates}.",
+            mend="Offer two or more different values.",
+            reason="invalid_candidates",
+        )
 
 
 def check_annotation(annotation: Annotation) -> None:

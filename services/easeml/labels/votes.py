@@ -59,7 +59,7 @@ def vote_of(annotation: Annotation, question: Question, columns: Sequence[Column
     try:
         _check_length(column, annotation.text)
         said = canonical(column, annotation.text)
-        forms = [_form(column, candidate) for candidate in question.candidates]
+        forms = [canonical(column, candidate) for candidate in question.candidates]
     except InvalidDataError as error:
         raise InvalidDataError(error.message, mend=error.mend, reason="invalid_value") from error
     return forms.index(said) if said in forms else said
@@ -82,11 +82,3 @@ def _check_length(column: Column, text: str) -> None:
             f"A value of {len(text):,} characters for column {column.name!r}.",
             mend=f"Give 1 to {longest:,} characters, not only blanks.",
         )
-
-
-def _form(column: Column, candidate: str) -> str:
-    """Return a candidate in the form of its column; one that does not fit, as it is: nobody can mean it."""
-    try:
-        return canonical(column, candidate)
-    except InvalidDataError:
-        return candidate

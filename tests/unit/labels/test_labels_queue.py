@@ -180,7 +180,7 @@ def cleaning():
         ("age", ("30", "40.5"), "30.0", 0, "30"),
         ("plan", ("basic", "plus"), "gold", -2, "gold"),
         ("plan", ("basic", "plus"), "plus ", 1, "plus"),
-        ("paid", ("true", "missing"), "False", -2, "false"),
+        ("paid", ("true", "false"), "False", 1, "false"),
         ("since", ("2024-05-17", "2024-05-18"), "2024-05-17T00:00:00Z", 0, "2024-05-17"),
         ("since", ("2024-05-17", "2024-05-18"), "2024-05-19", -2, "2024-05-19T00:00:00+00:00"),
         ("note", ("a", "b"), "two\nlines", -2, "two\nlines"),

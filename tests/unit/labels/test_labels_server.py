@@ -131,7 +131,6 @@ async def test_another_value_that_means_a_candidate_is_that_candidate(house, stu
         ({}, "old", "'old' does not fit the numeric column 'age'"),
         ({}, "", "0 characters"),
         ({}, "1" * 1001, "1,001 characters"),
-        ({"column": "height"}, "1", "no column 'height'"),
         ({"kind": QuestionKind.LABEL, "candidates": ("no", "yes")}, "yes", "takes no other value"),
     ],
 )

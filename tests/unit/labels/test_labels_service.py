@@ -71,6 +71,9 @@ def test_a_kill_at_any_point_leaves_one_answer(house, question, annotation, poin
     [
         ({"pillar": Pillar.TEST}, "restricted_pillar"),
         ({"kind": "cell"}, "no_column"),
+        ({"kind": "cell", "column": "height", "candidates": ("1", "2")}, "unknown_column"),
+        ({"kind": "cell", "column": "age", "candidates": ("1", "old")}, "invalid_candidates"),
+        ({"kind": "cell", "column": "age", "candidates": ("1", "1.0")}, "invalid_candidates"),
         ({"candidates": ("no", "no")}, "invalid_candidates"),
         ({"candidates": ("no",)}, "invalid_candidates"),
         ({"candidates": ("no", "maybe")}, "unknown_class"),
@@ -148,8 +151,11 @@ def test_a_cell_that_was_answered_is_shown_as_it_is_known_now(house, question, a
     house.define(replace(app, columns=columns, cleaning_budget=9))
     house.put(DATA_TRAIN, rows("r", pillar=Pillar.TRAIN, columns=columns, numeric=np.full(2, np.nan),
                                codes=np.full(2, -1, np.int32)))  # fmt: skip
-    for column, text in {"age": "33", "since": "2024-05-17", "paid": "true", "plan": "b"}.items():
-        house.ask(question(column, row_id="r", kind="cell", pillar=Pillar.TRAIN, column=column, asked_by="cpclean"))
+    said = {"age": ("33", "1", "2"), "since": ("2024-05-17", "2024-05-18", "2024-05-19"),
+            "paid": ("true", "false", "true"), "plan": ("b", "a", "c")}  # fmt: skip
+    for column, (text, *candidates) in said.items():
+        house.ask(question(column, row_id="r", kind="cell", pillar=Pillar.TRAIN, column=column, asked_by="cpclean",
+                           candidates=tuple(candidates)))  # fmt: skip
         house.put(ANNOTATIONS, annotation(column, value=-2, text=text))
     for _ in range(2):
         shown = house.service.row("churn", Pillar.TRAIN, "r")
