@@ -218,7 +218,8 @@ def read(
     label : str, optional
         Label column; by default that of a folder's classes, else none.
     classes : sequence of str, optional
-        Label domain; without it, the sorted labels of the file.
+        Label domain; without it, the sorted labels of the file. With it, the file need not have the label column:
+        then no row is labelled.
     id_column : str, optional
         Column with the identity of each row; by default the one that the schema takes for it, else the file's name
         in a folder, else the row's content.
@@ -264,7 +265,7 @@ def read_whole(
     Parameters
     ----------
     unlabelled : bool
-        Whether the label column may be absent.
+        Whether the label column may be absent even without ``classes``; the rows then have no label at all.
     kinds, day_first : optional
         As ``infer_schema``: kinds of columns, and how dates are read that nothing decides.
     """
@@ -278,14 +279,14 @@ def read_whole(
     account = table.account
     if label is None and account.format in {"texts", "images"} and "label" in table.frame:
         label = "label"
-    elif unlabelled and label not in table.frame:
-        label = None
-    frame, ids = identified(table.frame, account.name, label, id_column)
+    there = label if label in table.frame or not (unlabelled or classes) else None
+    label = label if classes else there
+    frame, ids = identified(table.frame, account.name, there, id_column)
     del table  # the frame alone shall hold the words, so that they go when they have been read
     if not clean:
         return Reading(account, frame, label, classes, ids)
     try:
-        schema = infer_schema(frame, label=label, kinds=kinds, day_first=day_first)
+        schema = infer_schema(frame, label=there, kinds=kinds, day_first=day_first)
     except InvalidDataError as error:
         raise InvalidDataError(f"{account.name}: {error.message}", mend=error.mend, reason=error.reason) from error
     own = ids or schema.row_ids(frame)

@@ -54,7 +54,7 @@ def block_of_frame(frame: pd.DataFrame, reading: Reading) -> tuple[Block, tuple[
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InvalidDataError(f"Column {twice[0]!r} occurs twice.", mend="Give every column its own name.")
-    frame = frame.set_axis(names, axis=1)
+    frame = _with_label(frame.set_axis(names, axis=1), reading)
     given = _given_ids(frame, reading)
     # Before the content is known, an error can only name the place of a row.
     rows = RowNames(None, frame.index) if reading.ids_generated or not given else RowNames(given)
@@ -67,6 +67,15 @@ def block_of_frame(frame: pd.DataFrame, reading: Reading) -> tuple[Block, tuple[
     numeric, codes, texts, tensor = _parts(frame, typed, rows)
     block = Block(typed, given or ("",) * len(frame), numeric, codes, texts, tensor, labels, Candidates())
     return (block if given else replace(block, row_ids=content_ids(block))), domain, tuple(unseen)
+
+
+def _with_label(frame: pd.DataFrame, reading: Reading) -> pd.DataFrame:
+    """Return the frame with its label column, which unlabelled rows of known classes need not have."""
+    if reading.label is None or reading.label in frame.columns:
+        return frame
+    if not reading.classes or reading.require_labels:
+        raise InvalidDataError(f"No label column {reading.label!r}.", mend=f"Columns are {', '.join(frame.columns)}.")
+    return frame.assign(**{reading.label: None})
 
 
 def _without_unseen(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[pd.DataFrame, list[Unseen]]:
@@ -86,8 +95,6 @@ def _columns(
     frame: pd.DataFrame, label: str | None, columns: Sequence[Column] | None, rows: RowNames
 ) -> tuple[Column, ...]:
     names = [name for name in frame.columns if name != label]
-    if label is not None and label not in frame.columns:
-        raise InvalidDataError(f"No label column {label!r}.", mend=f"Columns are {', '.join(names)}.")
     if columns is None:
         return tuple(infer(name, frame[name], rows) for name in names)
     wanted = [column.name for column in columns]

@@ -91,7 +91,8 @@ class Relation:
         frame : DataFrame
             One row per example. NaN, None and NaT are missing.
         label : str, optional
-            Column that holds the label; a missing label is unknown.
+            Column that holds the label; a missing label is unknown. Where ``classes`` are given and labels are not
+            required, the frame need not have it: then no row is labelled.
         classes : sequence of str, optional
             Label domain; without it, the sorted labels of the frame.
         columns : sequence of Column, optional

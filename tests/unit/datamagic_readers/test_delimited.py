@@ -230,6 +230,13 @@ def test_a_target_that_does_not_exist_names_those_that_look_like_it():
         read(content, name="t.csv", id_column="id")
 
 
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_file_without_the_label_column_is_of_unlabelled_rows_where_the_classes_are_told(clean):
+    relation = read(b"age,plan\n31,pro\n45,basic\n", label="churned", classes=("no", "yes"), clean=clean)
+    assert (relation.label, relation.classes, relation.labels.tolist()) == ("churned", ("no", "yes"), [-1, -1])
+    assert [column.name for column in relation.columns] == ["age", "plan"]
+
+
 def test_ids_are_texts_and_each_rows_own():
     relation = read(b"key,x\n007,1\n8,2\n", name="t.csv", id_column="key")
     assert relation.row_ids == ("007", "8")

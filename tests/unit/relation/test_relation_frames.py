@@ -245,10 +245,21 @@ def test_values_are_converted_to_the_columns_of_the_app():
     assert made.block.texts.ravel().tolist() == ["1", "2"]
 
 
+@pytest.mark.parametrize("columns", [None, relation().columns])
+def test_a_frame_without_the_label_column_is_of_unlabelled_rows_where_the_classes_are_told(columns):
+    arguments = {"label": "churned", "classes": ("no", "yes"), "columns": columns}
+    made = Relation.from_frame(FRAME.drop(columns="churned"), **arguments)
+    assert (made.label, made.classes, made.labels.tolist()) == ("churned", ("no", "yes"), [-1] * 4)
+    assert made.row_ids == Relation.from_frame(FRAME.assign(churned=None), **arguments).row_ids
+    assert made.entropy().rows.tolist() == [1.0] * 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
         ({"label": "gone"}, "No label column 'gone'"),
+        ({"label": "gone", "classes": ()}, "No label column 'gone'"),
+        ({"label": "gone", "classes": ("no", "yes"), "require_labels": True}, "No label column 'gone'"),
         ({"label": "churned", "classes": ("no", "maybe")}, "Label 'churned', row 'b': 'yes' is not one of no, maybe"),
         ({"label": "churned", "require_labels": True}, "Label 'churned', row 'c': missing"),
         ({"require_labels": True}, "need labels"),

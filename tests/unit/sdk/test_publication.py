@@ -44,6 +44,18 @@ def test_an_automatic_split_gives_the_test_set_what_the_plan_needs():
         draft(one, frame(enough - 10), None, **NEW)
 
 
+def test_rows_without_the_label_column_go_where_no_label_is_needed():
+    one = with_schema(app(), frame(40))
+    bare = frame(40, seed=1).drop(columns="y")
+    for pillar in ("pool", "production"):
+        assert draft(one, bare, pillar, **NEW).relation.labels.tolist() == [-1] * 40
+    for pillar in (None, "train", "test", "validation"):
+        with pytest.raises(InvalidDataError, match="No label column 'y'"):
+            draft(one, bare, pillar, **NEW)
+    with pytest.raises(InvalidDataError, match="No label column 'y'"):
+        with_schema(app(), bare)
+
+
 def test_a_chosen_test_share_is_kept():
     one = app()
     planned = draft(one, frame(4000), None, **NEW | {"test_share": 0.4})
