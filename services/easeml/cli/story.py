@@ -34,6 +34,8 @@ from easeml.stream.payloads import (
 )
 
 _LONG = frozenset({"columns", "classes"})
+_LONGEST = 80
+"""Characters of an answer that are told."""
 
 
 def _trial(data: TrialFinished) -> str | None:
@@ -99,6 +101,10 @@ def _advice(data: Advice) -> str:
     return f"[bold]advice[/]  {escape(first.title)}{gain}{more}: easeml advise {data.app}"
 
 
+def _about(data: Question | Answer) -> str:
+    return escape(f"{data.row_id} {data.column}" if data.column else data.row_id)
+
+
 _LINES: dict[type, Callable[[Any], str | None]] = {
     AppDeleted: lambda d: f"app deleted  {d.app}",
     AlgorithmAnnounced: lambda d: f"algorithm announced  {d.algorithm}",
@@ -111,10 +117,8 @@ _LINES: dict[type, Callable[[Any], str | None]] = {
     TestSetOpened: lambda d: f"test set {d.epoch}  {d.examples:,} examples, {d.planned:,} planned for {d.steps} models",
     TestSetNeeded: lambda d: f"[yellow]test set needed[/]  {d.examples:,} examples: {escape(d.reason)}",
     TestSetExhausted: lambda d: f"[yellow]test set {d.epoch} worn out[/]  {d.reason}",
-    Question: lambda d: (
-        f"[dim]question  {d.row_id}{f' {d.column}' if d.column else ''}: {d.information_gain:.2g} bits[/]"
-    ),
-    Answer: lambda d: f"[dim]answer  {d.row_id}: {escape(d.text)}[/]",
+    Question: lambda d: f"[dim]question  {_about(d)}: {d.information_gain:.2g} bits[/]",
+    Answer: lambda d: f"[dim]answer  {_about(d)}: {escape(' '.join(d.text.split())[:_LONGEST])}[/]",
     ModelPicked: _picked,
     FeasibilityReport: _feasibility,
     CleaningReport: _cleaning,

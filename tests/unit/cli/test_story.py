@@ -8,7 +8,16 @@ import pytest
 
 from easeml.cli import story
 from easeml.stream.events import Event
-from easeml.stream.payloads import AppDefined, Column, ColumnKind, FeasibilityReport, FeasibilitySignal
+from easeml.stream.payloads import (
+    Answer,
+    AppDefined,
+    Column,
+    ColumnKind,
+    FeasibilityReport,
+    FeasibilitySignal,
+    Pillar,
+    QuestionKind,
+)
 
 APP = AppDefined("churn", "left", (), (), life="ab")
 FIXED = replace(APP, classes=("no", "yes"), columns=(Column("age", ColumnKind.NUMERIC),))
@@ -28,6 +37,20 @@ FIXED = replace(APP, classes=("no", "yes"), columns=(Column("age", ColumnKind.NU
 def test_an_app_is_defined_once_and_changed_afterwards(before, after, told):
     said = story.line(Event("1", "test", 0.0, "churn", "churn", after, "apps", 0, 0), before)
     assert said is None if told is None else set(told.split(", ")) == set(said.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "told"),
+    [
+        (None, "yes", "[dim]answer  r17: yes[/]"),
+        ("age", "33.0", "[dim]answer  r17 age: 33.0[/]"),
+        ("note", "two\nlines " + "x" * 500, f"[dim]answer  r17 note: two lines {'x' * 70}[/]"),
+    ],
+)
+def test_an_answer_names_its_cell_in_one_line(column, text, told):
+    kind = QuestionKind.LABEL if column is None else QuestionKind.CELL
+    answer = Answer("churn", "q", kind, Pillar.TRAIN, "r17", -2, text, "cpclean", 1, column)
+    assert story.line(Event("1", "test", 0.0, "churn", "churn", answer, "answers", 0, 0)) == told
 
 
 def test_a_study_is_told_when_it_is_done():
