@@ -268,9 +268,13 @@ class CPCleanService(Service[CleaningState]):
         heard = held.heard
         held.heard += isinstance(news, Relation)
         still = _still_open(state, answer)
-        most = min(self._batch, app.cleaning_budget - state.paid - (answer is not None and answer.asked_by == ASKER))
+        most = max(self._most(state, app, answer) - len(still), 0)
         pending = tuple(str(row_id) for row_id, _ in still.values())
-        return Job(work, (Task(held.name, heard, news, pending, max(most - len(still), 0), potential),))
+        return Job(work, (Task(held.name, heard, news, pending, most, potential),))
+
+    def _most(self, state: CleaningState, app: AppDefined, answer: Answer | None) -> int:
+        """Return how many questions may be open once this answer is paid."""
+        return min(self._batch, app.cleaning_budget - state.paid - (answer is not None and answer.asked_by == ASKER))
 
     def _material(self, app: AppDefined) -> Material:
         train, validation = self._view(app.app, Pillar.TRAIN), self._view(app.app, Pillar.VALIDATION)
@@ -299,12 +303,10 @@ class CPCleanService(Service[CleaningState]):
             return ()
         state.figures = found.figures
         state.potential = state.potential if found.potential is None else found.potential
-        paid = state.paid + (answer is not None and answer.asked_by == ASKER)
         questions = []
         for asking in found.askings:
             question = _question(ctx.app, asking)
-            most = min(self._batch, ctx.app.cleaning_budget - paid)
-            if question.question not in state.open and len(state.open) < most:
+            if question.question not in state.open and len(state.open) < self._most(state, ctx.app, answer):
                 state.open[question.question] = [asking.row_id, asking.column]
                 questions.append(Output(QUESTIONS, question))
         return tuple(questions)
