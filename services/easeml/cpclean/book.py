@@ -127,7 +127,9 @@ class Book:
         heard = np.array([self.newer(name, version) for name in names.tolist()], bool)
         lines = np.repeat(heard, sizes)
         owner = np.repeat(names, sizes)[lines]
-        self.owner = np.where(np.isin(self.owner, names[heard]), np.int32(GONE), self.owner)
+        replaced = np.isin(self.owner, names[heard])
+        self.owner = np.where(replaced, np.int32(GONE), self.owner)
+        self.prior[replaced] = 0.0
         self.answered[names[heard]] = False
         self.extend(owner, train.features[lines], label[lines], train.prior[lines], train.prior[lines])
         return np.asarray(names[heard])

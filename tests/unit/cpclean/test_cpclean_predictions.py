@@ -205,6 +205,18 @@ def test_potential_without_uncertainty_is_what_is_expected():
     assert nothing.next().tolist() == []
 
 
+def test_the_potential_does_not_remember_candidates_that_were_replaced():
+    rng = np.random.default_rng(5)
+    places = rng.uniform(0, 20, 12)
+    labels, truth, points = rng.integers(2, size=12), rng.integers(2, size=30), rng.uniform(0, 25, (30, 1))
+    changed = made(rows_of(*([x, x + 5] for x in places)), labels, points, k=3, validation_labels=truth)
+    changed.add_rows(rows_of([3.0, 4.0], [7.0]), [1, 0], 1, rows=[0, 11])
+    now = [[3.0, 4.0], *([x, x + 5] for x in places[1:11]), [7.0]]
+    fresh = made(rows_of(*now), [1, *labels[1:11], 0], points, k=3, validation_labels=truth)
+    assert changed.potential().expected == pytest.approx(fresh.potential().expected)
+    assert changed.potential().accuracy >= changed.potential().expected
+
+
 def test_what_is_asked_already_is_not_asked_for_by_another_row():
     alike = made(
         rows_of([0.0, 9.0], [0.1, 9.0], [50.0, 90.0], [50.1, 95.0], [4.0], [54.0]),
