@@ -3,6 +3,7 @@
 Peers in the same run: the published recursion on a plain argsort, always; pyDVL, opendataval and datascope where
 another interpreter has them (``--peers PYTHON`` or EASEML_PEER_PYTHON): their old pins do not fit this project's.
 
+    pip install pyDVL==0.10.0 opendataval==1.3.0 "transformers<4.40" datascope==0.0.32    # Python 3.11, of its own
     python tests/benchmarks/bench_market.py [--quick] [--peers /path/to/venv/bin/python]
 """
 
