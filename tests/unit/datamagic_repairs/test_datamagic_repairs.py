@@ -80,6 +80,17 @@ def test_candidates_stay_in_the_domain():
     assert own["when"].min() >= frame["when"].min()
 
 
+@pytest.mark.parametrize("decimals", [0, 2])
+def test_candidates_have_no_more_decimals_than_their_column(decimals):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(50, 20, 300).round(decimals), "y": rng.normal(size=300)})
+    frame.loc[::9, "x"] = np.nan
+    done = propose_repairs(Relation.from_frame(frame), max_candidates=8, rng=rng)
+    values = done.candidates()["value"].to_numpy(float)
+    assert len(values) > 100
+    np.testing.assert_array_equal(values.round(decimals), values)
+
+
 def test_a_small_domain_is_proposed_whole():
     table = repaired().candidates()
     assert table[table["column"] == "level"].groupby("row_id").size().eq(3).all()

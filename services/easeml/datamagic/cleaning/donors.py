@@ -19,6 +19,8 @@ Ints = NDArray[np.int64]
 
 KNN, QUANTILE, DOMAIN = 0, 1, 2
 """Sources of a candidate."""
+_MOST_DECIMALS = 6
+"""Decimals up to which a column of numbers is taken to be written with so many."""
 FEW_VALUES = 10
 """A column of at most so many values has all of them as candidates."""
 _RANKS = (0.075, 0.275, 0.525, 0.775, 0.925)
@@ -107,10 +109,8 @@ class ColumnDonors:
         self.domain = values if coded or len(values) <= FEW_VALUES else None
         self.share = counts / counts.sum()
         self.few = len(values) <= FEW_VALUES
-        whole = bool((known % 1 == 0).all())
         marks = np.array([values[0], *np.quantile(known, (0.25, 0.75)), known.mean(), values[-1]])[[0, 1, 3, 2, 4]]
-        # A column of whole numbers never gets a fraction.
-        self.marks = np.clip(np.rint(marks) if whole else marks, values[0], values[-1])
+        self.marks = np.clip(_written_as(values, marks), values[0], values[-1])
         slots = len(_RANKS) + len(self.marks)
         self.slots: Ints = np.arange(slots)
         self.prior: Floats = np.full(slots, 1.0 / slots)
@@ -231,3 +231,15 @@ def _summed(value: Floats, weight: Floats, source: Ints, filled: NDArray[np.bool
         largest[same, slot - 1] = np.maximum(ours, theirs)
         weight[same, slot - 1] += weight[same, slot]
     return first
+
+
+def _written_as(values: Floats, marks: Floats) -> Floats:
+    """Return marks with no more decimals than the column's own values have: people are to read them.
+
+    >>> _written_as(np.array([1.25, 3.0]), np.array([2.0 / 3.0])).tolist()
+    [0.67]
+    """
+    for decimals in range(_MOST_DECIMALS + 1):
+        if np.array_equal(np.round(values, decimals), values):
+            return np.asarray(np.round(marks, decimals))
+    return marks
