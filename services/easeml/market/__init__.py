@@ -1,6 +1,6 @@
 r"""Market: which examples to acquire, and which of those owned do harm.
 
-Event in: rows, labels, answers. Event out: LABEL questions on pool rows, and the values of rows.
+Event in: rows, labels, answers. Event out: LABEL questions on pool rows, answered ones as training rows, and values.
 Formula: s_i = s_{i+1} + (m_i - m_{i+1}) / max(K, i), the Shapley value for a K-nearest-neighbour classifier (Jia et
 al., PVLDB 2019); a forest predicts it for rows without labels. Guarantee: values are exact and add up to the utility;
 questions never cost more than the budget. Fails by ``InvalidDataError`` (rows, labels), ``ConfigurationError``
