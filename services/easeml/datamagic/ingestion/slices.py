@@ -9,14 +9,14 @@ from __future__ import annotations
 import io
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import IO, Any
+from typing import IO
 
-import numpy as np
 import pandas as pd
 
+from easeml.datamagic.ingestion import row_groups
 from easeml.datamagic.ingestion.records import last_end
-from easeml.datamagic.readers import decoding, delimited
-from easeml.datamagic.readers.account import Dialect, Options
+from easeml.datamagic.readers import delimited
+from easeml.datamagic.readers.account import Dialect
 from easeml.datamagic.readers.encodings import Text
 from easeml.errors import InvalidDataError
 
@@ -24,8 +24,6 @@ TEXTS = frozenset({"csv", "tsv", "jsonl"})
 COLUMNAR = frozenset({"parquet"})
 SLICE_BYTES = 8 * 2**20
 """Bytes of text in a slice."""
-DECODED_ROWS = 50_000
-"""Rows of Parquet that are decoded at once."""
 _WIDE = ("utf-16", "utf-32")
 
 
@@ -165,36 +163,18 @@ def _head(text: bytes, lines: int) -> int:
 
 def _rows(file: IO[bytes], size: int, place: Place) -> Slice:
     """Return the rows of a row group from a place on, as many as make a slice of bounded size."""
-    import pyarrow as pa  # noqa: PLC0415 - an extra
     import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
 
     try:
-        file.seek(0)
-        schema = pq.read_schema(file)
-        file.seek(0)
-        table = decoding.opened(file, decoding.Bound(size, Options().most_expansion, "The Parquet file"))
-        metadata = table.metadata
-        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        ends = np.cumsum(sizes, dtype=np.int64)
-        group = int(np.searchsorted(ends, place.offset, side="right")) if sum(sizes) else 0
-        batches: list[Any] = []
-        taken = 0
-        at = int(ends[group]) - sizes[group] if sizes else 0
-        for batch in decoding.batches(table, group, DECODED_ROWS) if sizes else ():
-            # Batches of a group end at the same rows whenever it is read.
-            if at >= place.offset:
-                batches.append(decoding.written_out(batch, schema))
-                taken += decoding.size_of(batch)
-            at += batch.num_rows
-            if taken >= decoding.BATCH_BYTES:
-                break
-        part = pa.Table.from_batches(batches, schema=schema)
+        with row_groups.opened(file, size, place.stamp) as rows:
+            part = rows.part(place.offset)
     except (OSError, ValueError) as error:
         raise InvalidDataError(f"The Parquet file is not readable: {error}.", mend="Write it again.") from error
     target = io.BytesIO()
     pq.write_table(part, target)
-    share = part.num_rows / max(metadata.num_rows, 1)
-    return Slice(target.getvalue(), replace(place, offset=at), at >= sum(sizes), max(share, 1e-9), 0)
+    end = place.offset + part.num_rows
+    share = part.num_rows / max(rows.total, 1)
+    return Slice(target.getvalue(), replace(place, offset=end), end >= rows.total, max(share, 1e-9), 0)
 
 
 def shifted(frame: pd.DataFrame, piece: Slice, place: Place) -> pd.DataFrame:

@@ -64,12 +64,15 @@ class Bound:
 
 
 def opened(stream: IO[bytes], bound: Bound) -> Any:
-    """Return a Parquet file whose repeated words are read as words and codes; errors as ``Bound.check``."""
+    """Return a Parquet file whose repeated words are read as words and codes; errors as ``Bound.check``.
+
+    Row groups larger than a batch are read as they are decoded, through buffers of ``BATCH_BYTES`` in all.
+    """
     import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
 
     metadata = pq.read_metadata(stream)
-    declared = sum(metadata.row_group(place).total_byte_size for place in range(metadata.num_row_groups))
-    bound.check(declared)
+    sizes = [metadata.row_group(place).total_byte_size for place in range(metadata.num_row_groups)]
+    bound.check(sum(sizes))
     words = {
         column.path_in_schema
         for place in range(metadata.num_row_groups)
@@ -77,7 +80,8 @@ def opened(stream: IO[bytes], bound: Bound) -> Any:
         if column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page
     }
     stream.seek(0)
-    return pq.ParquetFile(stream, read_dictionary=sorted(words))
+    buffer = BATCH_BYTES // metadata.num_columns if max(sizes, default=0) > BATCH_BYTES else 0
+    return pq.ParquetFile(stream, read_dictionary=sorted(words), buffer_size=buffer, pre_buffer=False)
 
 
 def batches(file: Any, group: int, rows: int) -> Iterator[Any]:
