@@ -267,7 +267,7 @@ class CPCleanService(Service[CleaningState]):
             news = self._material(app)
         heard = held.heard
         held.heard += isinstance(news, Relation)
-        still = _still_open(state, answer)
+        still = self._still_open(state, app, answer)
         most = max(self._most(state, app, answer) - len(still), 0)
         pending = tuple(str(row_id) for row_id, _ in still.values())
         return Job(work, (Task(held.name, heard, news, pending, most, potential),))
@@ -284,6 +284,16 @@ class CPCleanService(Service[CleaningState]):
         assert points is not None
         return Material(rows, proposed, train.answered(app), points)
 
+    def _still_open(self, state: CleaningState, app: AppDefined, answer: Answer | None) -> dict[str, list[str | None]]:
+        """Return the open questions that no answer has settled, whoever asked for it; this one need not fit."""
+        train = self._view(app.app, Pillar.TRAIN)
+        told = None if answer is None else [answer.row_id, _column(answer)]
+        return {
+            name: [row_id, column]
+            for name, (row_id, column) in state.open.items()
+            if [row_id, column] != told and not train.is_answered(app, str(row_id), column)
+        }
+
     def _take(self, state: CleaningState, ctx: Context, answer: Answer | None = None) -> tuple[Output, ...]:
         """Take over what a job found; return the questions that may be asked now.
 
@@ -296,7 +306,7 @@ class CPCleanService(Service[CleaningState]):
         if isinstance(found, Lost):
             self._held.pop(ctx.app.app, None)
             raise Busy(f"The study of {ctx.app.app} is lost.", mend="It is made anew.")
-        state.open = _still_open(state, answer)
+        state.open = self._still_open(state, ctx.app, answer)
         if isinstance(found, InvalidDataError):
             log.info("nothing to clean for %s yet: %s", ctx.app.app, found)
         if not isinstance(found, Found):
@@ -304,8 +314,11 @@ class CPCleanService(Service[CleaningState]):
         state.figures = found.figures
         state.potential = state.potential if found.potential is None else found.potential
         questions = []
+        train = self._view(ctx.app.app, Pillar.TRAIN)
         for asking in found.askings:
             question = _question(ctx.app, asking)
+            if train.is_answered(ctx.app, asking.row_id, asking.column):
+                continue  # while rows came, which the next study will know together with the answer
             if question.question not in state.open and len(state.open) < self._most(state, ctx.app, answer):
                 state.open[question.question] = [asking.row_id, asking.column]
                 questions.append(Output(QUESTIONS, question))
@@ -324,12 +337,6 @@ def _is_ours(answer: Answer) -> bool:
 
 def _column(answer: Answer) -> str | None:
     return answer.column if answer.kind is QuestionKind.CELL else None
-
-
-def _still_open(state: CleaningState, answer: Answer | None) -> dict[str, list[str | None]]:
-    """Return the open questions that an answer leaves open, whoever asked for it."""
-    told = None if answer is None else [answer.row_id, _column(answer)]
-    return {name: asked for name, asked in state.open.items() if asked != told}
 
 
 def _question(app: AppDefined, asking: Asking) -> Question:

@@ -113,6 +113,10 @@ class Arrivals:
         """Return the rows that somebody answered about, in the order of the answers."""
         return self._fitting(app).answered
 
+    def is_answered(self, app: AppDefined, row_id: str, column: str | None) -> bool:
+        """Return whether somebody answered about a cell, or about the label (None) of a row."""
+        return self._fitting(app).is_answered(row_id, column)
+
     def first(self, app: AppDefined, count: int) -> Relation:
         """Return the ``count`` rows that came first, the same ones whatever came later, and all that is known of them.
 

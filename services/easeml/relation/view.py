@@ -92,6 +92,10 @@ class RelationView:
         """Rows of the view that somebody answered about, in the order of the answers."""
         return tuple(dict.fromkeys(row_id for row_id, _ in self._answers if row_id in self._places))
 
+    def is_answered(self, row_id: str, column: str | None) -> bool:
+        """Return whether somebody answered about a cell, or about the label (None) of a row."""
+        return (row_id, column) in self._answers
+
     def fold(self, data: RelationBatch | CandidateBatch | Answer) -> None:
         """Take in a batch, candidates or an answer.
 

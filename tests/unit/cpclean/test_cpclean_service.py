@@ -54,13 +54,17 @@ def fish(count, start=0, prefix="f"):
 
 
 def publish(cluster, frame, pillar=Pillar.TRAIN, app=APP, version="v1"):
+    publish_only(cluster, frame, pillar, app, version)
+    cluster.publish(DATA_VERSIONS, DataVersion(app.app, pillar, version, len(frame), "0" * 64, "test"))
+    cluster.run()
+
+
+def publish_only(cluster, frame, pillar=Pillar.TRAIN, app=APP, version="v1"):
     relation = Relation.from_frame(
         frame, label=app.label, classes=app.classes, row_ids=tuple(frame.index), columns=app.columns
     )
     for batch in relation.to_batches(app.app, pillar, version):
         cluster.publish(TOPIC[pillar], batch)
-    cluster.publish(DATA_VERSIONS, DataVersion(app.app, pillar, version, len(frame), "0" * 64, "test"))
-    cluster.run()
 
 
 def propose(cluster, cells, source="repairs@1", app="pond"):
@@ -147,13 +151,14 @@ def answered(cluster):
 
 def answer(cluster, asked, text=None):
     """Answer a question: with its first candidate, or with another value."""
-    text = asked.candidates[0] if text is None else text
-    value = asked.candidates.index(text) if text in asked.candidates else -2
-    said = Answer(
-        asked.app, asked.question, asked.kind, asked.pillar, asked.row_id, value, text, asked.asked_by, 1, asked.column
-    )
-    cluster.publish(ANSWERS, said)
+    cluster.publish(ANSWERS, said(asked, asked.candidates[0] if text is None else text))
     cluster.run()
+
+
+def said(asked, text):
+    value = asked.candidates.index(text) if text in asked.candidates else -2
+    names = (asked.app, asked.question, asked.kind, asked.pillar, asked.row_id)
+    return Answer(*names, value, text, asked.asked_by, 1, asked.column)
 
 
 def answer_all(cluster, say=lambda asked: asked.candidates[0]):
@@ -354,8 +359,8 @@ def test_an_answer_before_its_study_is_known_to_it(pond):
     publish(pond, fish(12))
     publish(pond, fish(80, 500, "v"), Pillar.VALIDATION)
     propose(pond, DOUBTS)
-    said = Answer("pond", "q", QuestionKind.CELL, Pillar.TRAIN, "f8", 0, "0.5", "somebody", 1, "length")
-    pond.publish(ANSWERS, said)
+    told = Answer("pond", "q", QuestionKind.CELL, Pillar.TRAIN, "f8", 0, "0.5", "somebody", 1, "length")
+    pond.publish(ANSWERS, told)
     pond.run()
     assert reports(pond) == []
     pond.tick(2)
@@ -363,12 +368,35 @@ def test_an_answer_before_its_study_is_known_to_it(pond):
     assert "f8" not in {asked.row_id for asked in questions(pond)}
 
 
+def test_rows_and_answers_that_come_during_a_study_leave_no_question_open_for_ever(doubtful, monkeypatch):
+    asked = questions(doubtful)
+    came = []
+
+    def meanwhile(task):
+        found = workroom.work(task)
+        if not came:
+            came.append(task)
+            publish_only(doubtful, fish(2, 300))
+            for one in asked:
+                doubtful.publish(ANSWERS, said(one, one.candidates[0]))
+        return found
+
+    monkeypatch.setattr("easeml.cpclean.service.work", meanwhile)
+    publish(doubtful, fish(2, 200))
+    doubtful.tick(5)
+    names = [one.question for one in questions(doubtful)]
+    assert len(names) == len(set(names)), "what is answered is not asked again"
+    answer_all(doubtful)
+    doubtful.tick()
+    assert reports(doubtful)[-1].certain == 80
+
+
 def test_a_label_that_nobody_knew_makes_a_row_count(doubtful):
     publish(doubtful, fish(2, 200).assign(kind=None), version="v2")
     doubtful.tick(3)
     assert reports(doubtful)[-1].rows == 12
-    said = Answer("pond", "q", QuestionKind.LABEL, Pillar.TRAIN, "f200", 0, "carp", "market", 1)
-    doubtful.publish(ANSWERS, said)
+    told = Answer("pond", "q", QuestionKind.LABEL, Pillar.TRAIN, "f200", 0, "carp", "market", 1)
+    doubtful.publish(ANSWERS, told)
     doubtful.tick(2)
     assert reports(doubtful)[-1].rows == 13
 
@@ -383,8 +411,8 @@ def test_fewer_rows_than_neighbours_are_waited_for(pond):
     pond.tick(5)
     assert [report.final for report in reports(pond)] == [False]
     assert questions(pond) == []
-    said = Answer("pond", "q", QuestionKind.CELL, Pillar.TRAIN, "f0", 0, "0.0", "somebody", 1, "length")
-    pond.publish(ANSWERS, said)
+    told = Answer("pond", "q", QuestionKind.CELL, Pillar.TRAIN, "f0", 0, "0.0", "somebody", 1, "length")
+    pond.publish(ANSWERS, told)
     pond.tick(2)
     assert pond.restarts == 0
     publish(pond, fish(8, 50))
