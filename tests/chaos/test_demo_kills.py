@@ -25,7 +25,7 @@ BATCH = {
     "modelpicker": 25,
     "datamagic": 12,
     "snoopy": 6,
-    "cpclean": 6,
+    "cpclean": 60,
     "market": 6,
     "advisor": 10,
 }
