@@ -102,24 +102,26 @@ class Candidates:
 
     def sort(self) -> Candidates:
         """Return the table ordered by row, column, value and source: itself if it is. Fast where it nearly is."""
-        keys = self.keys(self.width())
-        if (keys[1:] < keys[:-1]).any():
-            order = np.argsort(keys, kind="stable")
-            return self.select(order)._sorted_cells(keys[order])
-        return self._sorted_cells(keys)
+        # A number per line would take more memory than most of the table.
+        wrong = (self.row[1:] == self.row[:-1]) & (self.column[1:] < self.column[:-1])
+        wrong |= self.row[1:] < self.row[:-1]
+        if wrong.any():
+            return self.select(np.argsort(self.keys(self.width()), kind="stable"))._sorted_cells()
+        return self._sorted_cells()
 
-    def _sorted_cells(self, keys: Ints) -> Candidates:
+    def _sorted_cells(self) -> Candidates:
         """Return the table, ordered by cell, ordered by value and source within its cells."""
-        same = keys[1:] == keys[:-1]
+        first = self.cells()
+        same = ~first[1:]
         wrong = same & (self.value[1:] < self.value[:-1])
         if len(self.sources) > 1:
             wrong |= same & (self.value[1:] == self.value[:-1]) & (self.source[1:] < self.source[:-1])
         if not wrong.any():
             return self
-        starts = np.flatnonzero(np.append(True, ~same))
-        sizes = np.diff(np.append(starts, len(keys)))
+        starts = np.flatnonzero(first)
+        sizes = np.diff(np.append(starts, len(self)))
         odd = np.unique(np.searchsorted(starts, np.flatnonzero(wrong), side="right") - 1)
-        order = np.arange(len(keys))
+        order = np.arange(len(self))
         for size in np.unique(sizes[odd]).tolist():
             lines = starts[odd[sizes[odd] == size]][:, None] + np.arange(size)
             best = np.lexsort((self.source[lines], self.value[lines]), axis=1)
