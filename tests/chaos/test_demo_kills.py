@@ -26,7 +26,7 @@ BATCH = {
     "datamagic": 12,
     "snoopy": 6,
     "cpclean": 60,
-    "market": 6,
+    "market": 60,
     "advisor": 10,
 }
 """Which batch of the service is cut: in the middle of its work."""
