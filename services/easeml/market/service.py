@@ -2,8 +2,8 @@
 
 Event in: RelationBatch, CandidateBatch and Answer of train, pool and validation (views), DataVersion, Tick; its own
 ValuesReport. Event out: ValuesReport, Question (labels of pool rows), and answered pool rows as training rows.
-A tick after which anything differs, and has come to rest, begins a study of the rows that are there; while most
-questions are open it waits longer, for little can be asked then. What the study wants to ask goes into the state, and
+A tick after which anything differs, and has come to rest, begins a study of the rows that are there; it waits longer
+while training or validation rows are missing, and while most questions are open, for little can be asked then. What the study wants to ask goes into the state, and
 its final report, coming back, asks it: so a crash in between leaves the same questions, whatever came meanwhile.
 Questions open and answered never cost more than the acquisition budget.
 """
@@ -65,7 +65,7 @@ _PAUSE, _ROWS_A_SECOND = 2.0, 2000
 _ASKED_PAUSE = 30.0
 """The same while more than half of the questions are open."""
 _PATIENCE = 10.0
-"""Seconds after which what never comes to rest is studied as it is."""
+"""Seconds after which what never comes to rest, or lacks training or validation rows, is studied as it is."""
 
 
 @dataclass
@@ -226,7 +226,8 @@ class MarketService(Service[MarketState]):
         asked = f"{known} {len(app.classes)} {app.acquisition_budget} {app.price_column}"
         if state.seen == state.studied:
             state.since = event.time
-        rests, state.seen = asked == state.seen, asked
+        complete = counts[Pillar.TRAIN] > 0 and counts[Pillar.VALIDATION] > 0
+        rests, state.seen = complete and asked == state.seen, asked
         pause = max(_PAUSE, sum(counts.values()) / _ROWS_A_SECOND)
         if 2 * self._waiting(state, app) > BATCH:
             pause = max(pause, _ASKED_PAUSE)

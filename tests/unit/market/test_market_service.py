@@ -213,6 +213,16 @@ def test_what_never_comes_to_rest_is_studied_all_the_same(pond):
     assert said(pond, VALUES)[-1].final
 
 
+@pytest.mark.parametrize("missing", ["train", "validation"])
+def test_a_pool_without_training_or_validation_rows_waits_for_them_a_while(pond, missing):
+    fill(pond, **{missing: None})
+    pond.tick(9)
+    assert said(pond, VALUES) == []
+    pond.tick(3)
+    assert said(pond, VALUES)[-1].final
+    assert len(questions(pond)) == BATCH
+
+
 def test_an_answer_that_comes_before_its_row_waits_for_it(pond):
     pond.publish(ANSWERS, Answer("pond", "q", QuestionKind.LABEL, Pillar.POOL, "p7", 1, "pike", "somebody", 1))
     pond.run()
@@ -268,7 +278,7 @@ def test_labelled_pool_rows_are_neither_asked_about_nor_taken_for_answers(pond):
     )
     (batch,) = relation.to_batches("pond", Pillar.POOL, "v1")
     pond.publish(DATA_POOL, batch)
-    pond.tick(2)
+    pond.tick(12)
     assert {question.row_id for question in questions(pond)} == {"p116", "p117", "p118", "p119"}
     assert acquired(pond) == []
 
