@@ -5,14 +5,12 @@ a recent production row, in the mean over them. That is the mutual information o
 model is drawn from the posterior. It is never above what the answer tells about which model is best, and it is 0 for
 models that differ on the row asked about but nowhere else: to tell those apart changes no prediction.
 
-How far an answer is believed follows from what the picker makes of it: it lowers the weight of a model that is wrong
-by a factor exp(-eta / u), which is Bayes' rule for a best model that is wrong as often as :func:`error_rate` says. So
-what is promised is what the picker's own belief is expected to gain.
+Which model is best is believed by Bayes' rule from the answers, see :func:`believed`. The posterior by which the picker
+asks and serves bounds its regret and is no belief: it learns less from each answer as rows pass, so that late questions
+seemed to tell nothing although they still changed what was served.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import numpy.typing as npt
@@ -70,24 +68,41 @@ def information_gain(posterior: Floats, votes: Votes, recent: Votes, n_classes: 
     return max(float(bits), 0.0) / max(len(recent), 1)
 
 
-def error_rate(penalty: float, n_classes: int) -> float:
-    """Return how often the best model is wrong for a belief that multiplies weights of wrong models by e^-penalty.
+def believed(right: npt.NDArray[np.int8], n_classes: int) -> tuple[Floats, float]:
+    """Return how probable it is that each model is the best one, and how often that one is wrong.
 
-    A vote makes its class e^penalty times as probable as each other one.
+    The best model votes for the label but for its error rate, of which the least share of wrong answers is the
+    estimate, begun with two answers at half the error of guessing. A model is charged the mean of the others for a
+    missing vote.
 
     Parameters
     ----------
-    penalty : float
-        eta / u, >= 0.
+    right : ndarray of int8, shape (a, k)
+        Whether each model was right on each answered row: 1, 0, or -1 where it had no vote.
     n_classes : int
+        c, at least 2.
 
     Returns
     -------
-    float
-        In [0, 1 - 1/c].
+    posterior : ndarray of float64, shape (k,)
+        Sums to 1.
+    error : float
+        In (0, 1 - 1/c].
+
+    Examples
+    --------
+    >>> believed(np.array([[1, 0], [1, 0]], np.int8), 2)
+    (array([0.98, 0.02]), 0.125)
     """
-    others = (n_classes - 1) * math.exp(-penalty)
-    return others / (1 + others)
+    voted = right >= 0
+    wrong = (right == 0).astype(np.float64)
+    usual = wrong.sum(axis=1) / np.maximum(voted.sum(axis=1), 1)
+    errors = np.where(voted, wrong, usual[:, None]).sum(axis=0)
+    guessing = 1 - 1 / n_classes
+    error = min((float(errors.min()) + guessing) / (len(right) + 2), guessing)
+    odds = (1 - error) * (n_classes - 1) / error
+    posterior = odds ** -(errors - errors.min())
+    return posterior / posterior.sum(), error
 
 
 def _of_group(keys: npt.NDArray[np.int64], values: Floats) -> Floats:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
 from easeml.modelpicker.drift import Adwin
 from easeml.modelpicker.experts import Experts, half_lives
-from easeml.modelpicker.information import error_rate, information_gain
+from easeml.modelpicker.information import believed, information_gain
 from easeml.modelpicker.intervals import accuracy_intervals
 from easeml.modelpicker.memory import Asked, Memory, RowKey
 from easeml.modelpicker.spending import Spending
@@ -243,7 +243,7 @@ class ModelPicker:
         # one draw per row, asked or not, keeps single steps and batches on the same random numbers
         draws = self._rng.random(n)
         asked: list[int] = []
-        gains: list[float] = []
+        windows: list[Votes] = []
         for i, row in enumerate(row_ids):
             self._memory.see(row, checked[i].copy())
             fresh = row not in self._memory.open and row not in self._memory.labels
@@ -252,9 +252,7 @@ class ModelPicker:
                 if draws[i] < u:
                     self._spending.asked += 1
                     asked.append(i)
-                    error = error_rate(float(rates[i]) / u, self.n_classes)
-                    recent = self._memory.recent(self.k)
-                    gains.append(information_gain(weights[i], checked[i], recent, self.n_classes, error=error))
+                    windows.append(self._memory.recent(self.k))
                     classes = np.array([self._class_of(checked[i], m) for m in self._experts.serves()])
                     self._memory.open[row] = Asked(checked[i].copy(), classes.astype(np.int32), u, floor / u)
             self._spending.passed(float(variance[i]), contested=bool(split[i]))
@@ -266,7 +264,19 @@ class ModelPicker:
             prediction=int(predictions[-1]) if n else MISSING,
             predictions=predictions,
             probabilities=mass[asked],
-            gains=np.array(gains, dtype=np.float64),
+            gains=self._gains(checked[asked], windows),
+        )
+
+    def _gains(self, votes: Votes, windows: list[Votes]) -> Floats:
+        """Return what labels are expected to tell about predictions on the windows that they end."""
+        if not windows:
+            return np.zeros(0)
+        posterior, error = believed(self._memory.history(self.k)[0], self.n_classes)
+        return np.array(
+            [
+                information_gain(posterior, own, recent, self.n_classes, error=error)
+                for own, recent in zip(votes, windows, strict=True)
+            ]
         )
 
     def _class_of(self, votes: Votes, model: int) -> int:

@@ -11,6 +11,7 @@ import pytest
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
 from easeml.modelpicker import ModelPicker, information_gain
 from easeml.modelpicker.drift import Adwin
+from easeml.modelpicker.information import believed
 
 ROOT = pathlib.Path(__file__).parents[3]
 DATA = pathlib.Path(os.environ.get("EASEML_REFERENCE_DATA", ROOT.parent / "shared" / "data")) / "modelpicker"
@@ -275,6 +276,19 @@ def test_information_gain():
     assert information_gain(posterior, votes, recent, 4, error=0.0) == pytest.approx(2.5 / 4)
     assert information_gain(posterior, votes, recent[2:], 4) == pytest.approx(0.0)
     assert information_gain(posterior, votes, recent[:0], 4) == 0.0
+
+
+def test_belief_by_answers():
+    none, error = believed(np.zeros((0, 3), np.int8), 2)
+    assert none.tolist() == [1 / 3] * 3
+    assert error == 0.25
+    # a model without a vote is charged the mean of the others
+    belief, error = believed(np.array([[1, 0, -1]] * 4, np.int8), 2)
+    assert belief[0] > belief[2] > belief[1]
+    assert belief[2] == pytest.approx(np.sqrt(belief[0] * belief[1]))
+    assert error == pytest.approx(0.5 / 6)
+    # models that guess tell nothing
+    assert believed(np.zeros((50, 2), np.int8), 2)[1] == 0.5
 
 
 def test_differences_that_change_no_other_prediction_are_worth_little():
