@@ -3,8 +3,9 @@
 Event in: RelationBatch, CandidateBatch and Answer of train, pool and validation (views), DataVersion, Tick; its own
 ValuesReport. Event out: ValuesReport, Question (labels of pool rows), and answered pool rows as training rows.
 A tick after which anything differs, and has come to rest, begins a study of the rows that are there; it waits longer
-while training or validation rows are missing, and while most questions are open, for little can be asked then. What the study wants to ask goes into the state, and
-its final report, coming back, asks it: so a crash in between leaves the same questions, whatever came meanwhile.
+while training or validation rows are missing, and while most questions are open, for little can be asked then. What
+the study wants to ask goes into the state, and its final report, coming back, asks it: so a crash in between leaves
+the same questions, whatever came meanwhile.
 Questions open and answered never cost more than the acquisition budget.
 """
 
