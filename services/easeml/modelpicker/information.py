@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 from easeml.modelpicker.voting import MISSING, Floats, Votes
 
+_NOTHING = 1e-15
+"""A model that is as improbable as this to be the best tells nothing, and products of such figures would be 0."""
+
 
 def information_gain(posterior: Floats, votes: Votes, recent: Votes, n_classes: int, *, error: float = 0.1) -> float:
     """Return the mutual information of a row's label and the best model's prediction, in the mean over recent rows.
@@ -50,7 +53,7 @@ def information_gain(posterior: Floats, votes: Votes, recent: Votes, n_classes: 
     # p(label | model) = noise + signal [the model votes for it]
     noise = error / (n_classes - 1)
     signal = 1 - error - noise
-    mass = np.where((votes != MISSING) & (recent != MISSING), posterior, 0.0)
+    mass = np.where((votes != MISSING) & (recent != MISSING) & (posterior > _NOTHING), posterior, 0.0)
     row, model = np.nonzero(mass)
     own, said, shown = mass[row, model], votes[model], recent[row, model]
     total = mass.sum(axis=1)[row]

@@ -276,6 +276,9 @@ def test_information_gain():
     assert information_gain(posterior, votes, recent, 4, error=0.0) == pytest.approx(2.5 / 4)
     assert information_gain(posterior, votes, recent[2:], 4) == pytest.approx(0.0)
     assert information_gain(posterior, votes, recent[:0], 4) == 0.0
+    # models that are all but impossible, alone on a row, neither tell anything nor make infinities
+    ruled_out = np.array([1.0, 1e-200, 1e-300])
+    assert information_gain(ruled_out, votes, np.array([[0, 1, 2], [-1, 1, 2]]), 4) == 0.0
 
 
 def test_belief_by_answers():
