@@ -191,10 +191,14 @@ CASES: dict[type, tuple[Case, ...]] = {
         Case("prior NaN", lambda d: replace(d, probability=d.probability * NAN), _CANDIDATES),
         Case("a value too few", _set(values=("5.0",)), _CANDIDATES),
         Case("a word", lambda d: replace(d, values=("many", *d.values[1:])), _CANDIDATES),
-        Case("foreign column", _set(columns=("x",)), {"datamagic": "unknown_column"}),
+        Case(
+            "foreign column",
+            lambda d: replace(d, columns=("x", *d.columns[1:])),
+            {"datamagic": "unknown_column"},
+        ),
         Case("row beyond", _item("row", 0, 7), _CANDIDATES),
         Case("no source", _set(source=""), _CANDIDATES),
-        Case("unknown row", _set(row_ids=("?",)), {}),
+        Case("unknown rows", lambda d: replace(d, row_ids=tuple(f"?{row}" for row in d.row_ids)), {}),
         Case("another pillar's", _set(pillar=p.Pillar.POOL), {}),
     ),
     p.TestLabels: (
