@@ -1,6 +1,7 @@
 # Four verbs: setup, check, test, demo. They need Python 3.11-3.13, make and a Python package index.
 PYTHON ?= python3
 VENV ?= .venv
+JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -29,8 +30,8 @@ format: setup  ## format and mend what the linter can
 	$(BIN)/ruff check --fix services tests
 	$(BIN)/ruff format services tests
 
-test: setup  ## every test; prints the time of each folder
-	$(BIN)/python -m pytest
+test: setup  ## every test, JOBS files at a time; prints the time of each folder
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 demo: setup  ## a real data set from upload to the best model, on the embedded broker
 	$(BIN)/easeml demo

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from house import ROOMS, Alone, Recording, record_house
 
 
-@pytest.fixture(scope="session", autouse=True)
-def few_trees() -> Iterator[None]:
+@contextmanager
+def _few_trees() -> Iterator[None]:
     """Small forests: the contract is about messages, not about what Market finds."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("prediction._VALUE_TREES", "prediction._RESEMBLANCE_TREES", "belief._MEMBERS"):
@@ -17,10 +18,18 @@ def few_trees() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def few_trees() -> Iterator[None]:
+    """Small forests in every test, and no longer: other folders judge what Market finds."""
+    with _few_trees():
+        yield
+
+
 @pytest.fixture(scope="session")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """The recorded house."""
-    return record_house((tmp_path_factory.mktemp("house") / "artifacts").as_uri())
+    with _few_trees():
+        return record_house((tmp_path_factory.mktemp("house") / "artifacts").as_uri())
 
 
 @pytest.fixture(scope="session", params=ROOMS)
