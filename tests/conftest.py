@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# Workers of a parallel run are told the width of a terminal that nobody reads here; verbs would wrap their lines at it.
+os.environ.pop("COLUMNS", None)
+
 ROOT = Path(__file__).parents[1]
 _seconds: defaultdict[str, float] = defaultdict(float)
 

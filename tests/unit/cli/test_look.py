@@ -69,8 +69,7 @@ def test_a_relations_own_file_keeps_its_candidates(messy, tmp_path):
     assert again["content_hash"] == facts["content_hash"]
     assert (again["uncertain_cells"], again["label"]) == (2, "left")
     assert again["read"]["relation"] == "a relation with its candidates"
-    told = "".join(look("look", file).output.split())  # a long path is wrapped anywhere
-    assert "m.parquet(parquet,arelationwithitscandidates)" in told
+    assert "m.parquet (parquet, a relation with its candidates)" in look("look", file).output.replace("\n", " ")
     shown = look("look", file, "--label", "plan")
     assert "is a relation whose label column is 'left', not 'plan'" in str(shown.exception)
 
