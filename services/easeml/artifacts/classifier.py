@@ -75,19 +75,38 @@ class Classifier:
         """Return the probabilities of encoded rows: float64[n, k]."""
         if not len(matrix):
             return np.zeros((0, len(self.classes)))
-        seen = _probabilities(self.estimator, matrix)
-        if not np.isfinite(seen).all():
-            raise InvalidDataError(
-                "The model's output is not finite.", mend="Look for extreme values in the rows, or retire the model."
-            )
-        whole = np.zeros((len(matrix), len(self.classes)))
-        whole[:, np.asarray(self.estimator.classes_, np.intp)] = seen
-        total = whole.sum(axis=1, keepdims=True)
-        # A generative model may underflow to nothing far away from all training rows: then it knows nothing.
-        return np.where(total > 0, whole / np.where(total > 0, total, 1.0), 1.0 / len(self.classes))
+        return over_domain(self.estimator, matrix, len(self.classes))
 
 
-def _probabilities(estimator: Any, matrix: Matrix) -> Probabilities:
+def over_domain(estimator: Any, matrix: Matrix, classes: int) -> Probabilities:
+    """Return an estimator's probabilities over a whole label domain: float64[n, classes], rows sum to 1.
+
+    Raises
+    ------
+    InvalidDataError
+        When its output has another shape than (n, classes it has seen), is not finite or below 0.
+    """
+    seen = probabilities(estimator, matrix)
+    expected = (len(matrix), len(estimator.classes_))
+    if seen.shape != expected:
+        raise InvalidDataError(
+            f"The model {type(estimator).__name__} gave an output of shape {seen.shape}, expected was {expected}.",
+            mend="An estimator gives one probability for each row and class of its classes_.",
+        )
+    if not (np.isfinite(seen) & (seen >= 0)).all():
+        raise InvalidDataError(
+            "The model's output is not finite, or below 0.",
+            mend="Look for extreme values in the rows, or retire the model.",
+        )
+    whole = np.zeros((len(matrix), classes))
+    whole[:, np.asarray(estimator.classes_, np.intp)] = seen
+    total = whole.sum(axis=1, keepdims=True)
+    # A generative model may underflow to nothing far away from all training rows: then it knows nothing.
+    return np.where(total > 0, whole / np.where(total > 0, total, 1.0), 1.0 / classes)
+
+
+def probabilities(estimator: Any, matrix: Matrix) -> Probabilities:
+    """Return what an estimator says of each row and class it has seen: float64[n, k]."""
     if isinstance(estimator, RandomForestClassifier | ExtraTreesClassifier):
         return _forest(estimator, matrix)
     if hasattr(estimator, "predict_proba"):

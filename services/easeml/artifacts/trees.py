@@ -14,7 +14,9 @@ from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifie
 from sklearn.tree import DecisionTreeClassifier
 
 from easeml.artifacts.classifier import Classifier
+from easeml.artifacts.compound import Pipeline, Vote
 from easeml.artifacts.frozen import FrozenForest
+from easeml.artifacts.kernel import FrozenKernelMachine
 from easeml.errors import ArtifactError
 
 _MEND = "Train the model again; this file was not written by easeml.artifacts.dump."
@@ -28,9 +30,28 @@ def validate_trees(model: Classifier) -> None:
     ArtifactError
         When one does not.
     """
-    width, estimator = model.encoder.width, model.estimator
+    estimator = model.estimator
+    if not isinstance(estimator, Vote):
+        _validate(estimator, model.encoder.width, len(model.classes))
+        return
+    if not estimator.members or estimator.weights.shape != (len(estimator.members),):
+        raise ArtifactError("The model file holds a vote without one weight for each member.", mend=_MEND)
+    for member in estimator.members:
+        if not np.array_equal(member.classes_, estimator.classes_):
+            raise ArtifactError("The model file holds a vote over different classes.", mend=_MEND)
+        _validate(member, model.encoder.width, len(model.classes))
+
+
+def _validate(estimator: Any, width: int, domain: int) -> None:
+    """Check a model that is no vote; ``width``: columns it gets, ``domain``: classes there are."""
+    if isinstance(estimator, Pipeline):
+        for step in estimator.steps:
+            width = step.width(width)
+        estimator = estimator.estimator
+    if isinstance(estimator, Pipeline | Vote):
+        raise ArtifactError("The model file nests compound models deeper than they are made here.", mend=_MEND)
     codes = np.asarray(estimator.classes_)
-    if codes.dtype.kind not in "iu" or not len(codes) or codes.min() < 0 or codes.max() >= len(model.classes):
+    if codes.dtype.kind not in "iu" or not len(codes) or codes.min() < 0 or codes.max() >= domain:
         raise ArtifactError("The model file names classes outside its label domain.", mend=_MEND)
     if isinstance(estimator, RandomForestClassifier | ExtraTreesClassifier):
         for member in estimator.estimators_:
@@ -42,6 +63,8 @@ def validate_trees(model: Classifier) -> None:
     elif isinstance(estimator, FrozenForest):
         for tree in estimator.trees:
             tree.validate(width)
+    elif isinstance(estimator, FrozenKernelMachine):
+        estimator.validate(width)
 
 
 def _sklearn_tree(tree: Any, width: int, classes: int) -> None:

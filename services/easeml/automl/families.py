@@ -1,7 +1,8 @@
 """Pipeline families: name + parameters -> an estimator over the encoder's matrix.
 
 Every family declares its parameters with their types and ranges, so that an announced algorithm is judged before it
-costs anything, and adding one is adding one line.
+costs anything, and adding one is adding one line. All families share the parameters of ``PREPARATION``: what is done
+to the matrix before the model sees it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -20,8 +23,12 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from easeml.artifacts import trimmed
+from easeml.artifacts.compound import Pipeline
 from easeml.automl.incremental import AdaptiveForest, HoeffdingTree, OnlineLogistic, OnlineNaiveBayes
-from easeml.errors import ConfigurationError
+from easeml.automl.kernels import KernelMachine
+from easeml.automl.preprocessing import fit_steps
+from easeml.errors import ConfigurationError, InvalidDataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +86,37 @@ def _mlp(seed: int, hidden: int, **parameters: Any) -> Any:
     return MLPClassifier((hidden,), tol=1e-3, n_iter_no_change=5, random_state=seed, **parameters)
 
 
-_TREES = {"trees": Parameter(60, 1, 1000), "min_leaf": Parameter(1, 1, 1000)}
+def _qda(seed: int, shrinkage: float) -> Any:
+    del seed  # nothing is random
+    return QuadraticDiscriminantAnalysis(reg_param=shrinkage)
+
+
+_TREES = {
+    "trees": Parameter(60, 1, 1000),
+    "min_leaf": Parameter(1, 1, 1000),
+    "columns": Parameter("sqrt", choices=("sqrt", "half", "all")),
+}
+_COLUMNS = {"sqrt": "sqrt", "half": 0.5, "all": None}
 
 
 def _forest(kind: type) -> Callable[..., Any]:
-    def make(seed: int, trees: int, min_leaf: int) -> Any:
-        return kind(n_estimators=trees, min_samples_leaf=min_leaf, random_state=seed)
+    def make(seed: int, trees: int, min_leaf: int, columns: str) -> Any:
+        share = _COLUMNS[columns]
+        return kind(n_estimators=trees, min_samples_leaf=min_leaf, max_features=share, random_state=seed)
 
     return make
+
+
+PREPARATION: dict[str, Parameter] = {
+    "scale": Parameter("standard", choices=("standard", "clip", "rank")),
+    "products": Parameter("none", choices=("none", "pairs")),
+    "select": Parameter(1.0, 1e-3, 1.0),
+    "reduce": Parameter(0, 0, 1000),
+    "whiten": Parameter("no", choices=("no", "yes")),
+}
+"""Parameters that every family takes besides its own (``easeml.automl.preprocessing``)."""
+
+_AS_IT_IS = {name: parameter.default for name, parameter in PREPARATION.items()}
 
 
 FAMILIES: dict[str, Family] = {
@@ -119,6 +149,8 @@ FAMILIES: dict[str, Family] = {
         _sklearn(LinearDiscriminantAnalysis, seeded=False, solver="lsqr"),
         {"shrinkage": Parameter("auto", choices=("auto",))},
     ),
+    "qda": Family(_qda, {"shrinkage": Parameter(0.1, 0.0, 1.0)}),
+    "svm": Family(KernelMachine, {"C": Parameter(3.0, 1e-3, 1e6), "gamma": Parameter(1.0, 1e-4, 1e4)}),
     "linear_svm": Family(_sklearn(LinearSVC, max_iter=2000, tol=1e-3), {"C": Parameter(1.0, 1e-6, 1e6)}),
     "mlp": Family(
         _mlp,
@@ -141,8 +173,32 @@ FAMILIES: dict[str, Family] = {
 """Every family the trainers know."""
 
 
+class Prepared:
+    """Steps and an estimator, not fitted.
+
+    Parameters
+    ----------
+    settings : mapping
+        Values of ``PREPARATION``.
+    estimator : object
+        Unfitted.
+    seed : int
+        Seed of the steps.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], estimator: Any, seed: int) -> None:
+        self._settings = settings
+        self._estimator = estimator
+        self._seed = seed
+
+    def fit(self, matrix: NDArray[np.float64], codes: NDArray[np.int64]) -> Pipeline:
+        """Return the fitted pipeline of ``matrix`` float64[n, d] and ``codes`` int64[n]."""
+        steps, prepared = fit_steps(self._settings, matrix, codes, self._seed)
+        return Pipeline(steps, fitted(self._estimator, prepared, codes))
+
+
 def build(family: str, parameters: str, seed: int) -> Any:
-    """Return the unfitted estimator of an announced algorithm: ``fit(matrix, codes)`` returns the fitted one.
+    """Return the unfitted estimator of an announced algorithm; ``fitted`` fits it.
 
     Parameters
     ----------
@@ -159,7 +215,38 @@ def build(family: str, parameters: str, seed: int) -> Any:
         When the family or a parameter is unknown or a value is out of range.
     """
     values = parse_parameters(family, parameters)
-    return FAMILIES[family].make(seed, **values)
+    settings = {name: values.pop(name) for name in PREPARATION}
+    estimator = FAMILIES[family].make(seed, **values)
+    return estimator if settings == _AS_IT_IS else Prepared(settings, estimator, seed)
+
+
+def fitted(estimator: Any, matrix: NDArray[np.float64], codes: NDArray[np.int64]) -> Any:
+    """Fit what ``build`` returned, and return the fitted model without what only training needs.
+
+    Parameters
+    ----------
+    estimator : object
+        Unfitted estimator.
+    matrix : float64[n, d]
+        Training rows.
+    codes : int64[n]
+        Their classes.
+
+    Raises
+    ------
+    InvalidDataError
+        When what it returns tells no classes, or others than it was shown.
+    """
+    if isinstance(estimator, KNeighborsClassifier):
+        estimator.set_params(n_neighbors=min(estimator.n_neighbors, len(codes)))
+    model = estimator.fit(matrix, codes)
+    if not np.isin(getattr(model, "classes_", [-1]), codes).all():
+        raise InvalidDataError(
+            f"The fit of {type(estimator).__name__} returned {type(model).__name__}, which names no classes or others "
+            "than it was shown.",
+            mend="fit(matrix, codes) returns a model whose classes_ are the codes it has seen.",
+        )
+    return trimmed(model)
 
 
 def parse_parameters(family: str, parameters: str) -> dict[str, Any]:
@@ -179,14 +266,14 @@ def parse_parameters(family: str, parameters: str) -> dict[str, Any]:
 
     Examples
     --------
-    >>> parse_parameters("logistic", '{"C": 10}')
-    {'C': 10}
+    >>> parse_parameters("logistic", '{"C": 10}')["C"]
+    10
     """
     if family not in FAMILIES:
         raise ConfigurationError(
             f"The trainers know no pipeline family {family!r}.", mend=f"Use one of {', '.join(sorted(FAMILIES))}."
         )
-    known = FAMILIES[family].parameters
+    known = {**FAMILIES[family].parameters, **PREPARATION}
     try:
         given = json.loads(parameters or "{}")
     except (ValueError, RecursionError) as error:
@@ -201,7 +288,7 @@ def parse_parameters(family: str, parameters: str) -> dict[str, Any]:
         if name not in known:
             raise ConfigurationError(
                 f"Family {family!r} has no parameter {name!r}.",
-                mend=f"It has {', '.join(known)}." if known else "It has none.",
+                mend=f"It has {', '.join(known)}.",
             )
         if not known[name].accepts(value):
             raise ConfigurationError(

@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from easeml.artifacts import Classifier, Encoder, trimmed
-from easeml.automl.families import build
+from easeml.artifacts import Classifier, Encoder
+from easeml.automl.families import build, fitted
 from easeml.errors import InvalidDataError
 from easeml.stream.payloads import Column
 
@@ -97,8 +96,7 @@ def train(
         # A trial has a fixed number of steps; that they were not enough shows in its validation score.
         warnings.simplefilter("ignore", ConvergenceWarning)
         encoder = Encoder().fit(train_frame, columns)
-        fitted = _fit(estimator, encoder.transform(train_frame), codes)
-        model = Classifier(encoder, fitted, classes)
+        model = Classifier(encoder, fitted(estimator, encoder.transform(train_frame), codes), classes)
         probabilities = model.predict_proba(validation_frame)
     right = probabilities[np.arange(len(truth)), truth]
     return TrainedModel(
@@ -135,9 +133,3 @@ def _check_enough(codes: NDArray[np.int64], truth: NDArray[np.int64], classes: i
         raise InvalidDataError(
             "No validation row has a label.", mend="Publish labelled rows in the pillar 'validation'."
         )
-
-
-def _fit(estimator: Any, matrix: NDArray[np.float64], codes: NDArray[np.int64]) -> Any:
-    if isinstance(estimator, KNeighborsClassifier):
-        estimator.set_params(n_neighbors=min(estimator.n_neighbors, len(codes)))
-    return trimmed(estimator.fit(matrix, codes))

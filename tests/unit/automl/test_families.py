@@ -36,7 +36,7 @@ def test_parameters_reach_the_estimator():
         ("logistic", "{", "not JSON"),
         ("logistic", "[1]", "not a JSON object"),
         ("logistic", '{"c": 1}', "It has C"),
-        ("online_naive_bayes", '{"c": 1}', "It has none"),
+        ("online_naive_bayes", '{"c": 1}', "It has scale, products"),
         ("logistic", '{"C": -1}', "a number in"),
         ("logistic", '{"C": true}', "a number in"),
         ("logistic", '{"C": NaN}', "a number in"),
