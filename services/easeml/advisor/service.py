@@ -18,8 +18,7 @@ from typing import Any
 from easeml.advisor import reports, work
 from easeml.advisor.evidence import Verdicts
 from easeml.artifacts import FORMAT, ArtifactStore
-from easeml.relation import check_pillar, validate_batch
-from easeml.relation.arrivals import Arrivals
+from easeml.relation.pillar_views import PillarViews
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
     Advice,
@@ -62,11 +61,6 @@ from easeml.stream.topics import (
 FIRST_ANSWERS = 20
 MORE = 1.5
 """Answers, as a multiple of those advised on, that production is looked at again with."""
-_PILLARS = {
-    DATA_TRAIN.name: Pillar.TRAIN,
-    DATA_VALIDATION.name: Pillar.VALIDATION,
-    DATA_PRODUCTION.name: Pillar.PRODUCTION,
-}
 _KEPT_ROWS = {Pillar.PRODUCTION: work.MOST_ROWS}
 
 
@@ -141,14 +135,14 @@ class AdvisorService(Service[AdvisorState]):
     def __init__(self, store_uri: str, max_artifact_bytes: int) -> None:
         self._store = (store_uri, max_artifact_bytes)
         ArtifactStore(*self._store)  # a wrong URI stops the service here, not in a worker
-        self._rows: dict[tuple[str, Pillar], Arrivals] = {}
+        self._rows = PillarViews(Pillar.TRAIN, Pillar.VALIDATION, Pillar.PRODUCTION, keep_last=_KEPT_ROWS)
 
     def table(self) -> tuple[On[AdvisorState], ...]:
         return (
-            On(DATA_TRAIN, RelationBatch, fold=self._arrived, handle=self._judge),
-            On(DATA_VALIDATION, RelationBatch, fold=self._arrived, handle=self._judge),
-            On(DATA_PRODUCTION, RelationBatch, fold=self._arrived, handle=self._judge),
-            On(CANDIDATES, CandidateBatch, fold=self._known),
+            On(DATA_TRAIN, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
+            On(DATA_VALIDATION, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
+            On(DATA_PRODUCTION, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
+            On(CANDIDATES, CandidateBatch, fold=self._rows.fold),
             On(DATA_VERSIONS, DataVersion, handle=self._version),
             On(MODELS, ModelPublished, handle=self._published),
             On(MODELS, ModelRetired, handle=self._retired),
@@ -160,7 +154,7 @@ class AdvisorService(Service[AdvisorState]):
             On(CLEANING, CleaningReport, prepare=self._weigh, handle=self._reported),
             On(VALUES, ValuesReport, prepare=self._weigh, handle=self._reported),
             On(PICKS, ModelPicked, prepare=self._drifted, handle=self._picked),
-            On(ANSWERS, Answer, fold=self._known, prepare=self._enough, handle=self._answered),
+            On(ANSWERS, Answer, fold=self._rows.fold, prepare=self._enough, handle=self._answered),
         )
 
     def produces(self) -> tuple[Topic, ...]:
@@ -180,27 +174,7 @@ class AdvisorService(Service[AdvisorState]):
         return AdvisorState(**document, models=models)
 
     def forget(self, app: str) -> None:
-        for pillar in _PILLARS.values():
-            self._rows.pop((app, pillar), None)
-
-    # -- rows --------------------------------------------------------------------------------------------------------
-
-    def _pillar(self, app: str, pillar: Pillar) -> Arrivals:
-        return self._rows.setdefault((app, pillar), Arrivals(_KEPT_ROWS.get(pillar)))
-
-    def _arrived(self, event: Event[RelationBatch]) -> None:
-        pillar = _PILLARS[event.topic]
-        check_pillar(event.data, pillar)
-        self._pillar(event.app, pillar).add(event.id, event.data)
-
-    def _known(self, event: Event[CandidateBatch] | Event[Answer]) -> None:
-        if event.data.pillar in _PILLARS.values():
-            self._pillar(event.app, event.data.pillar).add(event.id, event.data)
-
-    def _judge(self, state: AdvisorState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
-        del state
-        validate_batch(event.data, ctx.app)
-        return ()
+        self._rows.forget(app)
 
     # -- what is remembered ------------------------------------------------------------------------------------------
 
@@ -296,7 +270,7 @@ class AdvisorService(Service[AdvisorState]):
 
     def _phase(self, ctx: Context) -> AdvicePhase:
         return (
-            AdvicePhase.PRODUCTION if self._pillar(ctx.app.app, Pillar.PRODUCTION).count(ctx.app) else AdvicePhase.DATA
+            AdvicePhase.PRODUCTION if self._rows.of(ctx.app.app, Pillar.PRODUCTION).count(ctx.app) else AdvicePhase.DATA
         )
 
     def _needed(self, state: AdvisorState, event: Event[TestSetNeeded], ctx: Context) -> Iterable[Output]:
@@ -320,7 +294,7 @@ class AdvisorService(Service[AdvisorState]):
         model = served or state.best()
         file = state.models.get(model) if model is not None else None
         production = (
-            self._pillar(ctx.app.app, Pillar.PRODUCTION).relation(ctx.app) if phase is AdvicePhase.PRODUCTION else None
+            self._rows.of(ctx.app.app, Pillar.PRODUCTION).relation(ctx.app) if phase is AdvicePhase.PRODUCTION else None
         )
         request = work.Request(
             work.About(phase, model, production.row_ids[-1] if production is not None else None),
@@ -328,8 +302,8 @@ class AdvisorService(Service[AdvisorState]):
             ctx.app.columns,
             ctx.app.classes,
             # What is drawn here need not be sent to the worker.
-            work.drawn(self._pillar(ctx.app.app, Pillar.TRAIN).relation(ctx.app), ctx.rng),
-            work.drawn(self._pillar(ctx.app.app, Pillar.VALIDATION).relation(ctx.app), ctx.rng),
+            work.drawn(self._rows.of(ctx.app.app, Pillar.TRAIN).relation(ctx.app), ctx.rng),
+            work.drawn(self._rows.of(ctx.app.app, Pillar.VALIDATION).relation(ctx.app), ctx.rng),
             work.drawn(production, ctx.rng),
             pool=state.pool,
             model=file[:2] if file is not None else None,

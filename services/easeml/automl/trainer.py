@@ -19,8 +19,7 @@ from easeml.artifacts import FORMAT
 from easeml.automl import trial as work
 from easeml.errors import Busy
 from easeml.ids import ModelId
-from easeml.relation import check_pillar, validate_batch
-from easeml.relation.arrivals import Arrivals
+from easeml.relation.pillar_views import PillarViews
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
     Answer,
@@ -65,15 +64,15 @@ class TrainerService(Service[None]):
 
     def __init__(self, store_uri: str, max_artifact_bytes: int) -> None:
         self._store = (store_uri, max_artifact_bytes)
-        self._rows: dict[tuple[str, Pillar], Arrivals] = {}
+        self._rows = PillarViews(Pillar.TRAIN, Pillar.VALIDATION)
         self._now = 0.0
 
     def table(self) -> tuple[On[None], ...]:
         return (
-            On(DATA_TRAIN, RelationBatch, fold=self._arrived, handle=self._judge),
-            On(DATA_VALIDATION, RelationBatch, fold=self._arrived, handle=self._judge),
-            On(CANDIDATES, CandidateBatch, fold=self._known),
-            On(ANSWERS, Answer, fold=self._known),
+            On(DATA_TRAIN, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
+            On(DATA_VALIDATION, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
+            On(CANDIDATES, CandidateBatch, fold=self._rows.fold),
+            On(ANSWERS, Answer, fold=self._rows.fold),
             On(TICKS, Tick, fold=self._ticked),
             On(TRIALS, TrialAssigned, prepare=self._prepare, handle=self._finish),
         )
@@ -92,33 +91,15 @@ class TrainerService(Service[None]):
         del app, packed
 
     def forget(self, app: str) -> None:
-        for pillar in (Pillar.TRAIN, Pillar.VALIDATION):
-            self._rows.pop((app, pillar), None)
-
-    def _pillar(self, app: str, pillar: Pillar) -> Arrivals:
-        return self._rows.setdefault((app, pillar), Arrivals())
-
-    def _arrived(self, event: Event[RelationBatch]) -> None:
-        pillar = Pillar.TRAIN if event.topic == DATA_TRAIN.name else Pillar.VALIDATION
-        check_pillar(event.data, pillar)
-        self._pillar(event.app, pillar).add(event.id, event.data)
-
-    def _known(self, event: Event[CandidateBatch] | Event[Answer]) -> None:
-        if event.data.pillar in (Pillar.TRAIN, Pillar.VALIDATION):
-            self._pillar(event.app, event.data.pillar).add(event.id, event.data)
+        self._rows.forget(app)
 
     def _ticked(self, event: Event[Tick]) -> None:
         self._now = max(self._now, event.time)
 
-    def _judge(self, state: None, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
-        del state
-        validate_batch(event.data, ctx.app)
-        return ()
-
     def _prepare(self, state: None, event: Event[TrialAssigned], ctx: Context) -> Job:
         del state
         trial = event.data
-        train, validation = (self._pillar(event.app, pillar) for pillar in (Pillar.TRAIN, Pillar.VALIDATION))
+        train, validation = (self._rows.of(event.app, pillar) for pillar in (Pillar.TRAIN, Pillar.VALIDATION))
         lacking = max(trial.train_rows - train.count(ctx.app), trial.validation_rows - validation.count(ctx.app))
         if lacking > 0 and self._now <= event.time + PATIENCE:
             raise Busy(f"Trial {trial.trial} of {trial.app} waits for {lacking} rows that were announced.")

@@ -25,8 +25,8 @@ from easeml.cpclean.questions import Asking, is_outside
 from easeml.cpclean.work import Found, Lost, Task, work
 from easeml.errors import Busy, InvalidDataError
 from easeml.ids import EventId
-from easeml.relation import Relation, check_pillar, validate_batch
-from easeml.relation.arrivals import Arrivals
+from easeml.relation import Relation
+from easeml.relation.pillar_views import PillarViews, keep_version
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
     Answer,
@@ -124,16 +124,16 @@ class CPCleanService(Service[CleaningState]):
 
     def __init__(self, batch: int = 5) -> None:
         self._batch = batch
-        self._views: dict[tuple[str, Pillar], Arrivals] = {}
+        self._rows = PillarViews(Pillar.TRAIN, Pillar.VALIDATION)
         self._held: dict[str, _Held] = {}
 
     def table(self) -> tuple[On[CleaningState], ...]:
         return (
-            On(DATA_TRAIN, RelationBatch, fold=self._train, handle=self._judge),
-            On(DATA_VALIDATION, RelationBatch, fold=self._validation, handle=self._judge),
-            On(CANDIDATES, CandidateBatch, fold=self._known),
-            On(ANSWERS, Answer, fold=self._known, prepare=self._hand_on, handle=self._answered),
-            On(DATA_VERSIONS, DataVersion, handle=self._version),
+            On(DATA_TRAIN, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
+            On(DATA_VALIDATION, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
+            On(CANDIDATES, CandidateBatch, fold=self._rows.fold),
+            On(ANSWERS, Answer, fold=self._rows.fold, prepare=self._hand_on, handle=self._answered),
+            On(DATA_VERSIONS, DataVersion, handle=keep_version),
             On(TICKS, Tick, handle=self._tick),
             On(CLEANING, CleaningReport, prepare=self._study, handle=self._studied),
         )
@@ -156,43 +156,16 @@ class CPCleanService(Service[CleaningState]):
 
     def forget(self, app: str) -> None:
         self._held.pop(app, None)
-        for pillar in (Pillar.TRAIN, Pillar.VALIDATION):
-            self._views.pop((app, pillar), None)
+        self._rows.forget(app)
 
     # -- what is known -----------------------------------------------------------------------------------------------
-
-    def _view(self, app: str, pillar: Pillar) -> Arrivals:
-        return self._views.setdefault((app, pillar), Arrivals())
-
-    def _train(self, event: Event[RelationBatch]) -> None:
-        check_pillar(event.data, Pillar.TRAIN)
-        self._view(event.app, Pillar.TRAIN).add(event.id, event.data)
-
-    def _validation(self, event: Event[RelationBatch]) -> None:
-        check_pillar(event.data, Pillar.VALIDATION)
-        self._view(event.app, Pillar.VALIDATION).add(event.id, event.data)
-
-    def _known(self, event: Event[CandidateBatch] | Event[Answer]) -> None:
-        if event.data.pillar in (Pillar.TRAIN, Pillar.VALIDATION):
-            self._view(event.app, event.data.pillar).add(event.id, event.data)
-
-    def _judge(self, state: CleaningState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
-        del state
-        validate_batch(event.data, ctx.app)
-        return ()
-
-    def _version(self, state: CleaningState, event: Event[DataVersion], ctx: Context) -> Iterable[Output]:
-        del ctx
-        if event.data.pillar is Pillar.TRAIN:
-            state.version = event.data.version
-        return ()
 
     def _differs(self, app: AppDefined) -> str:
         """Return what is known of an app's rows, answers apart, and the budget, as a text that is another for others.
 
         Empty while there is nothing to study.
         """
-        train, validation = self._view(app.app, Pillar.TRAIN), self._view(app.app, Pillar.VALIDATION)
+        train, validation = self._rows.of(app.app, Pillar.TRAIN), self._rows.of(app.app, Pillar.VALIDATION)
         if len(app.classes) < _LEAST_CLASSES or not train.count(app) or not validation.count(app):
             return ""
         shape = hashlib.blake2b(repr((app.label, app.classes, app.columns)).encode(), digest_size=8).hexdigest()
@@ -205,7 +178,7 @@ class CPCleanService(Service[CleaningState]):
         if state.final and state.figures is not None and not state.told:
             state.told = True
             return (Output(CLEANING, _report(ctx.app, state, final=True)),)
-        count = self._view(ctx.app.app, Pillar.TRAIN).count(ctx.app)
+        count = self._rows.of(ctx.app.app, Pillar.TRAIN).count(ctx.app)
         if event.time < state.begun_at + max(_PAUSE, count / _ROWS_A_SECOND):
             return ()
         asked = self._differs(ctx.app)
@@ -234,7 +207,7 @@ class CPCleanService(Service[CleaningState]):
         answer = event.data
         if not _is_ours(answer) or not state.studied or self._differs(ctx.app) != state.studied:
             return None  # a tick will begin a study that knows the answer
-        row = self._view(event.app, Pillar.TRAIN).row(ctx.app, answer.row_id)
+        row = self._rows.of(event.app, Pillar.TRAIN).row(ctx.app, answer.row_id)
         return None if row is None else self._job(state, ctx.app, answer=answer, row=row)
 
     def _answered(self, state: CleaningState, event: Event[Answer], ctx: Context) -> Iterable[Output]:
@@ -245,7 +218,7 @@ class CPCleanService(Service[CleaningState]):
         state.answers += 1
         state.paid += answer.asked_by == ASKER
         state.told = False
-        proposed = self._view(event.app, Pillar.TRAIN).row(ctx.app, answer.row_id, answers=False)
+        proposed = self._rows.of(event.app, Pillar.TRAIN).row(ctx.app, answer.row_id, answers=False)
         if proposed is not None:
             state.outside += is_outside(proposed, _column(answer), answer.text)
         return questions
@@ -277,7 +250,7 @@ class CPCleanService(Service[CleaningState]):
         return min(self._batch, app.cleaning_budget - state.paid - (answer is not None and answer.asked_by == ASKER))
 
     def _material(self, app: AppDefined) -> Material:
-        train, validation = self._view(app.app, Pillar.TRAIN), self._view(app.app, Pillar.VALIDATION)
+        train, validation = self._rows.of(app.app, Pillar.TRAIN), self._rows.of(app.app, Pillar.VALIDATION)
         rows, proposed, points = train.relation(app), train.proposed(app), validation.relation(app)
         assert rows is not None
         assert proposed is not None
@@ -286,7 +259,7 @@ class CPCleanService(Service[CleaningState]):
 
     def _still_open(self, state: CleaningState, app: AppDefined, answer: Answer | None) -> dict[str, list[str | None]]:
         """Return the open questions that no answer has settled, whoever asked for it; this one need not fit."""
-        train = self._view(app.app, Pillar.TRAIN)
+        train = self._rows.of(app.app, Pillar.TRAIN)
         told = None if answer is None else [answer.row_id, _column(answer)]
         return {
             name: [row_id, column]
@@ -314,7 +287,7 @@ class CPCleanService(Service[CleaningState]):
         state.figures = found.figures
         state.potential = state.potential if found.potential is None else found.potential
         questions = []
-        train = self._view(ctx.app.app, Pillar.TRAIN)
+        train = self._rows.of(ctx.app.app, Pillar.TRAIN)
         for asking in found.askings:
             question = _question(ctx.app, asking)
             if train.is_answered(ctx.app, asking.row_id, asking.column):

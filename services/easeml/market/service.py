@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -21,8 +22,8 @@ import numpy as np
 from easeml.errors import InvalidDataError
 from easeml.ids import EventId
 from easeml.market.study import Assignment, Findings, Planned, study
-from easeml.relation import check_pillar, validate_batch
-from easeml.relation.arrivals import Arrivals
+from easeml.relation import validate_batch
+from easeml.relation.pillar_views import PillarViews, keep_version
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
     Answer,
@@ -44,7 +45,6 @@ from easeml.stream.topics import (
     DATA_TRAIN,
     DATA_VALIDATION,
     DATA_VERSIONS,
-    PILLAR_TOPICS,
     QUESTIONS,
     TICKS,
     VALUES,
@@ -58,7 +58,6 @@ ACQUIRED = "acquired"
 BATCH = 10
 """Questions that are open at once."""
 _PILLARS = (Pillar.TRAIN, Pillar.POOL, Pillar.VALIDATION)
-_PILLAR_OF = {PILLAR_TOPICS[pillar].name: pillar for pillar in _PILLARS}
 _LEAST_CLASSES = 2
 _ROUNDING = 1e-9
 _PAUSE, _ROWS_A_SECOND = 2.0, 2000
@@ -107,42 +106,23 @@ class MarketState:
         return self.paid + math.fsum(self.open.values())
 
 
-@dataclass
-class View:
-    """What came for one app.
-
-    Parameters
-    ----------
-    of : dict of Pillar to Arrivals
-        Its rows.
-    answered : set of str
-        Pool rows whose label somebody answered.
-    """
-
-    of: dict[Pillar, Arrivals] = field(default_factory=lambda: {pillar: Arrivals() for pillar in _PILLARS})
-    answered: set[str] = field(default_factory=set)
-
-    def trained(self, app: AppDefined, row_id: str) -> bool:
-        """Return whether a row is a training row."""
-        return self.of[Pillar.TRAIN].holds(app, row_id)
-
-
 class MarketService(Service[MarketState]):
     """Values the rows of every app, and asks for the labels that help most."""
 
     name = "market"
 
     def __init__(self) -> None:
-        self._views: dict[str, View] = {}
+        self._rows = PillarViews(*_PILLARS)
+        self._labelled: defaultdict[str, set[str]] = defaultdict(set)
 
     def table(self) -> tuple[On[MarketState], ...]:
         return (
-            On(DATA_TRAIN, RelationBatch, fold=self._arrived, handle=self._judge),
-            On(DATA_POOL, RelationBatch, fold=self._arrived, handle=self._pool),
-            On(DATA_VALIDATION, RelationBatch, fold=self._arrived, handle=self._judge),
-            On(CANDIDATES, CandidateBatch, fold=self._known),
-            On(ANSWERS, Answer, fold=self._known, handle=self._answered),
-            On(DATA_VERSIONS, DataVersion, handle=self._version),
+            On(DATA_TRAIN, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
+            On(DATA_POOL, RelationBatch, fold=self._rows.fold, handle=self._pool),
+            On(DATA_VALIDATION, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
+            On(CANDIDATES, CandidateBatch, fold=self._rows.fold),
+            On(ANSWERS, Answer, fold=self._told, handle=self._answered),
+            On(DATA_VERSIONS, DataVersion, handle=keep_version),
             On(TICKS, Tick, handle=self._begin),
             On(VALUES, ValuesReport, prepare=self._prepare, handle=self._report),
         )
@@ -163,37 +143,26 @@ class MarketService(Service[MarketState]):
         return MarketState(**{**packed.document, "plan": plan})
 
     def forget(self, app: str) -> None:
-        self._views.pop(app, None)
+        self._rows.forget(app)
+        self._labelled.pop(app, None)
 
     # -- rows --------------------------------------------------------------------------------------------------------
 
-    def _view(self, app: str) -> View:
-        return self._views.setdefault(app, View())
+    def _told(self, event: Event[Answer]) -> None:
+        self._rows.fold(event)
+        if _labels_pool(event.data):
+            self._labelled[event.app].add(event.data.row_id)
 
-    def _arrived(self, event: Event[RelationBatch]) -> None:
-        pillar = _PILLAR_OF[event.topic]
-        check_pillar(event.data, pillar)
-        self._view(event.app).of[pillar].add(event.id, event.data)
-
-    def _known(self, event: Event[CandidateBatch] | Event[Answer]) -> None:
-        if event.data.pillar not in _PILLARS:
-            return
-        view = self._view(event.app)
-        view.of[event.data.pillar].add(event.id, event.data)
-        if isinstance(event.data, Answer) and _labels_pool(event.data):
-            view.answered.add(event.data.row_id)
-
-    def _judge(self, state: MarketState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
-        del state
-        validate_batch(event.data, ctx.app)
-        return ()
+    def _is_trained(self, app: AppDefined, row_id: str) -> bool:
+        """Return whether a row is a training row."""
+        return self._rows.of(app.app, Pillar.TRAIN).holds(app, row_id)
 
     def _pool(self, state: MarketState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
         """Rows whose answers came first are training rows at once."""
-        self._judge(state, event, ctx)
-        view = self._view(event.app)
-        answered = [row_id for row_id in event.data.row_ids if row_id in view.answered]
-        return self._acquired(ctx.app, [row_id for row_id in answered if not view.trained(ctx.app, row_id)])
+        del state
+        validate_batch(event.data, ctx.app)
+        answered = [row_id for row_id in event.data.row_ids if row_id in self._labelled[event.app]]
+        return self._acquired(ctx.app, [row_id for row_id in answered if not self._is_trained(ctx.app, row_id)])
 
     def _answered(self, state: MarketState, event: Event[Answer], ctx: Context) -> Iterable[Output]:
         answer = event.data
@@ -205,21 +174,16 @@ class MarketService(Service[MarketState]):
 
     def _acquired(self, app: AppDefined, row_ids: Sequence[str]) -> list[Output]:
         """Return those of some pool rows whose label is certain as training rows."""
-        rows = self._view(app.app).of[Pillar.POOL].some(app, row_ids)
+        rows = self._rows.of(app.app, Pillar.POOL).some(app, row_ids)
         if rows is None or not len(labelled := rows.labelled()):
             return []
         return [Output(DATA_TRAIN, batch) for batch in labelled.to_batches(app.app, Pillar.TRAIN, ACQUIRED)]
 
-    def _version(self, state: MarketState, event: Event[DataVersion], ctx: Context) -> Iterable[Output]:
-        del ctx
-        if event.data.pillar is Pillar.TRAIN:
-            state.version = event.data.version
-        return ()
-
     # -- studies -----------------------------------------------------------------------------------------------------
 
     def _begin(self, state: MarketState, event: Event[Tick], ctx: Context) -> Iterable[Output]:
-        app, rows = ctx.app, self._view(ctx.app.app).of
+        app = ctx.app
+        rows = {pillar: self._rows.of(app.app, pillar) for pillar in _PILLARS}
         counts = {pillar: rows[pillar].count(app) for pillar in _PILLARS}
         if not counts[Pillar.TRAIN] + counts[Pillar.POOL] or len(app.classes) < _LEAST_CLASSES:
             return ()
@@ -251,14 +215,12 @@ class MarketService(Service[MarketState]):
 
     def _waiting(self, state: MarketState, app: AppDefined) -> int:
         """Return the number of open questions about rows that nobody published as training rows."""
-        view = self._view(app.app)
-        return sum(not view.trained(app, row_id) for row_id in state.open)
+        return sum(not self._is_trained(app, row_id) for row_id in state.open)
 
     def _prepare(self, state: MarketState, event: Event[ValuesReport], ctx: Context) -> Job | None:
         if event.data.final or len(ctx.app.classes) < _LEAST_CLASSES:
             return None
-        rows = self._view(event.app).of
-        train, pool, validation = (rows[pillar].relation(ctx.app) for pillar in _PILLARS)
+        train, pool, validation = (self._rows.of(event.app, pillar).relation(ctx.app) for pillar in _PILLARS)
         assignment = Assignment(
             train,
             validation,
@@ -292,14 +254,13 @@ class MarketService(Service[MarketState]):
 
     def _ask(self, state: MarketState, app: AppDefined) -> list[Output]:
         """Ask what was planned, as far as it still makes sense and can be paid."""
-        view = self._view(app.app)
         plan, state.plan = state.plan, []
         asked: list[Output] = []
         for planned in plan:
             if len(planned.probabilities) != len(app.classes):
                 break  # the classes have changed since; the next study knows them
             left = app.acquisition_budget - state.spent
-            known = planned.row_id in view.answered or view.trained(app, planned.row_id)
+            known = planned.row_id in self._labelled[app.app] or self._is_trained(app, planned.row_id)
             if known or planned.row_id in state.open or planned.cost > left + _ROUNDING:
                 continue
             state.open[planned.row_id] = planned.cost

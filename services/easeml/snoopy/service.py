@@ -19,8 +19,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from easeml.errors import InvalidDataError
-from easeml.relation import check_pillar, validate_batch
-from easeml.relation.arrivals import Arrivals
+from easeml.relation.pillar_views import PillarViews, keep_version
 from easeml.snoopy import work
 from easeml.snoopy.report import FeasibilityReport as Found
 from easeml.stream.events import Event, Output
@@ -83,15 +82,15 @@ class SnoopyService(Service[SnoopyState]):
     name = "snoopy"
 
     def __init__(self) -> None:
-        self._rows: dict[str, Arrivals] = {}
+        self._rows = PillarViews(Pillar.TRAIN)
         self._studies: dict[str, str] = {}
 
     def table(self) -> tuple[On[SnoopyState], ...]:
         return (
-            On(DATA_TRAIN, RelationBatch, fold=self._arrived, handle=self._judge),
-            On(CANDIDATES, CandidateBatch, fold=self._known),
-            On(ANSWERS, Answer, fold=self._known),
-            On(DATA_VERSIONS, DataVersion, handle=self._version),
+            On(DATA_TRAIN, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
+            On(CANDIDATES, CandidateBatch, fold=self._rows.fold),
+            On(ANSWERS, Answer, fold=self._rows.fold),
+            On(DATA_VERSIONS, DataVersion, handle=keep_version),
             On(MODELS, ModelPublished, handle=self._model),
             On(MODELS, ModelRetired, handle=self._retired),
             On(TICKS, Tick, handle=self._begin),
@@ -113,27 +112,8 @@ class SnoopyService(Service[SnoopyState]):
         return SnoopyState(**packed.document)
 
     def forget(self, app: str) -> None:
-        self._rows.pop(app, None)
+        self._rows.forget(app)
         self._studies.pop(app, None)
-
-    def _arrived(self, event: Event[RelationBatch]) -> None:
-        check_pillar(event.data, Pillar.TRAIN)
-        self._rows.setdefault(event.app, Arrivals()).add(event.id, event.data)
-
-    def _known(self, event: Event[CandidateBatch] | Event[Answer]) -> None:
-        if event.data.pillar is Pillar.TRAIN:
-            self._rows.setdefault(event.app, Arrivals()).add(event.id, event.data)
-
-    def _judge(self, state: SnoopyState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
-        del state
-        validate_batch(event.data, ctx.app)
-        return ()
-
-    def _version(self, state: SnoopyState, event: Event[DataVersion], ctx: Context) -> Iterable[Output]:
-        del ctx
-        if event.data.pillar is Pillar.TRAIN:
-            state.version = event.data.version
-        return ()
 
     def _model(self, state: SnoopyState, event: Event[ModelPublished], ctx: Context) -> Iterable[Output]:
         del ctx
@@ -151,9 +131,9 @@ class SnoopyService(Service[SnoopyState]):
         return ()
 
     def _begin(self, state: SnoopyState, event: Event[Tick], ctx: Context) -> Iterable[Output]:
-        rows = self._rows.get(ctx.app.app)
-        count = rows.count(ctx.app) if rows is not None else 0
-        if rows is None or not count or len(ctx.app.classes) < _LEAST_CLASSES:
+        rows = self._rows.of(ctx.app.app, Pillar.TRAIN)
+        count = rows.count(ctx.app)
+        if not count or len(ctx.app.classes) < _LEAST_CLASSES:
             return ()
         if event.time < state.begun_at + max(_PAUSE, count / _ROWS_A_SECOND):
             return ()
@@ -165,8 +145,7 @@ class SnoopyService(Service[SnoopyState]):
 
     def _prepare(self, state: SnoopyState, event: Event[FeasibilityReport], ctx: Context) -> Job | None:
         del state
-        report, rows = event.data, self._rows.get(event.app)
-        relation = rows.relation(ctx.app) if rows is not None else None
+        report, relation = event.data, self._rows.of(event.app, Pillar.TRAIN).relation(ctx.app)
         if report.final or relation is None:
             return None
         # A name of its own: rows of another life, or of a former process, are no rows of this study.

@@ -236,7 +236,7 @@ def test_old_production_rows_are_forgotten(tmp_path, monkeypatch):
         production = fish(60, 10 + place)
         pond.rows(Pillar.PRODUCTION, production, f"v{place}")
         pond.answer(production.iloc[:2])
-    (arrivals,) = pond.cluster._instances["advisor"].service._rows.values()
+    arrivals = pond.cluster._instances["advisor"].service._rows.of("pond", Pillar.PRODUCTION)
     kept = arrivals.relation(APP)
     assert set(kept.row_ids) == {f"{seed}-{place}" for seed in (13, 14) for place in range(60)}
     assert (kept.labels >= 0).sum() == 4

@@ -220,7 +220,7 @@ def test_a_definition_that_comes_later_is_the_one_that_counts(town):
 def test_a_deleted_app_leaves_nothing(town):
     town.data()
     town.cluster.run()
-    trainer = town.services[1]
-    assert trainer._rows
+    trainer, app = town.services[1], AppDefined("churn", "label", CLASSES, COLUMNS)
+    assert trainer._rows.of("churn", Pillar.TRAIN).count(app) == 40
     trainer.forget("churn")
-    assert not trainer._rows
+    assert [trainer._rows.of("churn", pillar).count(app) for pillar in (Pillar.TRAIN, Pillar.VALIDATION)] == [0, 0]
