@@ -59,7 +59,8 @@ def exact_binomial_size(tolerance: float, log_alpha: float) -> int:
 
     Notes
     -----
-    The tail is a saw-tooth in N, so bisection finds one crossing; it lies within 0.5 % of the last one.
+    The tail is a saw-tooth in N, so bisection finds one crossing, and stops at 0.1 % of it; it lies within
+    0.5 % of the last one.
     The supremum for a count j is approached at p = j/N - tolerance from below, and the resulting curve over
     j is smooth with one maximum near j = N/2, so that a coarse grid and one refinement find it.
     """
@@ -67,17 +68,18 @@ def exact_binomial_size(tolerance: float, log_alpha: float) -> int:
 
     def worst(n: int) -> float:
         low, high = math.floor(n * tolerance) + 1, n
-        for _ in range(6):
-            j = np.unique(np.linspace(low, high, 65).astype(np.int64))
+        for _ in range(7):
+            j = np.unique(np.linspace(low, high, 33).astype(np.int64))
             tail = betainc(j, n - j + 1, np.clip(j / n - tolerance, 0.0, 1.0))
             best = int(tail.argmax())
-            if high - low <= 64:
+            if high - low <= 32:
                 break
             low, high = int(j[max(best - 1, 0)]), int(j[min(best + 1, len(j) - 1)])
         return float(tail.max())
 
-    low, high = 1, math.ceil(hoeffding_size(1.0, tolerance, log_alpha)) + 1
-    while high - low > 1:
+    high = math.ceil(hoeffding_size(1.0, tolerance, log_alpha)) + 1
+    low = high // 2 if worst(max(high // 2, 1)) > alpha else 1
+    while high - low > max(1, high // 1000):
         middle = (low + high) // 2
         low, high = (low, middle) if worst(middle) <= alpha else (middle, high)
     return high

@@ -1,32 +1,40 @@
-"""The sequential test of one clause on the paired stream of test examples.
+"""The sequential test of one clause on its stream of test examples.
 
-Every example falls in one of seven cells (which models were right, whether the prediction changed, whether
-its label was needed at all); the expression of the clause is the mean of a value per cell. Half of the error
-goes to an e-process that may stop after any example, half to one fixed-sample interval at a cap fixed
-beforehand, at which the expression is known to its tolerance whatever happens.
+When the label of an example matters only where the models disagree (``n - o``, whatever else on ``d``), the
+stream holds the disagreements alone, and the expression is d times the mean of a value on it; d is known up to
+an interval from predictions, which cost nothing. Otherwise the stream holds every example of the clause's
+slice. Disagreements where both models are wrong stay in the stream as a value of 0.
+
+One twentieth of the error goes to the interval of d where it is needed; the rest is halved between an e-process
+that may stop after any label, and one exact test at a cap fixed before the first label, at which the expression
+is known to its tolerance whatever happens.
 
 Guarantee: a clause is called true though it is false, or false though it is true, with probability at most
 alpha, for examples drawn independently; both-wrong disagreements and an unknown disagreement rate included.
+Source: Renggli et al., SysML 2019, section 4 (pattern 2, active labelling); the test is ours.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from easeml.ci.betting import LowerBet, TwoSidedBet
-from easeml.ci.bounds import clopper_pearson, hoeffding_half_width, hoeffding_size
+from easeml.ci.betting import TwoSidedBet
+from easeml.ci.bounds import LOG_SMALLEST, clopper_pearson, exact_binomial_size, hoeffding_size
 from easeml.ci.language import Clause
 from easeml.ci.logic import Interval, Truth
-
-AGREE_RIGHT, AGREE_WRONG, NEW_RIGHT, OLD_RIGHT, BOTH_WRONG, AGREE_UNSEEN, DIFFER_UNSEEN = range(7)
-CELLS = 7
+from easeml.ci.scores import ACCURACY, Scores
 
 _LOG2 = math.log(2)
+_SHARE_OF_D = 0.05
 _WIDTH_LOOK_EVERY = 16
+_LEAST_PRECISION = 0.2
+"""Part of the tolerance that is left to the labels even where the interval of d takes more than the rest."""
+_CERTAIN = Interval(1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,122 +60,205 @@ class Levels:
         return cls(true, true - math.log(clauses))
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What predictions alone tell, before any label.
+
+    Attributes
+    ----------
+    rows, changed : int
+        Examples of the clause's slice in the test set, and how many of their predictions changed.
+    pool_rows, pool_changed : int
+        The same of further unlabelled examples from the same source.
+    """
+
+    rows: int
+    changed: int
+    pool_rows: int = 0
+    pool_changed: int = 0
+
+    def share(self, log_alpha: float) -> Interval:
+        """Return the interval of d, each end wrong with probability at most alpha."""
+        return clopper_pearson(self.changed + self.pool_changed, self.rows + self.pool_rows, log_alpha)
+
+
 class ClauseTest:
-    """Decides one clause from cell counts.
+    """Decides one clause from the values of successive examples.
 
     Parameters
     ----------
     clause : Clause
     levels : Levels
-    n : int
-        Size of the test set; the cap is never beyond it.
+    seen : Seen
+    scores : Scores
+        What a prediction is worth; accuracy by default.
     """
 
-    def __init__(self, clause: Clause, levels: Levels, n: int) -> None:
+    def __init__(self, clause: Clause, levels: Levels, seen: Seen, scores: Scores = ACCURACY) -> None:
         self.clause = clause
         # the claim "above" is the true one for '>' and the false one for '<'
         above, below = (levels.true, levels.false) if clause.above else (levels.false, levels.true)
         self.free = not clause.needs_disagreements
-        share = 0.0 if self.free else _LOG2
-        self.log_above, self.log_below = above - share, below - share
-        five = clause.row_values
-        self.values = np.array([*five, five[AGREE_RIGHT], five[BOTH_WRONG]])
-        self.bets = TwoSidedBet.around(self.values, clause.threshold, clause.tolerance)
-        self.width = float(np.ptp(self.values))
-        self.full_size = math.ceil(hoeffding_size(self.width, clause.tolerance, min(self.log_above, self.log_below)))
-        self.cap = min(n, self.full_size)
+        self.paired = not self.free and not clause.needs_agreements
+        lowest = min(above, below)
+        self.share = _CERTAIN
+        if self.free:
+            self.share = seen.share(lowest)
+        elif self.paired:
+            self.share = seen.share(lowest + math.log(_SHARE_OF_D))
+        rest = math.log((1 - _SHARE_OF_D if self.paired else 1.0) / 2)
+        self.log_above, self.log_below = above + rest, below + rest
+        self.values, self.cells = scores.values(clause.coefficients, only_changed=self.paired)
+        self.low, self.high = float(self.values.min()), float(self.values.max())
+        self.items = 0 if self.free else seen.changed if self.paired else seen.rows
+        self.full_size = self._full_size()
+        self.cap = min(self.items, self.full_size)
+        lower, upper = self._means(clause.threshold)
+        gap = 2 * clause.tolerance / max(self._middle, clause.tolerance)
+        self.bets = TwoSidedBet.around(self.values, lower, gap, upper=upper)
+        self.counts = np.zeros(len(self.values), dtype=np.int64)
+        self.taken = 0
+        self.tossed = 0
 
-    def needs(self, changed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return which examples need a label, given where the predictions differ; shape as ``changed``."""
+    @property
+    def _middle(self) -> float:
+        return (self.share.low + self.share.high) / 2
+
+    def _means(self, threshold: float) -> tuple[float, float]:
+        """Return the least and the largest mean on the stream at which the expression is ``threshold``."""
+        if threshold == 0:
+            return 0.0, 0.0
+        ends = threshold / max(self.share.low, 1e-12), threshold / max(self.share.high, 1e-12)
+        return min(ends), max(ends)
+
+    def _full_size(self) -> int:
+        """Return after how many examples of the stream the expression is known to its tolerance."""
+        if self.free:
+            return 0
+        c, tolerance, middle = self.clause.threshold, self.clause.tolerance, self._middle
+        lost = abs(c) * self.share.half_width / max(middle, 1e-12)
+        left = max(tolerance - lost, _LEAST_PRECISION * tolerance) / max(middle, 1e-12)
+        if left >= self.high - self.low:
+            return 1
+        return _exact_size(left / (self.high - self.low), min(self.log_above, self.log_below))
+
+    @property
+    def short(self) -> bool:
+        """Whether all examples were taken and the expression is not known to its tolerance."""
+        if self.free:
+            return abs(self.clause.coefficients[2]) * self.share.half_width > self.clause.tolerance
+        return self.taken >= self.items < self.full_size
+
+    def takes(self, changed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return which examples of the slice belong to the stream, given where predictions changed."""
         if self.free:
             return np.zeros_like(changed)
-        return np.ones_like(changed) if self.clause.needs_agreements else changed
+        return changed if self.paired else np.ones_like(changed)
 
-    def decide_without_labels(self, changed: int, n: int) -> Truth:
-        """Return the truth of a clause on ``d`` alone, from all ``n`` examples at once."""
-        factor = self.clause.coefficients[2]
-        share = clopper_pearson(changed, n, min(self.log_above, self.log_below))
-        return self._compare(factor * share)
+    def decide_without_labels(self) -> Truth | None:
+        """Return the truth where predictions alone show it; for a clause on ``d`` alone, the final one."""
+        if self.free:
+            return self._compare(self.clause.coefficients[2] * self.share)
+        if self.paired:
+            truth = self._compare(_times(self.share, Interval(self.low, self.high)))
+            return None if truth is Truth.UNKNOWN and self.items else truth
+        return None if self.items else Truth.UNKNOWN
 
-    def first_decision(self, counts: npt.NDArray[np.int64], rows: int) -> tuple[int, Truth] | None:
-        """Return the first example after which the clause is decided.
+    def first_decision(self, cells: npt.NDArray[np.int64], coins: npt.NDArray[np.float64]) -> tuple[int, Truth] | None:
+        """Return the first of the next examples of the stream after which the clause is decided.
 
         Parameters
         ----------
-        counts : ndarray of int64, shape (t, 7)
-            Cell counts after each of t successive examples.
-        rows : int
-            Examples before the first of them.
+        cells : ndarray of int64, shape (t,)
+            How each of t successive examples turned out; see :class:`~easeml.ci.scores.Scores`.
+        coins : ndarray of float64, shape (t,)
+            A uniform number per example, drawn with the label order.
 
         Returns
         -------
         tuple of int and Truth, or None
-            Position in ``counts`` and the truth; UNKNOWN when the expression is known to its tolerance and
+            Position in ``cells`` and the truth; UNKNOWN when the expression is known to its tolerance and
             still straddles the threshold.
         """
-        threshold, tolerance = self.clause.threshold, self.clause.tolerance
-        rising, falling = self.bets.rising, self.bets.falling
-        above = rising.log_wealth(counts, threshold) >= -self.log_above
-        below = falling.log_wealth(counts, -threshold) >= -self.log_below
-        capped = np.arange(rows + 1, rows + len(counts) + 1) >= self.cap
-        # Half-width <= tolerance around the threshold implies that both shifted claims are refuted; only
-        # there is the costly interval computed.
-        narrow = (np.arange(rows + 1, rows + len(counts) + 1) % _WIDTH_LOOK_EVERY == 0) & ~(above | below)
-        narrow &= rising.log_wealth(counts, threshold - 2 * tolerance) >= -self.log_above
-        narrow &= falling.log_wealth(counts, -threshold - 2 * tolerance) >= -self.log_below
-        for at in np.flatnonzero(above | below | capped | narrow):
+        if not len(cells):
+            return None
+        found = self.cells[cells]
+        counts = self.counts + np.cumsum(np.eye(len(self.values), dtype=np.int64)[found], axis=0)
+        number = np.arange(self.taken + 1, self.taken + len(cells) + 1)
+        above, below = self.refuted(counts, self.clause.threshold)
+        looks = np.flatnonzero((number % _WIDTH_LOOK_EVERY == 0) & ~(above | below))
+        # Half-width <= tolerance around the threshold implies that both shifted claims are refuted; only there
+        # is the costly interval computed.
+        apart = 2 * self.clause.tolerance
+        high = self.refuted(counts[looks], self.clause.threshold - apart)[0]
+        low = self.refuted(counts[looks], self.clause.threshold + apart)[1]
+        narrow = np.zeros(len(cells), dtype=np.bool_)
+        narrow[looks[high & low]] = True
+        for at in np.flatnonzero(above | below | (number == self.cap) | narrow):
             if above[at] or below[at]:
                 return int(at), Truth.TRUE if bool(above[at]) == self.clause.above else Truth.FALSE
-            if capped[at]:
-                return int(at), self._compare(self.fixed_interval(counts[at]))
-            if self.interval(counts[at]).half_width <= tolerance:
+            if number[at] == self.cap:
+                return int(at), self._at_the_cap(found[: at + 1], coins[: at + 1])
+            if self.interval(counts[at]).half_width <= self.clause.tolerance:
                 return int(at), Truth.UNKNOWN
         return None
 
-    def interval(self, counts: npt.NDArray[np.number]) -> Interval:
-        """Return the interval of the expression that holds at every time at once."""
-        low, high = self.bets.interval(counts, self.log_above, self.log_below)
-        return Interval(min(low, high), max(low, high))
+    def take(self, cells: npt.NDArray[np.int64], coins: npt.NDArray[np.float64]) -> None:
+        """Count examples of the stream in."""
+        found = self.cells[cells]
+        self.counts = self.counts + np.bincount(found, minlength=len(self.values))
+        self.taken += len(cells)
+        self.tossed += self._tosses(found, coins)
 
-    def fixed_interval(self, counts: npt.NDArray[np.int64]) -> Interval:
-        """Return the interval for a sample size fixed beforehand: exact for two values, else Hoeffding's."""
-        n = int(counts.sum())
-        log_alpha = min(self.log_above, self.log_below)
-        low, high = float(self.values.min()), float(self.values.max())
-        if np.isin(self.values, (low, high)).all():
-            share = clopper_pearson(int(counts[self.values == high].sum()), n, log_alpha)
-            return Interval(low + share.low * self.width, low + share.high * self.width)
-        mean = float(counts @ self.values) / n
-        return Interval.around(mean, hoeffding_half_width(self.width, n, log_alpha)).clipped(low, high)
+    def refuted(
+        self, counts: npt.NDArray[np.number], threshold: float
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Return where "at most ``threshold``" and "at least ``threshold``" are refuted by the e-process."""
+        lower, upper = self._means(threshold)
+        never = np.zeros(len(counts), dtype=np.bool_)
+        above, below = never, never
+        if upper < self.high:
+            above = ~never if upper < self.low else self.bets.rising.log_wealth(counts, upper) >= -self.log_above
+        if lower > self.low:
+            below = ~never if lower > self.high else self.bets.falling.log_wealth(counts, -lower) >= -self.log_below
+        return above, below
+
+    def interval(self, counts: npt.NDArray[np.number] | None = None) -> Interval:
+        """Return the interval of the expression that holds at every time at once."""
+        if self.free:
+            return self.clause.coefficients[2] * self.share
+        low, high = self.bets.interval(self.counts if counts is None else counts, self.log_above, self.log_below)
+        return _times(self.share, Interval(min(low, high), max(low, high)))
+
+    def _tosses(self, found: npt.NDArray[np.int64], coins: npt.NDArray[np.float64]) -> int:
+        """Return how many examples become 1 when each is rounded to 0 or 1 by its coin.
+
+        The mean stays what it was and the count is binomial, so the exact test needs no third value.
+        """
+        return int((coins < (self.values[found] - self.low) / (self.high - self.low)).sum())
+
+    def _at_the_cap(self, found: npt.NDArray[np.int64], coins: npt.NDArray[np.float64]) -> Truth:
+        ones, n = self.tossed + self._tosses(found, coins), self.cap
+        low = clopper_pearson(ones, n, self.log_above).low
+        high = clopper_pearson(ones, n, self.log_below).high
+        mean = Interval(self.low, self.low) + (self.high - self.low) * Interval(low, high)
+        return self._compare(_times(self.share, mean))
 
     def _compare(self, interval: Interval) -> Truth:
         compare = interval.above if self.clause.above else interval.below
         return compare(self.clause.threshold, strict=self.clause.strict)
 
 
-def accuracy_interval(counts: npt.NDArray[np.int64], right: tuple[int, int], log_alpha: float) -> Interval:
-    """Return an interval of a model's accuracy that holds at every time at once.
+def _times(one: Interval, other: Interval) -> Interval:
+    ends = [a * b for a in (one.low, one.high) for b in (other.low, other.high)]
+    return Interval(min(ends), max(ends))
 
-    Parameters
-    ----------
-    counts : ndarray of int64, shape (7,)
-        Cell counts. Examples whose label was never needed count as wrong for the lower end and as right for
-        the upper one, so the interval is honest and may be wide.
-    right : tuple of int
-        The two labelled cells in which the model is right.
-    log_alpha : float
-        Error of each end.
-    """
-    seen = np.zeros(CELLS)
-    seen[list(right)] = 1.0
-    hopeful = seen.copy()
-    hopeful[[AGREE_UNSEEN, DIFFER_UNSEEN]] = 1.0
-    if not counts.sum():
-        return Interval(0.0, 1.0)
-    ends = np.array([0.0, 1.0])
-    bet = LowerBet.against(ends, 0.5, 0.02)
-    total = int(counts.sum())
-    sure, possible = int(counts @ seen), int(counts @ hopeful)
-    low = bet.bound(np.array([total - sure, sure]), log_alpha)
-    high = 1.0 - bet.bound(np.array([possible, total - possible]), log_alpha)
-    return Interval(min(low, high), max(low, high))
+
+@lru_cache(maxsize=4096)
+def _exact_size(tolerance: float, log_alpha: float) -> int:
+    if log_alpha < LOG_SMALLEST:
+        return math.ceil(hoeffding_size(1.0, tolerance, log_alpha))
+    return exact_binomial_size(tolerance, log_alpha)
+
+
+__all__ = ["ClauseTest", "Levels", "Seen"]

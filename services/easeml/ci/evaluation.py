@@ -8,7 +8,7 @@ on when, in which order or how often labels arrive.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -17,26 +17,33 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from easeml.ci.betting import TwoSidedBet
 from easeml.ci.bounds import clopper_pearson
-from easeml.ci.clause_test import (
-    AGREE_RIGHT,
-    AGREE_UNSEEN,
-    AGREE_WRONG,
-    BOTH_WRONG,
-    CELLS,
-    DIFFER_UNSEEN,
-    NEW_RIGHT,
-    OLD_RIGHT,
-    ClauseTest,
-    Levels,
-    accuracy_interval,
-)
+from easeml.ci.clause_test import ClauseTest, Levels, Seen
 from easeml.ci.language import Condition
 from easeml.ci.logic import Interval, Truth
+from easeml.ci.scores import Scores
 
 UNKNOWN_LABEL = -1
 _STRETCH = 2048
 _OUTCOMES = {Truth.TRUE: "PASSED", Truth.FALSE: "FAILED", Truth.UNKNOWN: "UNDECIDED"}
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseVerdict:
+    """What one evaluation found out about one clause.
+
+    Attributes
+    ----------
+    text : str
+    truth : {"TRUE", "FALSE", "UNKNOWN"}
+    interval : Interval or None
+        Of its expression; None when no label was looked at for it.
+    """
+
+    text: str
+    truth: str
+    interval: Interval | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,9 @@ class Verdict:
         Those among them that an earlier evaluation had bought.
     histories_left : int
         Evaluations left on this test set.
-    alarm : {None, "steps_exhausted", "first_change", "labels_exhausted"}
+    alarm : {None, "steps_exhausted", "first_change", "passes_exhausted", "labels_exhausted"}
+    clauses : tuple of ClauseVerdict
+        Each clause of the condition, in its order.
     """
 
     model_id: str
@@ -71,6 +80,7 @@ class Verdict:
     labels_reused: int
     histories_left: int
     alarm: str | None
+    clauses: tuple[ClauseVerdict, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as JSON-able values."""
@@ -83,24 +93,56 @@ class Verdict:
             "labels_reused": self.labels_reused,
             "histories_left": self.histories_left,
             "alarm": self.alarm,
+            "clauses": [[c.text, c.truth, c.interval and [c.interval.low, c.interval.high]] for c in self.clauses],
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Verdict:
         """Return the verdict that :meth:`to_dict` wrote."""
         intervals = {name: Interval(float(low), float(high)) for name, (low, high) in data["intervals"].items()}
-        return cls(**{**data, "intervals": intervals})
+        clauses = tuple(
+            ClauseVerdict(text, truth, None if ends is None else Interval(float(ends[0]), float(ends[1])))
+            for text, truth, ends in data.get("clauses", ())
+        )
+        return cls(**{**data, "intervals": intervals, "clauses": clauses})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Where a walk ended: the truth of the formula, the cell counts there, and whether examples ran out."""
+    """Where a walk ended: the truth of the formula, labels looked at, and whether examples ran out."""
 
     truth: Truth
-    counts: npt.NDArray[np.int64]
     labels_used: int
     labels_reused: int
     exhausted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What every walk on one test set shares.
+
+    Attributes
+    ----------
+    condition : Condition
+    levels : Levels
+    order : ndarray of int32, shape (n,)
+        The fixed random permutation.
+    coins : ndarray of float64, shape (n,)
+        A uniform number per turn.
+    scores : Scores
+    slices : mapping of str to ndarray of bool, shape (n,)
+        Members, by example, of each slice that the condition names.
+    stop_unknown : bool
+        Whether an undecidable clause settles the verdict (it does when unknown rejects).
+    """
+
+    condition: Condition
+    levels: Levels
+    order: npt.NDArray[np.int32]
+    coins: npt.NDArray[np.float64]
+    scores: Scores
+    slices: Mapping[str, npt.NDArray[np.bool_]]
+    stop_unknown: bool
 
 
 class Walk:
@@ -108,36 +150,34 @@ class Walk:
 
     Parameters
     ----------
-    condition : Condition
-    levels : Levels
-    order : ndarray of int, shape (n,)
-        The fixed random permutation.
+    setting : Setting
     new, old : ndarray of int, shape (n,)
         Predictions by example; ``old`` equals ``new`` when the condition does not use the old model.
-    stop_unknown : bool
-        Whether an undecidable clause settles the verdict (it does when unknown rejects).
+    pool : tuple of int
+        How many predictions changed, of how many further unlabelled examples.
     """
 
     def __init__(
-        self,
-        condition: Condition,
-        levels: Levels,
-        order: npt.NDArray[np.int32],
-        new: npt.NDArray[np.int32],
-        old: npt.NDArray[np.int32],
-        *,
-        stop_unknown: bool,
+        self, setting: Setting, new: npt.NDArray[np.int32], old: npt.NDArray[np.int32], pool: tuple[int, int] = (0, 0)
     ) -> None:
-        self.order, self.new, self.old = order, new[order], old[order]
+        self.setting, order = setting, setting.order
+        self.new, self.old = new[order], old[order]
         self.changed = self.new != self.old
-        self.stop_unknown = stop_unknown
-        n = len(order)
-        self.tests = [ClauseTest(clause, levels, n) for clause in condition.clauses]
-        self.truths: list[Truth | None] = [
-            test.decide_without_labels(int(self.changed.sum()), n) if test.free else None for test in self.tests
-        ]
+        everyone = np.ones(len(order), dtype=np.bool_)
+        self.tests: list[ClauseTest] = []
+        self.streams: list[npt.NDArray[np.bool_]] = []
+        for clause in setting.condition.clauses:
+            members = setting.slices[clause.slice][order] if clause.slice else everyone
+            # further examples come without their slices, so they tell about the whole only
+            changed, rows = (0, 0) if clause.slice else pool
+            seen = Seen(int(members.sum()), int((members & self.changed).sum()), rows, changed)
+            test = ClauseTest(clause, setting.levels, seen, setting.scores)
+            self.tests.append(test)
+            self.streams.append(members & test.takes(self.changed))
+        self.truths: list[Truth | None] = [test.decide_without_labels() for test in self.tests]
         self.rows = 0
-        self.counts = np.zeros(CELLS, dtype=np.int64)
+        self.cells = np.zeros(setting.scores.cells, dtype=np.int64)
+        self.unseen = 0
         self.labels_used = 0
         self.labels_reused = 0
 
@@ -156,15 +196,16 @@ class Walk:
         Finding or None
             None while a label is missing.
         """
+        order = self.setting.order
         while (finding := self._finding()) is None:
             part = slice(self.rows, self.rows + _STRETCH)
             needs = self._needs(part)
-            known = labels[self.order[part]]
+            known = labels[order[part]]
             missing = np.flatnonzero(needs & (known == UNKNOWN_LABEL))
             length = int(missing[0]) if len(missing) else len(needs)
             if not length:
                 return None
-            self._step(needs[:length], known[:length], fresh[self.order[part]][:length])
+            self._step(needs[:length], known[:length], fresh[order[part]][:length])
         return finding
 
     def wanted(self, labels: npt.NDArray[np.int32], limit: int) -> list[int]:
@@ -172,68 +213,91 @@ class Walk:
         found: list[int] = []
         if self._finding() is not None:
             return found
-        for start in range(self.rows, len(self.order), _STRETCH):
+        order = self.setting.order
+        for start in range(self.rows, len(order), _STRETCH):
             part = slice(start, start + _STRETCH)
-            lacking = self.order[part][self._needs(part) & (labels[self.order[part]] == UNKNOWN_LABEL)]
+            lacking = order[part][self._needs(part) & (labels[order[part]] == UNKNOWN_LABEL)]
             found.extend(map(int, lacking[: limit - len(found)]))
             if len(found) >= limit:
                 break
         return found
 
     def _needs(self, part: slice) -> npt.NDArray[np.bool_]:
-        changed = self.changed[part]
-        needs: npt.NDArray[np.bool_] = np.zeros(len(changed), dtype=np.bool_)
-        for test, truth in zip(self.tests, self.truths, strict=True):
+        needs = np.zeros(len(self.new[part]), dtype=np.bool_)
+        for stream, truth in zip(self.streams, self.truths, strict=True):
             if truth is None:
-                needs = np.logical_or(needs, test.needs(changed))
+                needs |= stream[part]
         return needs
 
     def _step(self, needs: npt.NDArray[np.bool_], known: npt.NDArray[np.int32], fresh: npt.NDArray[np.bool_]) -> None:
         """Take the next examples until one of them decides a clause."""
         part = slice(self.rows, self.rows + len(needs))
-        new_right, old_right = self.new[part] == known, self.old[part] == known
-        seen = np.select(
-            [~self.changed[part] & new_right, ~self.changed[part], new_right, old_right],
-            [AGREE_RIGHT, AGREE_WRONG, NEW_RIGHT, OLD_RIGHT],
-            BOTH_WRONG,
-        )
-        unseen = np.where(self.changed[part], DIFFER_UNSEEN, AGREE_UNSEEN)
-        cells = np.where(needs, seen, unseen)
-        counts = self.counts + np.cumsum(np.eye(CELLS, dtype=np.int64)[cells], axis=0)
-        decisions = {
-            index: decision
-            for index, (test, truth) in enumerate(zip(self.tests, self.truths, strict=True))
-            if truth is None and (decision := test.first_decision(counts, self.rows)) is not None
-        }
-        taken = min((at for at, _ in decisions.values()), default=len(needs) - 1) + 1
-        for index, (at, truth) in decisions.items():
-            if at + 1 == taken:
+        cells = self.setting.scores.cell(known, self.new[part], self.old[part])
+        coins = self.setting.coins[part]
+        taken, decisions = len(needs), {}
+        for index, (test, stream, truth) in enumerate(zip(self.tests, self.streams, self.truths, strict=True)):
+            at = np.flatnonzero(stream[part])
+            if truth is None and (decision := test.first_decision(cells[at], coins[at])) is not None:
+                decisions[index] = (int(at[decision[0]]) + 1, decision[1])
+                taken = min(taken, decisions[index][0])
+        for test, stream, truth in zip(self.tests, self.streams, self.truths, strict=True):
+            if truth is None:
+                at = np.flatnonzero(stream[part][:taken])
+                test.take(cells[at], coins[at])
+        for index, (rows, truth) in decisions.items():
+            if rows == taken:
                 self.truths[index] = truth
         self.rows += taken
-        self.counts = counts[taken - 1]
-        self.labels_used += int(needs[:taken].sum())
+        self.cells += np.bincount(cells[:taken][needs[:taken]], minlength=len(self.cells))
+        used = int(needs[:taken].sum())
+        self.unseen += taken - used
+        self.labels_used += used
         self.labels_reused += int((needs & ~fresh)[:taken].sum())
 
     def _finding(self) -> Finding | None:
         truth = reduce(and_, (t if t is not None else Truth.UNKNOWN for t in self.truths))
-        hopeless = self.stop_unknown and Truth.UNKNOWN in self.truths
-        exhausted = self.rows == len(self.order)
+        hopeless = self.setting.stop_unknown and Truth.UNKNOWN in self.truths
+        exhausted = self.rows == len(self.setting.order)
         if truth is Truth.FALSE or hopeless or exhausted or None not in self.truths:
             short = truth is Truth.UNKNOWN and any(
-                t in (None, Truth.UNKNOWN) and test.cap < test.full_size and (test.free or self.rows >= test.cap)
-                for test, t in zip(self.tests, self.truths, strict=True)
+                t in (None, Truth.UNKNOWN) and test.short for test, t in zip(self.tests, self.truths, strict=True)
             )
-            return Finding(truth, self.counts, self.labels_used, self.labels_reused, short)
+            return Finding(truth, self.labels_used, self.labels_reused, short)
         return None
 
-    def intervals(self, levels: Levels, *, uses_old: bool) -> dict[str, Interval]:
-        """Return the intervals of n, o and d at the end of the walk."""
-        side = levels.true - math.log(2)
-        found = {"n": accuracy_interval(self.counts, (AGREE_RIGHT, NEW_RIGHT), side)}
-        if uses_old:
-            found["o"] = accuracy_interval(self.counts, (AGREE_RIGHT, OLD_RIGHT), side)
-            found["d"] = clopper_pearson(int(self.changed.sum()), len(self.order), side)
+    def intervals(self) -> dict[str, Interval]:
+        """Return the intervals of n, o and d at the end of the walk.
+
+        Examples whose label was never needed count with the lowest score for the lower end and with the
+        highest for the upper one, so the intervals are honest and may be wide.
+        """
+        side = self.setting.levels.true - math.log(2)
+        new, old, _ = self.setting.scores.parts()
+        found = {"n": self._mean(new, side)}
+        if self.setting.condition.uses_old:
+            found["o"] = self._mean(old, side)
+            found["d"] = clopper_pearson(int(self.changed.sum()), len(self.changed), side)
         return found
+
+    def _mean(self, score: npt.NDArray[np.float64], log_alpha: float) -> Interval:
+        values = self.setting.scores.distinct
+        counts = np.bincount(np.searchsorted(values, score), weights=self.cells, minlength=len(values))
+        if not counts.sum() + self.unseen:
+            return Interval(float(values[0]), float(values[-1]))
+        lowest, highest = counts.copy(), counts.copy()
+        lowest[0] += self.unseen
+        highest[-1] += self.unseen
+        bets = TwoSidedBet.around(values, 0.5, 0.04)
+        low, high = bets.rising.bound(lowest, log_alpha), -bets.falling.bound(highest, log_alpha)
+        return Interval(min(low, high), max(low, high))
+
+    def clauses(self) -> tuple[ClauseVerdict, ...]:
+        """Return what is known of each clause at the end of the walk."""
+        found = []
+        for test, truth in zip(self.tests, self.truths, strict=True):
+            interval = test.interval() if test.free or test.taken else None
+            found.append(ClauseVerdict(str(test.clause), Truth.UNKNOWN.name if truth is None else truth.name, interval))
+        return tuple(found)
 
 
 class EvaluationLedger(Protocol):

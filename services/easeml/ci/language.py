@@ -6,11 +6,12 @@ r"""The condition language: text in, a frozen :class:`Condition` out.
     clause   := expr ( ">" | "<" | ">=" | "<=" ) bound ( "+/-" | "±" ) number
     bound    := number | expr                     an expression makes a relative condition: n > 1.02 * o
     expr     := linear combination of n, o, d: + - , constants as factors, parentheses
+    n[column=value], o[...], d[...]               the same on the examples of a slice; one slice per clause
 
 ``n`` is the accuracy of the new model, ``o`` that of the old one, ``d`` the share of predictions that changed;
 all lie in [0, 1]. Everything else is a :class:`~easeml.errors.ConditionError` that names the column.
 
-Source: Renggli et al., SysML 2019, section 2.2; relative conditions are ours.
+Source: Renggli et al., SysML 2019, section 2.2; relative conditions and slices are ours.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ MAX_WEIGHT = 1e6
 _TOKEN = re.compile(
     r"(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|(?P<name>[A-Za-z_][A-Za-z_0-9]*)"
+    r"|\[(?P<slice>[^\[\]=]*=[^\[\]]*)\]"
     r"|(?P<pm>\+/-|±)|(?P<and>/\\)|(?P<cmp>[<>]=?)|(?P<op>[-+*()])|(?P<space>[ \t\r\n]+)"
 )
 _MENDS = {
     "%": "Write fractions, not percent: 0.8 instead of 80%.",
     "=": "Compare with '>', '<', '>=' or '<='.",
     "|": "Only a conjunction is possible: join clauses with 'and'.",
+    "[": "A slice reads like n[country=CH]: a column, '=', and one of its values.",
     "/": "Division is not possible: multiply by a constant, or join clauses with '/\\'.",
 }
 _ROWS = (
@@ -69,6 +72,8 @@ class Clause:
         True for ``>`` and ``<``.
     threshold, tolerance : float
         Right-hand side; the tolerance is the half-width to which the expression must be known.
+    slice : str
+        ``column=value`` of the examples it speaks of; empty: all.
     """
 
     coefficients: tuple[float, float, float]
@@ -76,6 +81,13 @@ class Clause:
     strict: bool
     threshold: float
     tolerance: float
+    slice: str = ""
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """How n, o and d are written, with their slice."""
+        n, o, d = (f"{name}[{self.slice}]" if self.slice else name for name in VARIABLES)
+        return n, o, d
 
     @property
     def variables(self) -> int:
@@ -107,9 +119,9 @@ class Clause:
         return self.coefficients[0] != 0 or self.coefficients[1] != 0
 
     def evaluate(self, values: Mapping[str, Interval]) -> Truth:
-        """Return the clause's truth by interval arithmetic over ``values`` of n, o, d."""
+        """Return the clause's truth by interval arithmetic over ``values`` of n, o, d (``n[country=CH]``, ...)."""
         total = Interval(0.0, 0.0)
-        for name, factor in zip(VARIABLES, self.coefficients, strict=True):
+        for name, factor in zip(self.names, self.coefficients, strict=True):
             if factor:
                 total += factor * values[name]
         compare = total.above if self.above else total.below
@@ -117,7 +129,7 @@ class Clause:
 
     def __str__(self) -> str:
         text = ""
-        for name, factor in zip(VARIABLES, self.coefficients, strict=True):
+        for name, factor in zip(self.names, self.coefficients, strict=True):
             if factor:
                 sign = (" - " if text else "-") if factor < 0 else (" + " if text else "")
                 text += sign + (name if abs(factor) == 1 else f"{abs(factor)!r} * {name}")
@@ -193,10 +205,11 @@ def _tokens(text: str) -> list[_Token]:
             mend = _MENDS.get(char, "A condition reads like: n - o > 0.02 +/- 0.01 and d < 0.1 +/- 0.01")
             raise ConditionError(f"Column {at + 1}: {char!r} has no meaning in a condition.", mend=mend)
         kind = str(match.lastgroup)
-        if kind == "name" and match.group().lower() == "and":
+        said = str(match.group(kind))
+        if kind == "name" and said.lower() == "and":
             kind = "and"
         if kind != "space":
-            found.append(_Token(kind, match.group(), at + 1))
+            found.append(_Token(kind, said, at + 1))
         at = match.end()
     found.append(_Token("end", "the end", len(text) + 1))
     return found
@@ -209,6 +222,8 @@ class _Parser:
         self.tokens = _tokens(text)
         self.at = 0
         self.depth = 0
+        self.slice: str | None = None
+        """Of the clause being read; None before its first variable."""
 
     @property
     def token(self) -> _Token:
@@ -232,7 +247,7 @@ class _Parser:
         return tuple(clauses)
 
     def clause(self) -> Clause:
-        start = self.token
+        start, self.slice = self.token, None
         left, constant = self.expression()
         if constant:
             self.fail(start, "a constant is added to the expression.", "Move it to the right-hand side.")
@@ -254,7 +269,7 @@ class _Parser:
         tolerance = self.number("a tolerance")
         n, o, d = (a - b for a, b in zip(left, right, strict=True))
         above, strict = comparison.text[0] == ">", len(comparison.text) == 1
-        clause = Clause((n, o, d), above, strict, threshold, tolerance)
+        clause = Clause((n, o, d), above, strict, threshold, tolerance, self.slice or "")
         self.check(clause, start, bound, at)
         return clause
 
@@ -322,8 +337,27 @@ class _Parser:
                 mend = "Variables are n (new accuracy), o (old accuracy), d (share of changed predictions)."
                 self.fail(token, f"{token.text!r} is not a variable.", mend)
             self.take()
+            self.of_slice(token)
             return (float(token.text == "n"), float(token.text == "o"), float(token.text == "d")), 0.0
         return (0.0, 0.0, 0.0), self.number("a variable or a number")
+
+    def of_slice(self, variable: _Token) -> None:
+        """Read the slice of a variable, if it has one; a clause speaks of one slice."""
+        found, at = "", self.token
+        if at.kind == "slice":
+            column, _, value = self.take().text.partition("=")
+            if not column.strip() or not value.strip():
+                self.fail(at, "a slice needs a column and a value.", "Write e.g. n[country=CH].")
+            found = f"{column.strip()}={value.strip()}"
+        if self.slice not in (None, found):
+            self.fail(
+                variable,
+                f"the clause speaks of [{self.slice}] and of [{found}]."
+                if self.slice and found
+                else f"the clause speaks of the slice [{self.slice or found}] and of all examples.",
+                "Give every variable of a clause the same slice; join clauses about different slices with 'and'.",
+            )
+        self.slice = found
 
     def number(self, what: str) -> float:
         token = self.token

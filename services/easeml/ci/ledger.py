@@ -13,17 +13,19 @@ Source: Renggli et al., SysML 2019, sections 2 and 3; rules 1-7 of the CI page.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from easeml.ci.bounds import log_histories
+from easeml.ci.bounds import log_histories, pass_budget_histories
 from easeml.ci.clause_test import Levels
-from easeml.ci.evaluation import UNKNOWN_LABEL, Evaluation, Verdict, Walk, outcome_of
+from easeml.ci.evaluation import UNKNOWN_LABEL, Evaluation, Setting, Verdict, Walk, outcome_of
 from easeml.ci.language import Condition, parse
-from easeml.ci.planning import check_protocol
+from easeml.ci.planning import check_passes, check_protocol
+from easeml.ci.scores import ACCURACY, Scores
 from easeml.errors import BudgetExhaustedError, ConfigurationError, ConflictError, InvalidDataError, NotFoundError
 
 Ints = npt.NDArray[np.int32]
@@ -45,12 +47,18 @@ class TestSetLedger:
         H.
     adaptivity : {"full", "none", "first_change"}
     mode : {"fp-free", "fn-free"}
+    passes : int, optional
+        With full adaptivity: retire the test set after so many passes, which costs far fewer labels.
+    scores : array_like of float, shape (classes, classes), optional
+        What predicting a class is worth per label, in [0, 1]: n and o are then mean scores, not accuracies.
+    slices : mapping of str to array_like of bool, shape (n,), optional
+        Members of every slice that the condition names, e.g. ``{"country=CH": country == "CH"}``.
     rng : numpy.random.Generator
         Draws the label order, once.
 
     Raises
     ------
-    ConfigurationError, ConditionError
+    ConfigurationError, ConditionError, InvalidDataError
 
     Examples
     --------
@@ -75,14 +83,20 @@ class TestSetLedger:
         steps: int,
         adaptivity: str = "full",
         mode: str = "fp-free",
+        passes: int | None = None,
+        scores: npt.ArrayLike | None = None,
+        slices: Mapping[str, npt.ArrayLike] | None = None,
         rng: np.random.Generator,
     ) -> None:
         check_protocol(reliability, steps, adaptivity, mode)
+        check_passes(passes, steps, adaptivity)
         if n < 1:
             raise ConfigurationError(f"A test set of {n} examples cannot test.", mend="Give at least one example.")
         self.condition = parse(condition) if isinstance(condition, str) else condition
         self.reliability, self.steps, self.adaptivity, self.mode = reliability, steps, adaptivity, mode
-        self._levels = Levels.of(reliability, log_histories(steps, adaptivity), len(self.condition.clauses))
+        self.passes = passes
+        self.scores = ACCURACY if scores is None else Scores(scores)
+        self._slices = _members(self.condition, slices or {}, n)
         self._order: Ints = rng.permutation(n).astype(np.int32)
         self._labels: Ints = np.full(n, UNKNOWN_LABEL, dtype=np.int32)
         self._bought_at: Ints = np.zeros(n, dtype=np.int32)
@@ -90,7 +104,25 @@ class TestSetLedger:
         self._verdicts: dict[str, Verdict] = {}
         self._digests: dict[str, str] = {}
         self._open: tuple[str, Ints, Ints] | None = None
+        self._pool = (0, 0)
+        self._setting = self._shared()
         self._walk: Walk | None = None
+
+    def _shared(self) -> Setting:
+        if self.passes is None:
+            histories = log_histories(self.steps, self.adaptivity)
+        else:
+            histories = math.log(pass_budget_histories(self.steps, self.passes))
+        return Setting(
+            self.condition,
+            Levels.of(self.reliability, histories, len(self.condition.clauses)),
+            self._order,
+            # drawn from the order, so that they are fixed with it and need no place in the state
+            np.random.default_rng(self._order).random(self.n),
+            self.scores,
+            self._slices,
+            stop_unknown=self.mode == "fp-free",
+        )
 
     @property
     def n(self) -> int:
@@ -117,8 +149,17 @@ class TestSetLedger:
         """The alarm after which nothing can be proposed any more, or None."""
         if self._open is not None:
             return None
-        if self.adaptivity == "first_change" and any(v.signal for v in self._verdicts.values()):
+        return self._closed_after(self._passed)
+
+    @property
+    def _passed(self) -> int:
+        return sum(verdict.signal for verdict in self._verdicts.values())
+
+    def _closed_after(self, passed: int) -> str | None:
+        if self.adaptivity == "first_change" and passed:
             return "first_change"
+        if self.passes is not None and passed >= self.passes:
+            return "passes_exhausted"
         return "steps_exhausted" if self.steps_used >= self.steps else None
 
     @property
@@ -155,7 +196,12 @@ class TestSetLedger:
         self._baseline = (model_id, checked)
 
     def propose(
-        self, model_id: str, predictions_new: npt.ArrayLike, predictions_old: npt.ArrayLike | None = None
+        self,
+        model_id: str,
+        predictions_new: npt.ArrayLike,
+        predictions_old: npt.ArrayLike | None = None,
+        *,
+        unlabelled: tuple[int, int] = (0, 0),
     ) -> Evaluation:
         """Begin the evaluation of a model; it uses up one step.
 
@@ -167,6 +213,9 @@ class TestSetLedger:
         predictions_old : array_like of int, shape (n,), optional
             Those of the baseline; must agree with the baseline the ledger keeps. The first proposal may
             bring it.
+        unlabelled : tuple of int
+            Of further unlabelled examples from the same source: how many predictions changed, of how many. The
+            better d is known, the fewer labels are needed.
 
         Returns
         -------
@@ -193,6 +242,7 @@ class TestSetLedger:
             return Evaluation(self, model_id)
         self._refuse_if_closed(model_id)
         old = self._old(predictions_old)
+        self._pool = _checked_pool(unlabelled)
         self._digests[model_id] = digest
         self._open = (model_id, new, new if old is None else old)
         self._start()
@@ -205,7 +255,11 @@ class TestSetLedger:
                 f"The evaluation of {self._open[0]!r} is open.", mend=f"Finish it before proposing {model_id!r}."
             )
         if (closed := self.closed) is not None:
-            what = "had its first change" if closed == "first_change" else f"has seen all {self.steps} steps"
+            what = {
+                "first_change": "had its first change",
+                "passes_exhausted": f"has let {self.passes} models pass",
+                "steps_exhausted": f"has seen all {self.steps} steps",
+            }[closed]
             raise BudgetExhaustedError(
                 f"The test set {what}: {model_id!r} cannot be evaluated on it.",
                 mend="Open a new epoch with fresh test data.",
@@ -249,9 +303,7 @@ class TestSetLedger:
 
     def _start(self) -> None:
         if self._open is not None:
-            _, new, old = self._open
-            stop_unknown = self.mode == "fp-free"
-            self._walk = Walk(self.condition, self._levels, self._order, new, old, stop_unknown=stop_unknown)
+            self._walk = Walk(self._setting, self._open[1], self._open[2], self._pool)
 
     def observe(self, index: int, label: int) -> None:
         """Store the label of one example and go on as far as it leads; see :meth:`Evaluation.observe`."""
@@ -271,6 +323,11 @@ class TestSetLedger:
             )
         if isinstance(label, bool) or int(label) != label or not 0 <= label <= _MAX_CLASS:
             raise InvalidDataError(f"{label!r} is no label of example {index}.", mend="Give a class id >= 0.")
+        if self.scores.classes is not None and label >= self.scores.classes:
+            raise InvalidDataError(
+                f"Label {label} of example {index} has no row in the table of scores.",
+                mend=f"The table knows the classes 0 to {self.scores.classes - 1}.",
+            )
         known = int(self._labels[index])
         if known == UNKNOWN_LABEL:
             self._labels[index] = label
@@ -291,20 +348,17 @@ class TestSetLedger:
         model_id, new, _ = self._open
         outcome, signal = outcome_of(finding.truth, self.mode)
         self._open = None
-        alarm = "labels_exhausted" if finding.exhausted else None
-        if self.steps_used >= self.steps:
-            alarm = "steps_exhausted"
-        if signal and self.adaptivity == "first_change":
-            alarm = "first_change"
+        closed = self._closed_after(self._passed + signal)
         self._verdicts[model_id] = Verdict(
             model_id=model_id,
             outcome=outcome,
             signal=signal,
-            intervals=self._walk.intervals(self._levels, uses_old=self.condition.uses_old),
+            intervals=self._walk.intervals(),
             labels_used=finding.labels_used,
             labels_reused=finding.labels_reused,
-            histories_left=0 if alarm == "first_change" else self.steps - self.steps_used,
-            alarm=alarm,
+            histories_left=0 if closed else self.steps - self.steps_used,
+            alarm=closed or ("labels_exhausted" if finding.exhausted else None),
+            clauses=self._walk.clauses(),
         )
         self._walk = None
         if signal:
@@ -330,12 +384,17 @@ class TestSetLedger:
     def state(self) -> dict[str, Any]:
         """Return everything as JSON-able scalars and numpy arrays."""
         return {
-            "version": 1,
+            "version": 2,
             "condition": self.condition.text,
             "reliability": self.reliability,
             "steps": self.steps,
             "adaptivity": self.adaptivity,
             "mode": self.mode,
+            "passes": self.passes,
+            "scores": None if self.scores.matrix is None else self.scores.matrix.copy(),
+            "slice_names": list(self._slices),
+            "slice_members": np.stack(list(self._slices.values())) if self._slices else None,
+            "pool": list(self._pool),
             "order": self._order.copy(),
             "labels": self._labels.copy(),
             "bought_at": self._bought_at.copy(),
@@ -351,9 +410,12 @@ class TestSetLedger:
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Return the ledger that :meth:`state` described; an open evaluation goes on where it was."""
         order = np.asarray(state["order"], dtype=np.int32)
-        protocol = {key: state[key] for key in ("condition", "reliability", "steps", "adaptivity", "mode")}
-        ledger = cls(len(order), **protocol, rng=np.random.default_rng(0))
-        ledger._order = order
+        kept = ("condition", "reliability", "steps", "adaptivity", "mode", "passes", "scores")
+        members = () if state["slice_members"] is None else state["slice_members"]
+        slices = dict(zip(state["slice_names"], members, strict=True))
+        ledger = cls(len(order), **{key: state[key] for key in kept}, slices=slices, rng=np.random.default_rng(0))
+        ledger._order, ledger._pool = order, (state["pool"][0], state["pool"][1])
+        ledger._setting = ledger._shared()
         ledger._labels = np.array(state["labels"], dtype=np.int32)
         ledger._bought_at = np.array(state["bought_at"], dtype=np.int32)
         ledger._digests = dict(state["digests"])
@@ -366,3 +428,33 @@ class TestSetLedger:
             ledger._start()
             ledger._advance()
         return ledger
+
+
+def _members(condition: Condition, slices: Mapping[str, npt.ArrayLike], n: int) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return the members of every slice that the condition names, in the order of their names."""
+    found = {}
+    for name in sorted({clause.slice for clause in condition.clauses if clause.slice}):
+        if name not in slices:
+            raise InvalidDataError(
+                f"The condition speaks of the slice [{name}], whose members are not known.",
+                mend=f"Give slices={{{name!r}: ...}}, one True or False per example.",
+            )
+        members = np.asarray(slices[name])
+        if members.shape != (n,) or members.dtype != np.bool_:
+            raise InvalidDataError(
+                f"The slice [{name}] has members of shape {members.shape} and type {members.dtype}.",
+                mend=f"Give True or False for each of the {n} examples.",
+            )
+        if not members.any():
+            raise InvalidDataError(f"No example belongs to the slice [{name}].", mend="Check the name and the data.")
+        found[name] = members.copy()
+    return found
+
+
+def _checked_pool(unlabelled: tuple[int, int]) -> tuple[int, int]:
+    changed, rows = unlabelled
+    if not 0 <= changed <= rows:
+        raise InvalidDataError(
+            f"{changed} of {rows} further unlabelled examples cannot have changed.", mend="Give (changed, rows)."
+        )
+    return int(changed), int(rows)

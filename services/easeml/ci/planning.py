@@ -18,16 +18,19 @@ from easeml.ci.bounds import (
     exact_binomial_size,
     hoeffding_size,
     log_histories,
+    pass_budget_histories,
 )
-from easeml.ci.clause_test import AGREE_RIGHT, CELLS, ClauseTest, Levels
+from easeml.ci.clause_test import ClauseTest, Levels, Seen
 from easeml.ci.language import Clause, Condition, parse
 from easeml.errors import ConfigurationError
 
 ADAPTIVITIES = ("none", "first_change", "full")
 MODES = ("fp-free", "fn-free")
 MAX_STEPS = 100_000
+_AS_GOOD_AS_ALL = 10**12
+"""Unlabelled examples that tell d as well as exactly."""
 
-_METHOD = "mixture e-process on the paired stream, capped by a fixed-sample interval; active labelling"
+_METHOD = "sequential e-process on the paired stream with an exact test at a cap; active labelling"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Plan:
     method : str
         The engine in words.
     histories : int
-        M, over which the error is shared: H, or 2^H with full adaptivity.
+        M, over which the error is shared: H; 2^H with full adaptivity, fewer with a budget of passes.
     """
 
     reference: int
@@ -94,6 +97,8 @@ def plan(
     adaptivity: str = "full",
     mode: str = "fp-free",
     disagreement: float | None = None,
+    passes: int | None = None,
+    pool: int = 0,
 ) -> Plan:
     """Return how many labels and examples a condition needs.
 
@@ -110,6 +115,10 @@ def plan(
         Whether an undecided condition rejects or accepts; it does not change the size.
     disagreement : float, optional
         Share of predictions expected to change, in (0, 1]; 0.1 stands in for it in the published figure.
+    passes : int, optional
+        With full adaptivity: the test set is retired after so many passes.
+    pool : int
+        Further unlabelled examples that both models predict; they tell how many predictions change.
 
     Raises
     ------
@@ -128,13 +137,15 @@ def plan(
         raise ConfigurationError(
             f"disagreement={disagreement!r} is not a share.", mend="Use a number in (0, 1], e.g. 0.1."
         )
+    check_passes(passes, steps, adaptivity)
     condition = parse(condition) if isinstance(condition, str) else condition
-    levels = Levels.of(reliability, log_histories(steps, adaptivity), len(condition.clauses))
-    references = _references(condition, reliability, steps, adaptivity, disagreement)
+    log_m = log_histories(steps, adaptivity) if passes is None else math.log(pass_budget_histories(steps, passes))
+    levels = Levels.of(reliability, log_m, len(condition.clauses))
+    references = _references(condition, math.log1p(-reliability), log_m, disagreement)
     share = disagreement
-    if share is None and (bounds := [_filter_bound(c) for c in condition.clauses if _is_filter(c)]):
-        share = min(1.0, *bounds)
-    sizes = [_engine_size(clause, levels, share) for clause in condition.clauses]
+    if share is None:
+        share = min([1.0, *(_filter_bound(clause) for clause in condition.clauses if _is_filter(clause))])
+    sizes = [_engine_size(clause, levels, share, pool) for clause in condition.clauses]
     return Plan(
         reference=references["formula_hoeffding_optimal_split"],
         references=references,
@@ -142,12 +153,38 @@ def plan(
         labels_expected=max(size.labels_expected for size in sizes),
         unlabelled=max(size.rows for size in sizes),
         method=_METHOD,
-        histories=2**steps if adaptivity == "full" else steps,
+        histories=_histories(steps, adaptivity, passes),
     )
 
 
+def check_passes(passes: int | None, steps: int, adaptivity: str) -> None:
+    """Refuse a budget of passes that cannot be, or that full adaptivity does not need.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if passes is None:
+        return
+    if isinstance(passes, bool) or not isinstance(passes, int | np.integer) or not 1 <= passes <= steps:
+        raise ConfigurationError(
+            f"passes={passes!r} is not a number of passes.", mend=f"Use an integer from 1 to the {steps} steps."
+        )
+    if adaptivity != "full":
+        raise ConfigurationError(
+            f"A budget of passes saves nothing with adaptivity={adaptivity!r}.",
+            mend="Leave it out, or use adaptivity='full'.",
+        )
+
+
+def _histories(steps: int, adaptivity: str, passes: int | None) -> int:
+    if passes is not None:
+        return pass_budget_histories(steps, passes)
+    return 2**steps if adaptivity == "full" else steps
+
+
 def _is_filter(clause: Clause) -> bool:
-    return not clause.above and clause.coefficients[:2] == (0, 0) and clause.coefficients[2] == 1
+    return not (clause.above or clause.slice) and clause.coefficients == (0, 0, 1)
 
 
 def _filter_bound(clause: Clause) -> float:
@@ -159,12 +196,9 @@ def _is_gain(clause: Clause) -> bool:
     return clause.above and clause.coefficients == (1, -1, 0)
 
 
-def _references(
-    condition: Condition, reliability: float, steps: int, adaptivity: str, disagreement: float | None
-) -> dict[str, int]:
+def _references(condition: Condition, log_delta: float, log_m: float, disagreement: float | None) -> dict[str, int]:
     """Return every published figure that applies to the condition, by source name."""
     k = len(condition.clauses)
-    log_m, log_delta = log_histories(steps, adaptivity), math.log1p(-reliability)
 
     def largest(size: Callable[[Clause], float]) -> int:
         return math.ceil(max(map(size, condition.clauses)) - 1e-9)
@@ -224,44 +258,57 @@ class _Size:
     labels_expected: int
 
 
-def _engine_size(clause: Clause, levels: Levels, share: float | None) -> _Size:
-    """Return what the sequential test of one clause takes on its expected counts."""
-    test = ClauseTest(clause, levels, n=2**62)
-    if test.free:
-        return _Size(test.full_size, 0, 0)
-    active = share if share is not None and not clause.needs_agreements else 1.0
-    gap = 2 * clause.tolerance * (1 if clause.above else -1)
-    rows = _stopping_row(test, clause.threshold, active)
-    decisive = min(rows, _stopping_row(test, clause.threshold + gap, active))
-    return _Size(rows, math.ceil(rows * active), math.ceil(decisive * active))
+def _engine_size(clause: Clause, levels: Levels, share: float, pool: int) -> _Size:
+    """Return what the sequential test of one clause takes when a ``share`` of the predictions changed."""
+
+    def test(rows: int, pool: int = pool) -> ClauseTest:
+        changed = math.ceil(share * rows)
+        return ClauseTest(clause, levels, Seen(rows, min(changed, rows), pool, math.floor(share * pool)))
+
+    if not clause.needs_disagreements:
+        width = abs(clause.coefficients[2])
+        size = hoeffding_size(width, clause.tolerance, min(levels.true, levels.false))
+        return _Size(math.ceil(size), 0, 0)
+    if clause.needs_agreements:
+        rows = labels = test(1).full_size
+    else:
+        rows = _enough_rows(test, share)
+        labels = test(rows).full_size
+    return _Size(rows, labels, min(labels, _decisive(test(rows), share if not clause.needs_agreements else 1.0)))
 
 
-def _stopping_row(test: ClauseTest, mean: float, active: float) -> int:
-    """Return after how many examples the test stops when the cells hold their expected counts.
+def _enough_rows(test: Callable[..., ClauseTest], share: float) -> int:
+    """Return the fewest examples whose disagreements reach the cap, to 1 %.
 
-    The labelled share ``active`` takes the two extreme values (the largest variance for its mean), the rest 0.
+    More examples tell d better and thereby lower the cap, so both meet at one size: between what is needed if
+    d were known, and what is needed if it were known no better than from so many.
     """
-    low, high = float(test.values.min()), float(test.values.max())
-    inner = min(max(mean / active, low), high)
-    cells = np.zeros(CELLS)
-    upper = active * (inner - low) / (high - low)
-    cells[int(test.values.argmax())] += upper
-    cells[int(test.values.argmin())] += active - upper
-    cells[AGREE_RIGHT] += 1 - active
+    low = math.ceil(test(1, _AS_GOOD_AS_ALL).full_size / share)
+    high = max(low, math.ceil(test(low).full_size / share))
+    while high - low > low // 100:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if test(middle).full_size > share * middle else (low, middle)
+    return high
 
-    def stops(rows: int) -> bool:
-        counts, c = rows * cells, test.clause.threshold
-        if float(test.bets.rising.log_wealth(counts, c)) >= -test.log_above:
-            return True
-        if float(test.bets.falling.log_wealth(counts, -c)) >= -test.log_below:
-            return True
-        return test.interval(counts).half_width <= test.clause.tolerance
 
-    first, last = 1, test.full_size
+def _decisive(test: ClauseTest, share: float) -> int:
+    """Return after how many labels the e-process decides when values hold their expected counts.
+
+    The expression lies two tolerances on the passing side, taken by the two extreme values (the largest
+    variance for its mean).
+    """
+    clause, (low, high) = test.clause, (test.low, test.high)
+    sign = 1 if clause.above else -1
+    mean = min(max((clause.threshold + sign * 2 * clause.tolerance) / share, low), high)
+    cells = np.zeros(len(test.values))
+    cells[-1] = (mean - low) / (high - low)
+    cells[0] = 1 - cells[-1]
+    first, last = 1, max(test.full_size, 1)
     while first < last:
         middle = (first + last) // 2
-        first, last = (first, middle) if stops(middle) else (middle + 1, last)
+        above, below = test.refuted((middle * cells)[None, :], clause.threshold)
+        first, last = (first, middle) if (above if clause.above else below)[0] else (middle + 1, last)
     return first
 
 
-__all__ = ["ADAPTIVITIES", "MODES", "Plan", "check_protocol", "plan"]
+__all__ = ["ADAPTIVITIES", "MODES", "Plan", "check_passes", "check_protocol", "plan"]
