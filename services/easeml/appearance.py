@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+
+_PAGE = "body{font:14px/1.5 system-ui,sans-serif;margin:2em}h1{font-size:1.3em}pre{white-space:pre-wrap}"
 _LIGHT = "--f:#1b1f24;--d:#5f6872;--b:#fff;--l:#d8dee4;--h:#f6f8fa"
 _DARK = "--f:#e6e9ee;--d:#9aa5b1;--b:#16191e;--l:#343b44;--h:#1e232a"
 
@@ -41,3 +44,25 @@ border-radius:8px;padding:10px 14px;max-width:100%;box-sizing:border-box}}
 .card td.n{{text-align:right}}
 """
     return (common + rules).replace(".card", f".{name}")
+
+
+def page(title: str, body: str) -> str:
+    """Return a page that is one file: a title, and below it what a report says.
+
+    Parameters
+    ----------
+    title : str
+        Plain text.
+    body : str
+        HTML, such as a card.
+
+    Examples
+    --------
+    >>> page("A & B", "<pre>so</pre>").endswith("<h1>A &amp; B</h1><pre>so</pre>")
+    True
+    """
+    title = html.escape(title)
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
+        f"<title>{title}</title><style>{_PAGE}</style><h1>{title}</h1>{body}"
+    )

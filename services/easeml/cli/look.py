@@ -12,6 +12,7 @@ import pandas as pd
 import typer
 from rich.markup import escape, render
 
+from easeml import appearance
 from easeml.cli.file_options import Repairs, WholeFileOptions, reads_a_file
 from easeml.cli.reading import Told, progress_bar
 from easeml.cli.session import Session, session
@@ -26,7 +27,6 @@ _SHOWN = 8
 _DOUBTFUL = 0.9
 _LONGEST = 400
 """Characters of a line of the page at most."""
-_STYLE = "body{font:14px/1.5 system-ui,sans-serif;margin:2em}h1{font-size:1.3em}pre{white-space:pre-wrap}"
 
 
 @reads_a_file
@@ -129,9 +129,5 @@ def _write(relation: Relation, output: Path, rows: int, name: str, told: list[st
 
 def _page(relation: Relation, rows: int, name: str, told: list[str]) -> str:
     """Return a page of its own: the file's name, what was read and found, and the relation."""
-    title = html.escape(short(Path(name).name, _LONGEST))
     lines = html.escape("\n".join(short(render(line).plain, _LONGEST) for line in told))
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
-        f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>{html_of(relation, rows)}<pre>{lines}</pre>"
-    )
+    return appearance.page(short(Path(name).name, _LONGEST), f"{html_of(relation, rows)}<pre>{lines}</pre>")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import numpy as np
 import typer
 from rich.markup import escape
 
+from easeml import appearance
 from easeml.cli.file_options import WholeFileOptions, reads_a_file
 from easeml.cli.reading import Told, progress_bar
 from easeml.cli.session import session
@@ -20,7 +20,6 @@ from easeml.snoopy import FeasibilityReport, estimate
 from easeml.snoopy.report import check_target
 from easeml.snoopy.wording import percent
 
-_STYLE = "body{font:14px/1.5 system-ui,sans-serif;margin:2em}h1{font-size:1.3em}"
 _LONGEST = 100
 
 
@@ -70,8 +69,5 @@ def snoopy(
 
 
 def _page(report: FeasibilityReport, name: str) -> str:
-    title = html.escape(f"Can {short(Path(name).name, _LONGEST)} reach {percent(report.target_accuracy)}?")
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
-        f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>{report.html()}"
-    )
+    title = f"Can {short(Path(name).name, _LONGEST)} reach {percent(report.target_accuracy)}?"
+    return appearance.page(title, report.html())
