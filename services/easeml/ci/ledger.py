@@ -117,8 +117,8 @@ class TestSetLedger:
             self.condition,
             Levels.of(self.reliability, histories, len(self.condition.clauses)),
             self._order,
-            # drawn from the order, so that they are fixed with it and need no place in the state
-            np.random.default_rng(self._order).random(self.n),
+            # seeded by the order, so that they are fixed with it and need no place in the state
+            np.random.default_rng(self._order[:64]).random(self.n),
             self.scores,
             self._slices,
             stop_unknown=self.mode == "fp-free",
