@@ -28,14 +28,21 @@ class Rows:
     Parameters
     ----------
     stream : binary file
-        The file; must be what it was whenever a part is read.
+        The file, seekable; must be what it was whenever a part is read.
     size : int
         Its bytes.
 
     Attributes
     ----------
     total : int
-        Rows of the file.
+        Rows of the file, >= 0.
+
+    Raises
+    ------
+    InvalidDataError
+        When it would become far larger than it is (``expansion``).
+    OSError, ValueError
+        When its metadata is damaged.
     """
 
     def __init__(self, stream: Any, size: int) -> None:
@@ -52,12 +59,26 @@ class Rows:
         self._batches: Iterator[Any] = iter(())
 
     def part(self, offset: int) -> Any:
-        """Return the Arrow table of the rows from an offset on, within a row group and of about ``BATCH_BYTES``.
+        """Return the rows from an offset on, all of one row group and about ``BATCH_BYTES`` of them.
+
+        Parameters
+        ----------
+        offset : int
+            Rows of the file before the part, >= 0.
+
+        Returns
+        -------
+        pyarrow.Table
+            One row or more, in the order of the file and with its columns; no rows when the offset is ``total``.
 
         Raises
         ------
-        ValueError
+        OSError, ValueError
             When the row group is damaged, or has fewer rows than the file says.
+
+        Notes
+        -----
+        Cost: O(rows of the part) where it follows the part before; else the row group is decoded from its start.
         """
         import pyarrow as pa  # noqa: PLC0415 - an extra
 
@@ -78,7 +99,7 @@ class Rows:
         return pa.Table.from_batches(kept, schema=self._schema)
 
     def _find(self, offset: int) -> None:
-        """Begin the row group of a row, unless what has been decoded of it ends before."""
+        """Begin the row group of a row, unless what has been decoded of that group ends before the row."""
         group = int(np.searchsorted(self._ends, offset, side="right"))
         if group != self._group or offset < self._at:
             self._batches = decoding.batches(self._file, group, DECODED_ROWS)
@@ -110,6 +131,8 @@ _kept: OrderedDict[str, tuple[_Stream, Rows]] = OrderedDict()
 def opened(file: IO[bytes], size: int, stamp: str) -> Iterator[Rows]:
     """Yield the rows of a file, as a process has left them where it knows the file by its stamp.
 
+    They are kept for the next part when the block ends well; an error in it forgets them.
+
     Parameters
     ----------
     file : binary file
@@ -119,12 +142,15 @@ def opened(file: IO[bytes], size: int, stamp: str) -> Iterator[Rows]:
     stamp : str
         What changes when it is written or replaced (``Sources.stamp``); empty: not known, nothing is kept.
 
+    Yields
+    ------
+    Rows
+        Readable within the block only, while the file is open.
+
     Raises
     ------
-    InvalidDataError
-        When it would become far larger than it is (``expansion``).
-    OSError, ValueError
-        When it is damaged.
+    InvalidDataError, OSError, ValueError
+        As ``Rows``.
     """
     stream, rows = _kept.pop(stamp, (_Stream(), None))
     stream.file = file

@@ -57,7 +57,8 @@ class Slice:
     Parameters
     ----------
     content : bytes
-        What is read; only the first slice of a text table has its header.
+        What is read: whole records of a text in its own encoding, or a Parquet file; only the first slice of a text
+        table has its header.
     end : Place
         Where the next one begins, with the lines of this one counted and its rows not.
     last : bool
@@ -65,7 +66,7 @@ class Slice:
     share : float
         Share of the file that it is, in (0, 1].
     skipped : int
-        Lines of the file before it.
+        Lines of the file before it; 0 for Parquet.
     """
 
     content: bytes
@@ -76,12 +77,25 @@ class Slice:
 
 
 def encoding_of(file: IO[bytes], name: str) -> str:
-    """Return the encoding of a whole text, read from its start block by block.
+    """Return the encoding of a whole text, read from its start block by block. Cost O(bytes), memory O(1).
+
+    Parameters
+    ----------
+    file : binary file
+        The file, seekable.
+    name : str
+        How errors call it.
+
+    Returns
+    -------
+    str
+        A name that ``bytes.decode`` knows.
 
     Raises
     ------
     InvalidDataError
-        When it mixes encodings, is no text, or is encoded in two bytes a character or more.
+        When it mixes encodings (``encoding``), is no text, has lines that are far too long, or is encoded in two bytes
+        a character or more.
     """
     file.seek(0)
     text = Text(file, name)
@@ -94,7 +108,19 @@ def encoding_of(file: IO[bytes], name: str) -> str:
 
 
 def dialect_of(file: IO[bytes], form: str, name: str, encoding: str) -> Dialect | None:
-    """Return how a text table is written, None where every line is a record."""
+    """Return how a text table is written, None where every line is a record.
+
+    Parameters
+    ----------
+    file : binary file
+        The file, seekable; its first ``delimited.HEAD`` bytes are read.
+    form : str
+        One of ``TEXTS``.
+    name : str
+        Name of the file; its ending may tell the delimiter.
+    encoding : str
+        As ``encoding_of``.
+    """
     if form == "jsonl":
         return None
     file.seek(0)
@@ -110,7 +136,7 @@ def cut(
     *,
     dialect: Dialect | None = None,
 ) -> Slice:
-    """Return the slice that begins at a place.
+    """Return the slice that begins at a place: whole records, at least one where any is left.
 
     Parameters
     ----------
@@ -121,16 +147,18 @@ def cut(
     form : str
         One of ``TEXTS`` or ``COLUMNAR``.
     place : Place
-        Where it begins.
+        Where it begins: the start of the file, or the end of the slice before.
     most : int
-        Bytes of a slice, about.
+        Bytes of a text read at once, so of a slice at most; a slice of Parquet has about
+        ``decoding.BATCH_BYTES`` when it is decoded.
     dialect : Dialect, optional
         How a text table is written; None: its lines are its records.
 
     Raises
     ------
     InvalidDataError
-        When a single line is larger than a slice.
+        When a single line of a text is longer than ``most``, or a Parquet file is damaged or would become far larger
+        than it is (``expansion``).
     """
     if form in COLUMNAR:
         return _rows(file, size, place)
@@ -152,7 +180,7 @@ def cut(
 
 
 def _head(text: bytes, lines: int) -> int:
-    """Return where the rows begin."""
+    """Return the byte after so many lines, where the rows begin; 0 where there are fewer."""
     end = 0
     for _ in range(lines):
         end = text.find(b"\n", end) + 1
@@ -178,7 +206,18 @@ def _rows(file: IO[bytes], size: int, place: Place) -> Slice:
 
 
 def shifted(frame: pd.DataFrame, piece: Slice, place: Place) -> pd.DataFrame:
-    """Return a slice's frame with an index that counts from the beginning of the file."""
+    """Return a slice's frame with an index that counts from the beginning of the file.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows of the slice. An index of integers counts lines where it is called ``line``, else rows, within the slice;
+        any other names its rows and stays.
+    piece : Slice
+        The slice.
+    place : Place
+        Where it began.
+    """
     if not pd.api.types.is_integer_dtype(frame.index.dtype):
         return frame
     by = piece.skipped if frame.index.name == "line" else place.rows
@@ -186,5 +225,5 @@ def shifted(frame: pd.DataFrame, piece: Slice, place: Place) -> pd.DataFrame:
 
 
 def counted(end: Place, rows: int) -> Place:
-    """Return a place with the rows of a slice counted."""
+    """Return the end of a slice with its rows counted, those that could not be read among them."""
     return replace(end, rows=end.rows + rows)
