@@ -25,10 +25,13 @@ from sklearn.tree import DecisionTreeClassifier
 
 from easeml.artifacts import trimmed
 from easeml.artifacts.compound import Pipeline
+from easeml.automl.committee import Committee
 from easeml.automl.incremental import AdaptiveForest, HoeffdingTree, OnlineLogistic, OnlineNaiveBayes
 from easeml.automl.kernels import KernelMachine
+from easeml.automl.portfolio import ARMS
 from easeml.automl.preprocessing import fit_steps
 from easeml.errors import ConfigurationError, InvalidDataError
+from easeml.stream.payloads import AlgorithmAnnounced
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,17 @@ class Family:
         ``make(seed, **parameters)`` -> unfitted estimator with ``fit(matrix, codes)``.
     parameters : mapping of str to Parameter
         What may be set.
+    prepared : bool
+        Whether it takes the parameters of ``PREPARATION`` too.
     """
 
     make: Callable[..., Any]
     parameters: Mapping[str, Parameter]
+    prepared: bool = True
+
+    def takes(self) -> dict[str, Parameter]:
+        """Return every parameter that may be set."""
+        return {**self.parameters, **(PREPARATION if self.prepared else {})}
 
 
 def _sklearn(kind: type, *, seeded: bool = True, **fixed: Any) -> Callable[..., Any]:
@@ -115,8 +125,6 @@ PREPARATION: dict[str, Parameter] = {
     "whiten": Parameter("no", choices=("no", "yes")),
 }
 """Parameters that every family takes besides its own (``easeml.automl.preprocessing``)."""
-
-_AS_IT_IS = {name: parameter.default for name, parameter in PREPARATION.items()}
 
 
 FAMILIES: dict[str, Family] = {
@@ -169,6 +177,11 @@ FAMILIES: dict[str, Family] = {
     "adaptive_forest": Family(
         AdaptiveForest, {"trees": Parameter(10, 1, 100), "grace_period": Parameter(30, 1, 100_000)}
     ),
+    "committee": Family(
+        lambda seed, **parameters: Committee(train, seed, **parameters),
+        {"arms": Parameter(18, 1, len(ARMS)), "members": Parameter(3, 1, 30)},
+        prepared=False,
+    ),
 }
 """Every family the trainers know."""
 
@@ -215,9 +228,10 @@ def build(family: str, parameters: str, seed: int) -> Any:
         When the family or a parameter is unknown or a value is out of range.
     """
     values = parse_parameters(family, parameters)
-    settings = {name: values.pop(name) for name in PREPARATION}
+    settings = {name: values.pop(name) for name in PREPARATION if name in values}
     estimator = FAMILIES[family].make(seed, **values)
-    return estimator if settings == _AS_IT_IS else Prepared(settings, estimator, seed)
+    plain = all(value == PREPARATION[name].default for name, value in settings.items())
+    return estimator if plain else Prepared(settings, estimator, seed)
 
 
 def fitted(estimator: Any, matrix: NDArray[np.float64], codes: NDArray[np.int64]) -> Any:
@@ -249,6 +263,11 @@ def fitted(estimator: Any, matrix: NDArray[np.float64], codes: NDArray[np.int64]
     return trimmed(model)
 
 
+def train(arm: AlgorithmAnnounced, seed: int, matrix: NDArray[np.float64], codes: NDArray[np.int64]) -> Any:
+    """Return the fitted model of an announced algorithm; parameters and errors of ``build`` and ``fitted``."""
+    return fitted(build(arm.family, arm.parameters, seed), matrix, codes)
+
+
 def parse_parameters(family: str, parameters: str) -> dict[str, Any]:
     """Return the parameters of an announced algorithm, defaults filled in.
 
@@ -273,7 +292,7 @@ def parse_parameters(family: str, parameters: str) -> dict[str, Any]:
         raise ConfigurationError(
             f"The trainers know no pipeline family {family!r}.", mend=f"Use one of {', '.join(sorted(FAMILIES))}."
         )
-    known = {**FAMILIES[family].parameters, **PREPARATION}
+    known = FAMILIES[family].takes()
     try:
         given = json.loads(parameters or "{}")
     except (ValueError, RecursionError) as error:

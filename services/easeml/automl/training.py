@@ -5,7 +5,6 @@ Source: the trial of ease.ml's "fit one model for one user" step, Li et al., PVL
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from easeml.artifacts import Classifier, Encoder
+from easeml.automl.ensemble import score
 from easeml.automl.families import build, fitted
+from easeml.automl.race import single_threaded
 from easeml.errors import InvalidDataError
 from easeml.stream.payloads import Column
 
 Labels = NDArray[np.integer[Any]]
-
-_MIN_PROBABILITY = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +88,13 @@ def train(
     estimator = build(family, parameters, seed)
     train_frame, codes = _labelled(train_frame, train_labels, len(classes), "train")
     validation_frame, truth = _labelled(validation_frame, validation_labels, len(classes), "validation")
-    _check_enough(codes, truth, len(classes))
-    with threadpool_limits(1), warnings.catch_warnings():
-        # A trial has a fixed number of steps; that they were not enough shows in its validation score.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    check_enough(codes, truth, len(classes))
+    with single_threaded():
         encoder = Encoder().fit(train_frame, columns)
         model = Classifier(encoder, fitted(estimator, encoder.transform(train_frame), codes), classes)
         probabilities = model.predict_proba(validation_frame)
-    right = probabilities[np.arange(len(truth)), truth]
-    return TrainedModel(
-        model=model,
-        accuracy=float(np.mean(probabilities.argmax(axis=1) == truth)),
-        log_loss=float(np.mean(-np.log(np.maximum(right, _MIN_PROBABILITY)))),
-        cpu_seconds=clock() - started,
-    )
+    accuracy, log_loss = score(probabilities, truth)
+    return TrainedModel(model=model, accuracy=accuracy, log_loss=log_loss, cpu_seconds=clock() - started)
 
 
 def _labelled(frame: pd.DataFrame, labels: Labels, classes: int, pillar: str) -> tuple[pd.DataFrame, NDArray[np.int64]]:
@@ -122,7 +112,8 @@ def _labelled(frame: pd.DataFrame, labels: Labels, classes: int, pillar: str) ->
     return (frame, codes) if known.all() else (frame[known], codes[known])
 
 
-def _check_enough(codes: NDArray[np.int64], truth: NDArray[np.int64], classes: int) -> None:
+def check_enough(codes: NDArray[np.int64], truth: NDArray[np.int64], classes: int) -> None:
+    """Raise InvalidDataError when the rows have fewer than two of ``classes`` classes, or none is there to judge by."""
     present = len(np.unique(codes))
     if present < 2:
         raise InvalidDataError(

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,10 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from easeml.artifacts import ArtifactStore, Stored, dump
+from easeml.automl.limits import cpu_limit, memory_limit
+from easeml.automl.race import refusal
 from easeml.automl.training import train
-from easeml.errors import BudgetExhaustedError, Busy, EaseMLError, UnavailableError
+from easeml.errors import Busy, UnavailableError
 from easeml.relation import Relation, features
 from easeml.stream.payloads import Column, TrialAssigned
+
+MEMORY = 2 * 2**30
+"""Bytes that a training may take beyond what its process holds: tables of our size need a tenth."""
 
 
 class Labelled(NamedTuple):
@@ -41,6 +42,26 @@ def labelled(relation: Relation) -> Labelled:
     """Return rows as a trial sees them: each at its most probable."""
     block = relation.most_probable_world().block
     return Labelled(features(block), block.labels)
+
+
+def sampled(relation: Relation, worlds: int, seed: int) -> list[Labelled]:
+    """Return rows in possible worlds drawn from their priors.
+
+    A model trained on all of them minimises the expected loss over the worlds, where the most probable world would
+    have it believe one guess per cell.
+
+    Parameters
+    ----------
+    relation : Relation
+        Rows; an unknown label is drawn from all classes alike.
+    worlds : int
+        How many, at least 1.
+    seed : int
+        Seed of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [relation.sample_world(rng).block for _ in range(worlds)]
+    return [Labelled(features(block), block.labels) for block in drawn]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +123,7 @@ def run(
     """
     started = time.process_time()
     try:
-        with cpu_limit(trial.lease_seconds):
+        with cpu_limit(trial.lease_seconds), memory_limit(MEMORY):
             trained = train(
                 *train_rows,
                 *validation_rows,
@@ -116,12 +137,9 @@ def run(
         stored = ArtifactStore(*store).put(dump(trained.model))
     except UnavailableError as error:
         raise Busy(error.message, mend=error.mend) from error
-    except EaseMLError as error:
-        return Result(time.process_time() - started, error=f"{trial.algorithm} ({trial.family}): {error}")
     except Exception as error:
         # An algorithm may raise anything on data it was not made for; that is the trial's outcome.
-        text = f"{trial.algorithm} ({trial.family}) failed with {type(error).__name__}: {str(error)[:500]}."
-        return Result(time.process_time() - started, error=f"{text} Look at the data, or announce other parameters.")
+        return Result(time.process_time() - started, error=refusal(trial.algorithm, trial.family, error))
     metrics = {
         "accuracy": trained.accuracy,
         "log_loss": trained.log_loss,
@@ -130,31 +148,6 @@ def run(
         "validation_rows": float(len(validation_rows.labels)),
     }
     return Result(time.process_time() - started, stored, metrics)
-
-
-@contextmanager
-def cpu_limit(seconds: float) -> Iterator[None]:
-    """Raise BudgetExhaustedError in the block once it has used this many CPU seconds.
-
-    A training that never ends would hold up every app of its partition. Signals reach the main thread alone; that is
-    where worker processes run their jobs.
-    """
-    if threading.current_thread() is not threading.main_thread() or not seconds > 0:
-        yield
-        return
-
-    def stop(_number: int, _frame: object) -> None:
-        raise BudgetExhaustedError(
-            f"The training used up its {seconds:g} CPU seconds.", mend="Announce a cheaper algorithm, or train on less."
-        )
-
-    before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
 
 
 def refuse(trial: TrialAssigned, lacking: int) -> Result:
