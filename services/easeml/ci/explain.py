@@ -1,0 +1,277 @@
+"""A plan in words for people who have never heard of sample sizes: questions, answers and two small tables."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, replace
+
+from easeml.ci.language import Clause, Condition
+from easeml.ci.planning import Plan, plan
+
+RELIABILITIES = (0.9, 0.95, 0.99, 0.999, 0.9999)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One question a reader has, and what there is to say.
+
+    Attributes
+    ----------
+    question : str
+    text : tuple of str
+        Paragraphs.
+    table : tuple of tuple of str
+        A heading and rows, or nothing.
+    """
+
+    question: str
+    text: tuple[str, ...]
+    table: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """The agreement that a plan is about; see :func:`easeml.ci.plan`."""
+
+    condition: Condition
+    reliability: float
+    steps: int
+    adaptivity: str = "full"
+    mode: str = "fp-free"
+    disagreement: float | None = None
+    passes: int | None = None
+
+    def plan(self) -> Plan:
+        """Return its plan."""
+        return plan(
+            self.condition,
+            reliability=self.reliability,
+            steps=self.steps,
+            adaptivity=self.adaptivity,
+            mode=self.mode,
+            disagreement=self.disagreement,
+            passes=self.passes,
+        )
+
+
+def explained(protocol: Protocol) -> tuple[Answer, ...]:
+    """Return the page of a plan, question by question.
+
+    Raises
+    ------
+    ConfigurationError
+        For an argument out of range.
+    """
+    found = protocol.plan()
+    return (
+        _what(protocol),
+        _how_many(protocol, found),
+        _why(protocol, found),
+        _reliability(protocol),
+        _feedback(protocol),
+        _end(protocol),
+        _meaning(protocol),
+    )
+
+
+def _names(clause: Clause) -> str:
+    words = ("the new model's accuracy", "the old model's accuracy", "the share of predictions that changed")
+    parts: list[str] = []
+    for factor, word in zip(clause.coefficients, words, strict=True):
+        if factor:
+            sign = "minus " if factor < 0 else ("plus " if parts else "")
+            times = "" if abs(factor) == 1 else f"{abs(factor):g} times "
+            parts.append(f"{sign}{times}{word}")
+    where = f", among the examples where {clause.slice.replace('=', ' is ')}" if clause.slice else ""
+    return " ".join(parts) + where
+
+
+def _what(protocol: Protocol) -> Answer:
+    rules = tuple(
+        f"{_names(clause)} must be {'above' if clause.above else 'below'} {clause.threshold:g}; that number is "
+        f"measured to within {clause.tolerance:g}."
+        for clause in protocol.condition.clauses
+    )
+    return Answer(
+        "What is tested?",
+        (f"A new model may replace the old one if {protocol.condition.text} holds. In words:", *rules),
+    )
+
+
+def _how_many(protocol: Protocol, found: Plan) -> Answer:
+    if not found.labels_worst:
+        return Answer(
+            "How many labels are needed?",
+            (f"None: predictions alone decide. The test set needs {found.unlabelled:,} examples.",),
+        )
+    paired = not any(clause.needs_agreements for clause in protocol.condition.clauses)
+    text = [
+        (
+            f"At most {found.labels_worst:,} labels for one decision, when the truth lies exactly on the limit; "
+            f"about {found.labels_expected:,} when the new model is clearly better than that. People stop labelling "
+            "as soon as the answer is clear."
+        ),
+        f"The test set should hold {found.unlabelled:,} examples.",
+    ]
+    if paired:
+        share = f"{protocol.disagreement:.0%} of the examples" if protocol.disagreement else "every example, at worst"
+        text[1] += (
+            " Most of them never need a label: where both models say the same, neither gains anything on the other, "
+            f"so only examples on which the two models disagree are shown to a person (counted here: {share})."
+        )
+    text.append(
+        "A label that was bought for one model is used again for the next ones, so later decisions cost less. For "
+        f"comparison: the textbook rule asks for {found.reference:,} labelled examples."
+    )
+    return Answer("How many labels are needed?", tuple(text))
+
+
+def _why(protocol: Protocol, found: Plan) -> Answer:
+    wrong = 1 - protocol.reliability
+    told = {
+        "none": "nobody learns a result before all models are handed in, so",
+        "first_change": "the test set is retired after its first pass, so",
+        "full": "developers see each pass or fail and may, without wishing to, fit the next model to the test set, so",
+    }[protocol.adaptivity]
+    return Answer(
+        "Why so many?",
+        (
+            (
+                "A test set is a sample, like the people asked in a poll: its accuracy is near the true one, never "
+                "exactly it. Two things make the sample grow. First, precision: half the tolerance needs about "
+                "four times the labels. Second, being sure: all decisions together may go wrong with a chance of "
+                f"at most {wrong:.3g}, and {protocol.steps:,} models are judged on the same examples."
+            ),
+            (
+                f"That chance is shared out: {told} the plan must hold for {_count(found.histories)} possible "
+                "courses of events, each of which gets its small part of it."
+            ),
+        ),
+    )
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number < 10**12 else f"{float(number):.1e}" if number < 10**300 else "more than 1e300"
+
+
+def _figures(found: Plan) -> tuple[str, str, str]:
+    return f"{found.labels_worst:,}", f"{found.labels_expected:,}", f"{found.unlabelled:,}"
+
+
+_HEAD = ("labels at most", "labels when clear", "examples in all")
+
+
+def _reliability(protocol: Protocol) -> Answer:
+    rows = []
+    for value in sorted({*RELIABILITIES, protocol.reliability}):
+        mark = " (this plan)" if value == protocol.reliability else ""
+        rows.append((f"{value:g}{mark}", *_figures(replace(protocol, reliability=value).plan())))
+    return Answer(
+        "What if the reliability changes?",
+        (
+            (
+                "Reliability is the chance that no decision is wrong. More of it costs surprisingly little, "
+                "because the chance of a wrong decision shrinks very fast with every label:"
+            ),
+        ),
+        (("reliability", *_HEAD), *rows),
+    )
+
+
+def _feedback(protocol: Protocol) -> Answer:
+    full = replace(protocol, adaptivity="full", passes=None)
+    ways = [
+        ("developers see every result", full),
+        ("... and the set is retired after 3 passes", replace(full, passes=min(3, protocol.steps))),
+        ("the set is retired after its first pass", replace(full, adaptivity="first_change")),
+        ("results are kept until the end", replace(full, adaptivity="none")),
+    ]
+    rows = tuple((name, *_figures(way.plan())) for name, way in ways)
+    half = max(protocol.steps // 2, 1)
+    fewer = replace(protocol, steps=half, passes=None if protocol.passes is None else min(protocol.passes, half))
+    return Answer(
+        "What if developers learn less, or fewer models are judged?",
+        (
+            f"For the same {protocol.steps:,} models, by what developers get to know:",
+            f"With half as many models ({half:,}): at most {fewer.plan().labels_worst:,} labels.",
+        ),
+        (("feedback", *_HEAD), *rows),
+    )
+
+
+def _end(protocol: Protocol) -> Answer:
+    until = f"After {protocol.steps:,} models"
+    if protocol.adaptivity == "first_change":
+        until += ", or after the first one that passes,"
+    elif protocol.passes is not None:
+        until += f", or after {protocol.passes:,} passes,"
+    return Answer(
+        "What happens at the end of the test set?",
+        (
+            (
+                f"{until} the test set is used up: an alarm says so, and no further model is judged on it. Asking "
+                "again would break the promise. Fresh labelled examples open the next test set, which starts "
+                "counting anew; the old examples may then be given to the developers, to train and to look at. "
+                "Changing the condition or the reliability in between needs fresh examples too."
+            ),
+        ),
+    )
+
+
+def _meaning(protocol: Protocol) -> Answer:
+    sure = f"{protocol.reliability:.6g}"
+    if protocol.mode == "fp-free":
+        text = (
+            (
+                "A pass means that the condition truly holds, not only on the test set: with probability at least "
+                f"{sure} every pass given to any of the {protocol.steps:,} models is right."
+            ),
+            (
+                "A fail means that the condition could not be shown. The model may be worse, or too close to the "
+                "limit to tell: when in doubt, this plan rejects."
+            ),
+        )
+    else:
+        text = (
+            (
+                f"A fail means that the condition truly does not hold: with probability at least {sure} every fail "
+                f"given to any of the {protocol.steps:,} models is right."
+            ),
+            (
+                "A pass means that the condition could not be refuted. The model may be good, or too close to the "
+                "limit to tell: when in doubt, this plan accepts."
+            ),
+        )
+    return Answer(
+        "What does a pass mean?",
+        (*text, "Either is said about data like the test examples; it promises nothing for data that have changed."),
+    )
+
+
+def as_text(answers: tuple[Answer, ...]) -> str:
+    """Return the page for a terminal, a blank line between questions."""
+    blocks = []
+    for answer in answers:
+        lines = [answer.question, *(f"  {paragraph}" for paragraph in answer.text)]
+        widths = [max(map(len, column)) for column in zip(*answer.table, strict=True)]
+        for row in answer.table:
+            cells = [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
+            lines.append("    " + "   ".join(cells))
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def as_html(answers: tuple[Answer, ...]) -> str:
+    """Return the page's body: headings, paragraphs, tables."""
+    parts = []
+    for answer in answers:
+        parts.append(f"<h2>{html.escape(answer.question)}</h2>")
+        parts += [f"<p>{html.escape(paragraph)}</p>" for paragraph in answer.text]
+        if answer.table:
+            head, *rows = (tuple(map(html.escape, row)) for row in answer.table)
+            body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+            parts.append(f"<table><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>{body}</table>")
+    return "".join(parts)
+
+
+__all__ = ["Answer", "Protocol", "as_html", "as_text", "explained"]
