@@ -5,6 +5,9 @@ stream holds the disagreements alone, and the expression is d times the mean of 
 an interval from predictions, which cost nothing. Otherwise the stream holds every example of the clause's
 slice. Disagreements where both models are wrong stay in the stream as a value of 0.
 
+Where agreements matter little (``n > 1.02 * o``: by 0.02 each), only a random part of them is labelled, and
+counts for the others too: the mean stays what it is, and labels are spent where the models disagree.
+
 One twentieth of the error goes to the interval of d where it is needed; the rest is halved between an e-process
 that may stop after any label, and one exact test at a cap fixed before the first label, at which the expression
 is known to its tolerance whatever happens.
@@ -32,6 +35,8 @@ from easeml.ci.scores import ACCURACY, Scores
 _LOG2 = math.log(2)
 _SHARE_OF_D = 0.05
 _WIDTH_LOOK_EVERY = 16
+_THINNED_BELOW = 0.25
+"""Weight of an agreement against a disagreement up to which labelling a part of the agreements pays."""
 _LEAST_PRECISION = 0.2
 """Part of the tolerance that is left to the labels even where the interval of d takes more than the rest."""
 _CERTAIN = Interval(1.0, 1.0)
@@ -108,7 +113,8 @@ class ClauseTest:
             self.share = seen.share(lowest + math.log(_SHARE_OF_D))
         rest = math.log((1 - _SHARE_OF_D if self.paired else 1.0) / 2)
         self.log_above, self.log_below = above + rest, below + rest
-        self.values, self.cells = scores.values(clause.coefficients, only_changed=self.paired)
+        self.part = 1.0 if self.paired else _labelled_part(clause)
+        self.values, self.cells = scores.values(clause.coefficients, only_changed=self.paired, part=self.part)
         self.low, self.high = float(self.values.min()), float(self.values.max())
         self.items = 0 if self.free else seen.changed if self.paired else seen.rows
         self.full_size = self._full_size()
@@ -155,6 +161,10 @@ class ClauseTest:
             return np.zeros_like(changed)
         return changed if self.paired else np.ones_like(changed)
 
+    def asks(self, changed: npt.NDArray[np.bool_], draws: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Return which examples of the stream need a label, given a uniform number per example."""
+        return changed | (draws < self.part)
+
     def decide_without_labels(self) -> Truth | None:
         """Return the truth where predictions alone show it; for a clause on ``d`` alone, the final one."""
         if self.free:
@@ -170,7 +180,8 @@ class ClauseTest:
         Parameters
         ----------
         cells : ndarray of int64, shape (t,)
-            How each of t successive examples turned out; see :class:`~easeml.ci.scores.Scores`.
+            How each of t successive examples turned out; see :class:`~easeml.ci.scores.Scores`. One more than
+            its cells stands for an agreement that needed no label.
         coins : ndarray of float64, shape (t,)
             A uniform number per example, drawn with the label order.
 
@@ -247,6 +258,13 @@ class ClauseTest:
     def _compare(self, interval: Interval) -> Truth:
         compare = interval.above if self.clause.above else interval.below
         return compare(self.clause.threshold, strict=self.clause.strict)
+
+
+def _labelled_part(clause: Clause) -> float:
+    """Return the share of agreements to label: their weight against disagreements, which costs least in all."""
+    n, o, _ = clause.coefficients
+    weight = abs(n + o) / max(abs(n), abs(o), 1e-12)
+    return weight if 0 < weight <= _THINNED_BELOW else 1.0
 
 
 def _times(one: Interval, other: Interval) -> Interval:

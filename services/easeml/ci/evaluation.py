@@ -127,8 +127,8 @@ class Setting:
     levels : Levels
     order : ndarray of int32, shape (n,)
         The fixed random permutation.
-    coins : ndarray of float64, shape (n,)
-        A uniform number per turn.
+    coins : ndarray of float64, shape (2, n)
+        Two uniform numbers per turn: for the exact test, and for whether an agreement is labelled.
     scores : Scores
     slices : mapping of str to ndarray of bool, shape (n,)
         Members, by example, of each slice that the condition names.
@@ -166,6 +166,7 @@ class Walk:
         everyone = np.ones(len(order), dtype=np.bool_)
         self.tests: list[ClauseTest] = []
         self.streams: list[npt.NDArray[np.bool_]] = []
+        self.asked: list[npt.NDArray[np.bool_]] = []
         for clause in setting.condition.clauses:
             members = setting.slices[clause.slice][order] if clause.slice else everyone
             # further examples come without their slices, so they tell about the whole only
@@ -174,6 +175,7 @@ class Walk:
             test = ClauseTest(clause, setting.levels, seen, setting.scores)
             self.tests.append(test)
             self.streams.append(members & test.takes(self.changed))
+            self.asked.append(self.streams[-1] & test.asks(self.changed, setting.coins[1]))
         self.truths: list[Truth | None] = [test.decide_without_labels() for test in self.tests]
         self.rows = 0
         self.cells = np.zeros(setting.scores.cells, dtype=np.int64)
@@ -224,26 +226,27 @@ class Walk:
 
     def _needs(self, part: slice) -> npt.NDArray[np.bool_]:
         needs = np.zeros(len(self.new[part]), dtype=np.bool_)
-        for stream, truth in zip(self.streams, self.truths, strict=True):
+        for asked, truth in zip(self.asked, self.truths, strict=True):
             if truth is None:
-                needs |= stream[part]
+                needs |= asked[part]
         return needs
 
     def _step(self, needs: npt.NDArray[np.bool_], known: npt.NDArray[np.int32], fresh: npt.NDArray[np.bool_]) -> None:
         """Take the next examples until one of them decides a clause."""
         part = slice(self.rows, self.rows + len(needs))
         cells = self.setting.scores.cell(known, self.new[part], self.old[part])
-        coins = self.setting.coins[part]
-        taken, decisions = len(needs), {}
-        for index, (test, stream, truth) in enumerate(zip(self.tests, self.streams, self.truths, strict=True)):
-            at = np.flatnonzero(stream[part])
-            if truth is None and (decision := test.first_decision(cells[at], coins[at])) is not None:
-                decisions[index] = (int(at[decision[0]]) + 1, decision[1])
-                taken = min(taken, decisions[index][0])
-        for test, stream, truth in zip(self.tests, self.streams, self.truths, strict=True):
-            if truth is None:
-                at = np.flatnonzero(stream[part][:taken])
-                test.take(cells[at], coins[at])
+        taken, decisions, streams = len(needs), {}, {}
+        for index, test in enumerate(self.tests):
+            if self.truths[index] is None:
+                at = np.flatnonzero(self.streams[index][part])
+                turned_out = np.where(self.asked[index][part][at], cells[at], self.setting.scores.cells)
+                streams[index] = (at, turned_out, self.setting.coins[0][part][at])
+                if (decision := test.first_decision(*streams[index][1:])) is not None:
+                    decisions[index] = (int(at[decision[0]]) + 1, decision[1])
+                    taken = min(taken, decisions[index][0])
+        for index, (at, turned_out, coins) in streams.items():
+            count = int(np.searchsorted(at, taken))
+            self.tests[index].take(turned_out[:count], coins[:count])
         for index, (rows, truth) in decisions.items():
             if rows == taken:
                 self.truths[index] = truth

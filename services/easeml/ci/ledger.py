@@ -118,7 +118,7 @@ class TestSetLedger:
             Levels.of(self.reliability, histories, len(self.condition.clauses)),
             self._order,
             # seeded by the order, so that they are fixed with it and need no place in the state
-            np.random.default_rng(self._order[:64]).random(self.n),
+            np.random.default_rng(self._order[:64]).random((2, self.n)),
             self.scores,
             self._slices,
             stop_unknown=self.mode == "fp-free",

@@ -269,12 +269,16 @@ def _engine_size(clause: Clause, levels: Levels, share: float, pool: int) -> _Si
         width = abs(clause.coefficients[2])
         size = hoeffding_size(width, clause.tolerance, min(levels.true, levels.false))
         return _Size(math.ceil(size), 0, 0)
-    if clause.needs_agreements:
-        rows = labels = test(1).full_size
-    else:
+    if not clause.needs_agreements:
         rows = _enough_rows(test, share)
         labels = test(rows).full_size
-    return _Size(rows, labels, min(labels, _decisive(test(rows), share if not clause.needs_agreements else 1.0)))
+        return _Size(rows, labels, min(labels, _stopping(test(rows), share, decisive=True)))
+    whole = test(1)
+    # a stream of every example: those that changed are labelled, and of the others the part that stands for all
+    active = share + (1 - share) * whole.part
+    rows = _stopping(whole, 1.0, decisive=False, changed=share)
+    decisive = _stopping(whole, 1.0, decisive=True, changed=share)
+    return _Size(rows, math.ceil(rows * active), min(rows, math.ceil(decisive * active)))
 
 
 def _enough_rows(test: Callable[..., ClauseTest], share: float) -> int:
@@ -291,23 +295,31 @@ def _enough_rows(test: Callable[..., ClauseTest], share: float) -> int:
     return high
 
 
-def _decisive(test: ClauseTest, share: float) -> int:
-    """Return after how many labels the e-process decides when values hold their expected counts.
+def _stopping(test: ClauseTest, share: float, *, decisive: bool, changed: float = 1.0) -> int:
+    """Return after how many examples of its stream a test stops when values hold their expected counts.
 
-    The expression lies two tolerances on the passing side, taken by the two extreme values (the largest
-    variance for its mean).
+    The expression lies on the threshold, or where ``decisive`` two tolerances on the passing side. The values
+    of the ``changed`` part are the two extreme ones (the largest variance for their mean), the others 0, or
+    all are extreme where agreements count as much.
     """
     clause, (low, high) = test.clause, (test.low, test.high)
     sign = 1 if clause.above else -1
-    mean = min(max((clause.threshold + sign * 2 * clause.tolerance) / share, low), high)
+    mean = (clause.threshold + decisive * sign * 2 * clause.tolerance) / share
+    busy = changed if test.part < 1 else 1.0
+    inner = min(max(mean / busy, low), high)
     cells = np.zeros(len(test.values))
-    cells[-1] = (mean - low) / (high - low)
-    cells[0] = 1 - cells[-1]
+    cells[-1] = busy * (inner - low) / (high - low)
+    cells[0] = busy - cells[-1]
+    cells[int(np.abs(test.values).argmin())] += 1 - busy
+
+    def stops(number: int) -> bool:
+        above, below = test.refuted((number * cells)[None, :], clause.threshold)
+        return bool(above[0] or below[0]) or test.interval(number * cells).half_width <= clause.tolerance
+
     first, last = 1, max(test.full_size, 1)
     while first < last:
         middle = (first + last) // 2
-        above, below = test.refuted((middle * cells)[None, :], clause.threshold)
-        first, last = (first, middle) if (above if clause.above else below)[0] else (middle + 1, last)
+        first, last = (first, middle) if stops(middle) else (middle + 1, last)
     return first
 
 

@@ -96,16 +96,24 @@ class Scores:
         return self.distinct[cell // (2 * r)], self.distinct[cell // 2 % r], cell % 2 == 1
 
     def values(
-        self, coefficients: tuple[float, float, float], *, only_changed: bool
+        self, coefficients: tuple[float, float, float], *, only_changed: bool, part: float = 1.0
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Return the values that ``c_n * new + c_o * old + c_d * changed`` can take, and their place per cell.
+
+        Parameters
+        ----------
+        coefficients : tuple of float
+        only_changed : bool
+            Whether only examples count whose prediction changed.
+        part : float
+            Share of the unchanged examples that are labelled, in (0, 1]; these stand for the others too.
 
         Returns
         -------
         values : ndarray of float64, shape (s,)
-            Distinct, ascending; of changed examples alone where ``only_changed``.
-        places : ndarray of int64, shape (cells,)
-            Meaningless for cells that cannot occur.
+            Distinct, ascending.
+        places : ndarray of int64, shape (cells + 1,)
+            Meaningless for cells that cannot occur; the last is that of an unchanged example without a label.
         """
         new, old, changed = self.parts()
         occurs = changed | (new == old)
@@ -114,8 +122,8 @@ class Scores:
         if only_changed:
             occurs &= changed
         c_n, c_o, c_d = coefficients
-        every = np.round(c_n * new + c_o * old + c_d * changed, 12)
-        values = np.unique(every[occurs])
+        every = np.append(np.round((c_n * new + c_o * old) / np.where(changed, 1.0, part) + c_d * changed, 12), 0.0)
+        values = np.unique(every[np.append(occurs, part < 1)])
         return values, np.minimum(np.searchsorted(values, every), len(values) - 1)
 
 
