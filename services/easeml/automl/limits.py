@@ -1,7 +1,7 @@
-"""What one training may use: CPU seconds, memory, and, against one that sleeps for ever, wall seconds.
+"""What one training may use: CPU seconds and memory; and an end for one that sleeps for ever.
 
-Limits hold in the main thread of a process alone, for there signals arrive; that is where worker processes run their
-jobs. They nest: an outer limit goes on counting.
+Limits of time hold in the main thread of a process alone, for there signals arrive; that is where worker processes
+run their jobs. They nest: an outer limit goes on counting.
 """
 
 from __future__ import annotations
@@ -18,67 +18,86 @@ from types import FrameType
 
 from easeml.errors import BudgetExhaustedError
 
-PATIENCE = 20.0
-"""Wall seconds per CPU second after which a training counts as hung: a busy machine makes no model worse."""
-
+_IDLE = 1e-3
+"""Share of a processor below which a training sleeps: on a busy machine it gets more than that."""
 _SOON = 1e-3
 _STATM = Path("/proc/self/statm")
+_MEND = "Announce a cheaper algorithm, or train on less."
 
 
 @contextmanager
-def cpu_limit(seconds: float) -> Iterator[None]:
-    """Raise BudgetExhaustedError in the block once it has used this many CPU seconds, or hangs.
+def cpu_limit(seconds: float, *, asleep: float = 60.0) -> Iterator[None]:
+    """Raise BudgetExhaustedError in the block once it has used this many CPU seconds, or has slept long.
 
-    A training that never ends would hold up every app of its partition. No limit: ``math.inf``.
+    A training that never ends would hold up every app of its partition.
+
+    Parameters
+    ----------
+    seconds : float
+        CPU seconds; ``math.inf``: no limit.
+    asleep : float
+        Seconds on the wall without computing after which it counts as hung.
     """
     if not 0 < seconds < math.inf or threading.current_thread() is not threading.main_thread():
         yield
         return
-    spent = f"The training used up its {seconds:g} CPU seconds."
-    hung = f"The training hangs: {PATIENCE * seconds:g} seconds passed, and its {seconds:g} CPU seconds are not used."
+    used = time.process_time()
+
+    def spent() -> None:
+        raise BudgetExhaustedError(f"The training used up its {seconds:g} CPU seconds.", mend=_MEND)
+
+    def look() -> None:
+        nonlocal used
+        before, used = used, time.process_time()
+        if used - before < _IDLE * asleep:
+            raise BudgetExhaustedError(f"The training hangs: it has slept for {asleep:g} seconds.", mend=_MEND)
+
     with (
         _timer(signal.ITIMER_PROF, signal.SIGPROF, seconds, spent, time.process_time),
-        _timer(signal.ITIMER_REAL, signal.SIGALRM, PATIENCE * seconds, hung, time.monotonic),
+        _timer(signal.ITIMER_REAL, signal.SIGALRM, asleep, look, time.monotonic),
     ):
         yield
 
 
 @contextmanager
-def _timer(which: int, number: int, seconds: float, message: str, clock: Callable[[], float]) -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise BudgetExhaustedError(message, mend="Announce a cheaper algorithm, or train on less.")
+def _timer(
+    which: int, number: int, seconds: float, rung: Callable[[], None], clock: Callable[[], float]
+) -> Iterator[None]:
+    """Call ``rung`` in the block every so many seconds; give the timer back as it would be by then."""
+
+    def ring(_number: int, _frame: FrameType | None) -> None:
+        rung()
 
     started = clock()
-    handler = signal.signal(number, stop)
-    outer, _ = signal.setitimer(which, seconds)
+    handler = signal.signal(number, ring)
+    left, interval = signal.setitimer(which, seconds, seconds)
     try:
         yield
     finally:
         signal.setitimer(which, 0)
         signal.signal(number, handler)
-        if outer:
-            signal.setitimer(which, max(outer - (clock() - started), _SOON))
+        if left:
+            signal.setitimer(which, max(left - (clock() - started), _SOON), interval)
 
 
 @contextmanager
 def memory_limit(size: int) -> Iterator[None]:
     """Raise BudgetExhaustedError in the block when it wants this many bytes more than the process holds.
 
-    Where the system tells no data size (other systems than Linux) there is no limit.
+    Where the system does not tell how much that is (others than Linux) there is no limit.
     """
     if not _STATM.exists():
         yield
         return
     held = int(_STATM.read_text().split()[5]) * resource.getpagesize()
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = min([held + size, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)])
-    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    before = soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    bounds = [bound for bound in (soft, hard) if bound != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([held + size, *bounds]), hard))
     try:
         yield
     except MemoryError as error:
         raise BudgetExhaustedError(
-            f"The training wanted more than {size / 2**30:.3g} GiB of memory.",
-            mend="Announce a smaller algorithm, or train on less.",
+            f"The training wanted more than {size / 2**30:.3g} GiB of memory.", mend=_MEND
         ) from error
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, before)
