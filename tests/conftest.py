@@ -1,9 +1,11 @@
-"""What all tests share: where the reference data is, and the time each folder took."""
+"""What all tests share: where the reference data is, small forests, and the time each folder took."""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,27 @@ def reference_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data at {folder}; set EASEML_REFERENCE_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_forests() -> Callable[[], AbstractContextManager[None]]:
+    """Return what keeps Market's forests small while it is open."""
+
+    @contextmanager
+    def opened() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("prediction._VALUE_TREES", "prediction._RESEMBLANCE_TREES", "belief._MEMBERS"):
+                patch.setattr(f"easeml.market.{name}", 5)
+            yield
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def few_trees(small_forests: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """Small forests in a module of tests, and no longer: others judge what Market finds."""
+    with small_forests():
+        yield
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

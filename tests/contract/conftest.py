@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 from house import ROOMS, Alone, Recording, record_house
 
 
-@contextmanager
-def _few_trees() -> Iterator[None]:
-    """Small forests: the contract is about messages, not about what Market finds."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("prediction._VALUE_TREES", "prediction._RESEMBLANCE_TREES", "belief._MEMBERS"):
-            patch.setattr(f"easeml.market.{name}", 5)
-        yield
-
-
-@pytest.fixture(autouse=True)
-def few_trees() -> Iterator[None]:
-    """Small forests in every test, and no longer: other folders judge what Market finds."""
-    with _few_trees():
-        yield
+@pytest.fixture(autouse=True, scope="module")
+def only_few_trees(few_trees: None) -> None:
+    """Small forests in every test: the contract is about messages, not about what Market finds."""
 
 
 @pytest.fixture(scope="session")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def recording(
+    tmp_path_factory: pytest.TempPathFactory, small_forests: Callable[[], AbstractContextManager[None]]
+) -> Recording:
     """The recorded house."""
-    with _few_trees():
+    with small_forests():
         return record_house((tmp_path_factory.mktemp("house") / "artifacts").as_uri())
 
 

@@ -16,16 +16,9 @@ from easeml.stream.memory import POINTS, MemoryCluster
 from easeml.stream.payloads import Answer, AppDefined, Column, ColumnKind, Pillar
 from easeml.stream.topics import ANSWERS, APPS, DATA_TRAIN, PILLAR_TOPICS, QUESTIONS
 
+pytestmark = pytest.mark.usefixtures("few_trees")
 APP = AppDefined("pond", "kind", ("carp", "pike"), (Column("x", ColumnKind.NUMERIC),), acquisition_budget=14)
 SIZES = {Pillar.TRAIN: 12, Pillar.VALIDATION: 10, Pillar.POOL: 40}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def few_trees():
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("prediction._VALUE_TREES", "prediction._RESEMBLANCE_TREES", "belief._MEMBERS"):
-            patch.setattr(f"easeml.market.{name}", 5)
-        yield
 
 
 def batches(pillar, seed):

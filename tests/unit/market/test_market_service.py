@@ -31,6 +31,7 @@ from easeml.stream.topics import (
     VALUES,
 )
 
+pytestmark = pytest.mark.usefixtures("few_trees")  # what is asked is judged elsewhere
 COLUMNS = tuple(Column(name, ColumnKind.NUMERIC) for name in "xyz")
 APP = AppDefined("pond", "kind", ("carp", "pike"), COLUMNS, acquisition_budget=25)
 
@@ -46,13 +47,6 @@ def fish(count, seed, name, apart=2.0):
 
 TRAIN, POOL, VALIDATION = fish(40, 1, "t"), fish(120, 2, "p"), fish(50, 3, "v")
 TRUTH = POOL["kind"].to_dict()
-
-
-@pytest.fixture(autouse=True)
-def few_trees(monkeypatch):
-    """Small forests: what is asked is judged elsewhere."""
-    for name in ("prediction._VALUE_TREES", "prediction._RESEMBLANCE_TREES", "belief._MEMBERS"):
-        monkeypatch.setattr(f"easeml.market.{name}", 15)
 
 
 @pytest.fixture

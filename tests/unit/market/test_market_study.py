@@ -12,18 +12,13 @@ from easeml.market.study import Assignment, Findings, study
 from easeml.relation import Relation
 from easeml.stream.payloads import Column, ColumnKind
 
+pytestmark = pytest.mark.usefixtures("few_trees")
 CLASSES = ("no", "yes")
 COLUMNS = (
     Column("age", ColumnKind.NUMERIC),
     Column("city", ColumnKind.CATEGORICAL, ("Bern", "Zug", "Uri")),
     Column("cost", ColumnKind.NUMERIC),
 )
-
-
-@pytest.fixture(autouse=True)
-def few_trees(monkeypatch):
-    for name in ("prediction._VALUE_TREES", "prediction._RESEMBLANCE_TREES", "belief._MEMBERS"):
-        monkeypatch.setattr(f"easeml.market.{name}", 10)
 
 
 def people(count, seed, name, **changes):
