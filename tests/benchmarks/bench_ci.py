@@ -188,8 +188,8 @@ def attack(table, quick):
         book = TestSetLedger(n, condition="n > 0.5 +/- 0.05", reliability=0.99, steps=33, rng=rng)
         guesses = rng.integers(2, size=(32, n))
         bits = [judged(book, str(i), guess).signal for i, guess in enumerate(guesses)]
-        votes = np.where(np.array(bits)[:, None], guesses, 1 - guesses).sum(axis=0) * 2 + rng.integers(-1, 2, size=n)
-        passed += judged(book, "vote", (votes > 32).astype(np.int64)).signal
+        votes = np.where(np.array(bits)[:, None], guesses, 1 - guesses).sum(axis=0) + rng.choice([-0.5, 0.5], size=n)
+        passed += judged(book, "vote", (votes > 16).astype(np.int64)).signal
     table.add_row("attack through the ledger: votes that pass n > 0.5", f"{passed} of {runs}", "", "0")
 
 

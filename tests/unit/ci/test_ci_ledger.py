@@ -279,4 +279,4 @@ def test_emocontext_history():
         # the true gains over the first commit are all within [0.01, 0.035]: nothing may be refuted wrongly
         gain = float((predictions == truth).mean() - (commits[0] == truth).mean())
         assert evaluation.verdict.outcome != ("PASSED" if gain <= 0.02 - 0.015 else "FAILED")
-    assert book.labels_bought <= 1000
+    assert book.labels_bought <= 780
