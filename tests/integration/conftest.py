@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from easeml.broker.process import BrokerProcess
+from easeml.client import Client
 from easeml.stream.admin import create_topics
 from easeml.stream.settings import Settings
 from easeml.supervisor.roster import SERVICES
@@ -24,6 +25,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         settings = Settings.load(bootstrap_servers=broker.bootstrap_servers, home=home)
         create_topics(settings, SERVICES)
         yield settings
+
+
+@pytest.fixture
+def client(cluster: Settings) -> Iterator[Client]:
+    """What people's programs hold."""
+    with Client(cluster.bootstrap_servers, home=cluster.home) as client:
+        yield client
 
 
 class Process:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from pathlib import Path
@@ -11,9 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from easeml.cli.root import app as command
 from easeml.client import Client
 from easeml.errors import InvalidDataError
 from easeml.relation import Relation
@@ -21,20 +18,6 @@ from easeml.stream.payloads import RelationBatch
 from easeml.stream.topics import PILLAR_TOPICS
 
 FORMATS = Path(__file__).parents[2] / "data" / "formats"
-
-
-@pytest.fixture
-def easeml(cluster):
-    """Run a verb, on one line; ``as_json=True`` returns what it printed as an object."""
-
-    def run(*arguments, as_json=False):
-        options = ["--bootstrap", cluster.bootstrap_servers, "--home", str(cluster.home)]
-        shown = CliRunner().invoke(command, [*options, *(["--json"] if as_json else []), *map(str, arguments)])
-        if shown.exception is not None and not isinstance(shown.exception, SystemExit):
-            raise shown.exception
-        return json.loads(shown.stdout) if as_json else " ".join(shown.output.split())
-
-    return run
 
 
 @pytest.fixture

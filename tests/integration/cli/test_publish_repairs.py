@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
 from easeml import repairing
-from easeml.cli.root import app as command
 from easeml.client import Client
 from easeml.relation import Relation
 from easeml.stream.payloads import CandidateBatch
 from easeml.stream.topics import CANDIDATES
-
-
-@pytest.fixture
-def easeml(cluster):
-    """Run a verb for programs and return what it printed."""
-
-    def run(*arguments):
-        options = ["--bootstrap", cluster.bootstrap_servers, "--home", str(cluster.home), "--json"]
-        shown = CliRunner().invoke(command, [*options, *map(str, arguments)])
-        if shown.exception is not None and not isinstance(shown.exception, SystemExit):
-            raise shown.exception
-        return json.loads(shown.stdout)
-
-    return run
-
-
-@pytest.fixture
-def client(cluster):
-    with Client(cluster.bootstrap_servers, home=cluster.home) as client:
-        yield client
 
 
 @pytest.fixture
@@ -55,7 +32,7 @@ def rows(count=400, seed=0):
 def test_missing_cells_get_candidates_once(easeml, client, name, tmp_path):
     file = tmp_path / "t.csv"
     rows().to_csv(file, index=False)
-    done = easeml("publish", name, file)
+    done = easeml("publish", name, file, as_json=True)
     train, validation = client.relation(name, "train"), client.relation(name, "validation")
     assert done["candidates"] == {"train": missing(train), "validation": missing(validation)}
     for relation in (train, validation):
@@ -63,7 +40,7 @@ def test_missing_cells_get_candidates_once(easeml, client, name, tmp_path):
         guess = relation.expected_world().frame()
         assert (guess["y"] - 2 * guess["x"]).abs().max() < 1.5
         assert relation.block.candidates.probability.max() <= 1
-    again = easeml("publish", name, file)
+    again = easeml("publish", name, file, as_json=True)
     assert (again["new"], again["candidates"]) == (False, {})
     assert client.relation(name, "train").content_hash() == train.content_hash()
 
@@ -72,9 +49,9 @@ def test_none_are_proposed_where_none_are_wanted_or_missing(easeml, client, name
     holed, whole = tmp_path / "holed.csv", tmp_path / "whole.csv"
     rows().to_csv(holed, index=False)
     rows(seed=1).dropna().to_csv(whole, index=False)
-    assert easeml("publish", name, holed, "--repairs", "0")["candidates"] == {}
+    assert easeml("publish", name, holed, "--repairs", "0", as_json=True)["candidates"] == {}
     monkeypatch.setattr(Client, "relation", None)  # no second read
-    assert easeml("publish", name, whole)["candidates"] == {}
+    assert easeml("publish", name, whole, as_json=True)["candidates"] == {}
     events = client.events(name, CANDIDATES.name, follow=False)
     assert not [event for event in events if isinstance(event.data, CandidateBatch)]
 
@@ -85,7 +62,7 @@ def test_a_relation_keeps_its_candidates(easeml, client, name, tmp_path):
     relation = Relation.from_frame(frame, label="kind", row_ids=tuple(f"r{place}" for place in range(40)))
     told = pd.DataFrame({"row_id": ["r3"] * 2, "column": ["y"] * 2, "value": [1.0, 2.0], "probability": [0.25, 0.75]})
     relation.merge_candidates(told, source="mine@1").to_parquet(tmp_path / "r.parquet")
-    done = easeml("publish", name, tmp_path / "r.parquet", "--pillar", "train")
+    done = easeml("publish", name, tmp_path / "r.parquet", "--pillar", "train", as_json=True)
     read = client.relation(name, "train")
     cell = read.candidates()
     mine = cell[(cell["row_id"] == "r3") & (cell["column"] == "y")]

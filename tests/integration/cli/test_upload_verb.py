@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
-from easeml.cli.root import app as command
 from easeml.client import Client
 from easeml.errors import InvalidDataError, UnavailableError
 
 FORMATS = Path(__file__).parents[2] / "data" / "formats"
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture
-def easeml(cluster):
-    """Run a verb; ``as_json=True`` returns what it printed as an object."""
-
-    def run(*arguments, as_json=False):
-        options = ["--bootstrap", cluster.bootstrap_servers, "--home", str(cluster.home)]
-        shown = CliRunner().invoke(command, [*options, *(["--json"] if as_json else []), *map(str, arguments)])
-        if shown.exception is not None and not isinstance(shown.exception, SystemExit):
-            raise shown.exception
-        return json.loads(shown.stdout) if as_json else " ".join(shown.output.split())
-
-    return run
 
 
 @pytest.fixture

@@ -10,9 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from confluent_kafka import Producer
-from typer.testing import CliRunner
 
-from easeml.cli.root import app as command
 from easeml.client import Client
 from easeml.errors import InvalidDataError, NotFoundError
 from easeml.stream.payloads import (
@@ -31,14 +29,11 @@ from easeml.stream.topics import ADVICE, APPS, DATA_VERSIONS, MODELS, TESTSETS, 
 
 
 @pytest.fixture
-def easeml(cluster):
-    """Run a verb; ``json=True`` returns what it printed as objects."""
+def easeml(invoke):
+    """Run a verb and return what it printed; ``as_json=True`` returns its lines as objects."""
 
     def run(*arguments, as_json=False):
-        options = ["--bootstrap", cluster.bootstrap_servers, "--home", str(cluster.home)]
-        shown = CliRunner().invoke(command, [*options, *(["--json"] if as_json else []), *arguments])
-        if shown.exception is not None and not isinstance(shown.exception, SystemExit):
-            raise shown.exception
+        shown = invoke(*arguments, as_json=as_json)
         return [json.loads(line) for line in shown.stdout.splitlines()] if as_json else shown.output
 
     return run

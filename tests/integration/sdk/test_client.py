@@ -27,19 +27,6 @@ from easeml.stream.topics import CATALOGUE, DATA_TEST_LABELS
 CONDITION = "n > 0.5 +/- 0.2"
 
 
-@pytest.fixture
-def client(cluster):
-    with Client(cluster.bootstrap_servers, home=cluster.home) as client:
-        yield client
-
-
-@pytest.fixture
-def app(client):
-    name = f"app-{uuid.uuid4().hex[:8]}"
-    client.create_app(name, label="kind", condition=CONDITION, steps=2)
-    return name
-
-
 def frame(rows=400, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(rows, 2))

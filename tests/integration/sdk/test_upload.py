@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import time
-import uuid
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +12,9 @@ import pandas as pd
 import pytest
 
 from easeml import uploading
-from easeml.client import Client
 from easeml.errors import InvalidDataError
 from easeml.stream.payloads import DataVersion, Pillar, RelationBatch, TestLabels
 from easeml.stream.topics import DATA_TEST_LABELS
-
-
-@pytest.fixture
-def client(cluster):
-    with Client(cluster.bootstrap_servers, home=cluster.home) as client:
-        yield client
-
-
-@pytest.fixture
-def app(client):
-    name = f"app-{uuid.uuid4().hex[:8]}"
-    client.create_app(name, label="kind", condition="n > 0.5 +/- 0.2", steps=2)
-    return name
 
 
 def table(rows=600):
