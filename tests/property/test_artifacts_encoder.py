@@ -76,7 +76,8 @@ def test_a_prediction_does_not_depend_on_its_neighbours(family):
         "words": [f"kind{code} {i % 7}" for i, code in enumerate(codes)],
     })  # fmt: skip
     model = train(
-        frame, codes, frame, codes, columns=COLUMNS, classes=("x", "y", "z"), family=family, parameters="{}", seed=0,
+        frame, codes, frame, codes, columns=COLUMNS, classes=("x", "y", "z"), family=family,
+        parameters='{"arms": 3}' if family == "committee" else "{}", seed=0,
         clock=lambda: 0.0,
     ).model  # fmt: skip
     model = load(dump(model))

@@ -268,13 +268,15 @@ class Search(Iterator[Candidate]):
 
     def _try(self, arm: AlgorithmAnnounced) -> Candidate | None:
         started = self._clock()
-        if self._paces and statistics.median(self._paces) * arm.cost_hint * self._race.folds > self._left():
+        # Nobody, an endless algorithm least of all, may take more than half of what the others wait for.
+        allowed = self._left() / 2 if self._waiting else self._left()
+        if self._paces and statistics.median(self._paces) * arm.cost_hint * self._race.folds > allowed:
             self.tried.append(Tried(arm.algorithm, Outcome.COSTLY, 0.0))
             return None
         candidate, error = None, None
         try:
-            with cpu_limit(self._left()), memory_limit(MEMORY):
-                candidate = self._trained(arm, started)
+            with cpu_limit(allowed), memory_limit(MEMORY):
+                candidate = self._trained(arm, started, allowed)
             outcome = Outcome.BEATEN if candidate is None else Outcome.TRAINED
         except BudgetExhaustedError as exhausted:
             outcome, error = Outcome.COSTLY, refusal(arm.algorithm, arm.family, exhausted)
@@ -284,14 +286,14 @@ class Search(Iterator[Candidate]):
         self.tried.append(Tried(arm.algorithm, outcome, self._clock() - started, error))
         return candidate
 
-    def _trained(self, arm: AlgorithmAnnounced, started: float) -> Candidate | None:
+    def _trained(self, arm: AlgorithmAnnounced, started: float, allowed: float) -> Candidate | None:
         """Return the model of an arm if it is worth handing out."""
 
         def check_pace(folds: int) -> None:
-            pace = (self._clock() - started) / folds
-            self._paces.append(pace / max(arm.cost_hint, _LEAST_HINT))
+            spent = self._clock() - started
+            self._paces.append(spent / folds / max(arm.cost_hint, _LEAST_HINT))
             # One training more than there are folds: on all rows, which takes a little longer.
-            if pace * (self._race.folds - folds + 1.5) > self._left():
+            if spent / folds * (self._race.folds + 1.5) > allowed:
                 raise BudgetExhaustedError("What is left of the budget would not see it through.", mend="Give more.")
 
         entry = self._race.run(arm, check_pace)

@@ -13,6 +13,12 @@ COLUMNS = (
 )
 
 
+FEWER = dict.fromkeys(("random_forest", "extra_trees", "adaptive_forest"), '{"trees": 5}')
+FEWER["committee"] = '{"arms": 3}'
+    "committee": '{"arms": 3}'
+}
+
+
 def mixed_frame(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 3, rows)
@@ -39,7 +45,7 @@ def trained():
                 columns=COLUMNS,
                 classes=("a", "b", "c"),
                 family=family,
-                parameters='{"trees": 5}' if "forest" in family or family == "extra_trees" else "{}",
+                parameters=FEWER.get(family, "{}"),
                 seed=3,
                 clock=lambda: 0.0,
             ).model
