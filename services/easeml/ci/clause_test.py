@@ -209,7 +209,8 @@ class ClauseTest:
             if above[at] or below[at]:
                 return int(at), Truth.TRUE if bool(above[at]) == self.clause.above else Truth.FALSE
             if number[at] == self.cap:
-                return int(at), self._at_the_cap(found[: at + 1], coins[: at + 1])
+                ones = self.tossed + self._tosses(found[: at + 1], coins[: at + 1])
+                return int(at), self._compare(self._exact(ones))
             if self.interval(counts[at]).half_width <= self.clause.tolerance:
                 return int(at), Truth.UNKNOWN
         return None
@@ -234,12 +235,24 @@ class ClauseTest:
             below = ~never if lower > self.high else self.bets.falling.log_wealth(counts, -lower) >= -self.log_below
         return above, below
 
-    def interval(self, counts: npt.NDArray[np.number] | None = None) -> Interval:
-        """Return the interval of the expression that holds at every time at once."""
+    def interval(self, counts: npt.NDArray[np.number]) -> Interval:
+        """Return the interval of the expression that holds at every time at once, given counts of the values."""
+        low, high = self.bets.interval(counts, self.log_above, self.log_below)
+        return _times(self.share, Interval(min(low, high), max(low, high)))
+
+    def known(self) -> Interval | None:
+        """Return the interval of the expression where the test stands; None before the first label."""
         if self.free:
             return self.clause.coefficients[2] * self.share
-        low, high = self.bets.interval(self.counts if counts is None else counts, self.log_above, self.log_below)
-        return _times(self.share, Interval(min(low, high), max(low, high)))
+        if not self.taken:
+            return None
+        found = self.interval(self.counts)
+        if self.taken < self.cap:
+            return found
+        exact = self._exact(self.tossed)
+        # both hold at once; that they do not meet is one of the rare errors they may make
+        ends = max(found.low, exact.low), min(found.high, exact.high)
+        return Interval(*ends) if ends[0] <= ends[1] else exact
 
     def _tosses(self, found: npt.NDArray[np.int64], coins: npt.NDArray[np.float64]) -> int:
         """Return how many examples become 1 when each is rounded to 0 or 1 by its coin.
@@ -248,12 +261,12 @@ class ClauseTest:
         """
         return int((coins < (self.values[found] - self.low) / (self.high - self.low)).sum())
 
-    def _at_the_cap(self, found: npt.NDArray[np.int64], coins: npt.NDArray[np.float64]) -> Truth:
-        ones, n = self.tossed + self._tosses(found, coins), self.cap
-        low = clopper_pearson(ones, n, self.log_above).low
-        high = clopper_pearson(ones, n, self.log_below).high
+    def _exact(self, ones: int) -> Interval:
+        """Return the interval of the expression at the cap, where ``ones`` examples were rounded to 1."""
+        low = clopper_pearson(ones, self.cap, self.log_above).low
+        high = clopper_pearson(ones, self.cap, self.log_below).high
         mean = Interval(self.low, self.low) + (self.high - self.low) * Interval(low, high)
-        return self._compare(_times(self.share, mean))
+        return _times(self.share, mean)
 
     def _compare(self, interval: Interval) -> Truth:
         compare = interval.above if self.clause.above else interval.below

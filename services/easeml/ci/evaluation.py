@@ -296,11 +296,10 @@ class Walk:
 
     def clauses(self) -> tuple[ClauseVerdict, ...]:
         """Return what is known of each clause at the end of the walk."""
-        found = []
-        for test, truth in zip(self.tests, self.truths, strict=True):
-            interval = test.interval() if test.free or test.taken else None
-            found.append(ClauseVerdict(str(test.clause), Truth.UNKNOWN.name if truth is None else truth.name, interval))
-        return tuple(found)
+        return tuple(
+            ClauseVerdict(str(test.clause), Truth.UNKNOWN.name if truth is None else truth.name, test.known())
+            for test, truth in zip(self.tests, self.truths, strict=True)
+        )
 
 
 class EvaluationLedger(Protocol):

@@ -140,7 +140,7 @@ def _why(protocol: Protocol, found: Plan) -> Answer:
                 "A test set is a sample, like the people asked in a poll: its accuracy is near the true one, never "
                 "exactly it. Two things make the sample grow. First, precision: half the tolerance needs about "
                 "four times the labels. Second, being sure: all decisions together may go wrong with a chance of "
-                f"at most {wrong:.3g}, and {protocol.steps:,} models are judged on the same examples."
+                f"at most {wrong:.3g}, for {_models(protocol.steps)} judged on the same examples."
             ),
             (
                 f"That chance is shared out: {told} the plan must hold for {_count(found.histories)} possible "
@@ -148,6 +148,10 @@ def _why(protocol: Protocol, found: Plan) -> Answer:
             ),
         ),
     )
+
+
+def _models(steps: int) -> str:
+    return "one model" if steps == 1 else f"{steps:,} models"
 
 
 def _count(number: int) -> str:
@@ -162,7 +166,7 @@ _HEAD = ("labels at most", "labels when clear", "examples in all")
 
 
 def _reliability(protocol: Protocol) -> Answer:
-    rows = []
+    rows, right = [], "pass" if protocol.mode == "fp-free" else "fail"
     for value in sorted({*RELIABILITIES, protocol.reliability}):
         mark = " (this plan)" if value == protocol.reliability else ""
         rows.append((f"{value:g}{mark}", *_figures(replace(protocol, reliability=value).plan())))
@@ -170,8 +174,8 @@ def _reliability(protocol: Protocol) -> Answer:
         "What if the reliability changes?",
         (
             (
-                "Reliability is the chance that no decision is wrong. More of it costs surprisingly little, "
-                "because the chance of a wrong decision shrinks very fast with every label:"
+                f"Reliability is the chance that no {right} on this test set is wrong. More of it costs "
+                "surprisingly little, because the chance of a wrong decision shrinks very fast with every label:"
             ),
         ),
         (("reliability", *_HEAD), *rows),
@@ -182,25 +186,24 @@ def _feedback(protocol: Protocol) -> Answer:
     full = replace(protocol, adaptivity="full", passes=None)
     ways = [
         ("developers see every result", full),
-        ("... and the set is retired after 3 passes", replace(full, passes=min(3, protocol.steps))),
+        *([("... and the set is retired after 3 passes", replace(full, passes=3))] if protocol.steps > 3 else []),
         ("the set is retired after its first pass", replace(full, adaptivity="first_change")),
         ("results are kept until the end", replace(full, adaptivity="none")),
     ]
     rows = tuple((name, *_figures(way.plan())) for name, way in ways)
-    half = max(protocol.steps // 2, 1)
-    fewer = replace(protocol, steps=half, passes=None if protocol.passes is None else min(protocol.passes, half))
+    text = [f"For {_models(protocol.steps)}, by what developers get to know:"]
+    if (half := protocol.steps // 2) > 0:
+        fewer = replace(protocol, steps=half, passes=protocol.passes and min(protocol.passes, half))
+        text.append(f"With half as many models ({half:,}): at most {fewer.plan().labels_worst:,} labels.")
     return Answer(
         "What if developers learn less, or fewer models are judged?",
-        (
-            f"For the same {protocol.steps:,} models, by what developers get to know:",
-            f"With half as many models ({half:,}): at most {fewer.plan().labels_worst:,} labels.",
-        ),
+        tuple(text),
         (("feedback", *_HEAD), *rows),
     )
 
 
 def _end(protocol: Protocol) -> Answer:
-    until = f"After {protocol.steps:,} models"
+    until = f"After {_models(protocol.steps)}"
     if protocol.adaptivity == "first_change":
         until += ", or after the first one that passes,"
     elif protocol.passes is not None:
@@ -224,7 +227,7 @@ def _meaning(protocol: Protocol) -> Answer:
         text = (
             (
                 "A pass means that the condition truly holds, not only on the test set: with probability at least "
-                f"{sure} every pass given to any of the {protocol.steps:,} models is right."
+                f"{sure} every pass ever given on this test set is right."
             ),
             (
                 "A fail means that the condition could not be shown. The model may be worse, or too close to the "
@@ -235,7 +238,7 @@ def _meaning(protocol: Protocol) -> Answer:
         text = (
             (
                 f"A fail means that the condition truly does not hold: with probability at least {sure} every fail "
-                f"given to any of the {protocol.steps:,} models is right."
+                "ever given on this test set is right."
             ),
             (
                 "A pass means that the condition could not be refuted. The model may be good, or too close to the "

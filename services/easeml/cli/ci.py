@@ -60,7 +60,7 @@ def plan(
     costs = {
         "reference (Hoeffding, optimal split)": found.reference,
         **{name: labels for name, labels in sorted(found.references.items()) if labels != found.reference},
-        f"this tool, at worst ({found.method})": found.labels_worst,
+        "this tool, at worst": found.labels_worst,
         "this tool, expected": found.labels_expected,
         "unlabelled examples": found.unlabelled,
     }
