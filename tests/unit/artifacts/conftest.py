@@ -15,8 +15,6 @@ COLUMNS = (
 
 FEWER = dict.fromkeys(("random_forest", "extra_trees", "adaptive_forest"), '{"trees": 5}')
 FEWER["committee"] = '{"arms": 3}'
-    "committee": '{"arms": 3}'
-}
 
 
 def mixed_frame(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
