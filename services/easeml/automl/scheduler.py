@@ -1,7 +1,8 @@
 """Which tenant trains which algorithm next, on devices that become free one by one.
 
-Sources: Li et al., PVLDB 2018 (ease.ml): GP-UCB with costs within a tenant, GREEDY (algorithm 2) and HYBRID (section
-4.4) between tenants. HYBRID returns to GREEDY when any tenant improves; the published one never does.
+Sources: Li et al., PVLDB 2018 (ease.ml): cost-aware GP-UCB within a tenant, GREEDY and HYBRID between tenants; Yu et
+al., AISTATS 2019: MM-GP-EI; Desautels et al., JMLR 2014: runs under way narrow the variance, as if they had ended as
+expected, so that devices do not try twins of one another.
 Deterministic given its calls (and the seed, for ``random``); ``state()`` and ``from_state()`` round-trip.
 """
 
@@ -9,39 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from easeml.automl.belief import Belief, Floats, Prior
+from easeml.automl.acquisition import expected_improvement, upper_bounds
+from easeml.automl.kernel import Floats, cost_prior, quality_prior
+from easeml.automl.tenants import Priors, Run, Running, Tenant
+from easeml.automl.turns import Turns
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
 
-POLICIES = ("hybrid", "greedy", "round_robin", "random", "fcfs")
-"""``greedy``: the tenant with most to gain; ``hybrid``: greedy, in turn while it is frozen; ``round_robin``: in turn;
-``random``: any run; ``fcfs``: in order."""
-
-FREEZE = 10
-"""s: steps without a change of the candidates or an improvement after which GREEDY counts as frozen."""
-
-
-@dataclass
-class _Tenant:
-    priority: float
-    costs: dict[str, float]
-    belief: Belief
-    running: dict[str, tuple[int, float]] = field(default_factory=dict)  # algorithm -> (device, bound when chosen)
-    runs: list[tuple[str, float, float, float]] = field(default_factory=list)  # algorithm, quality, cost, bound
-    failed: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def best(self) -> float:
-        return max((quality for _, quality, _, _ in self.runs), default=0.0)
-
-    @property
-    def started(self) -> int:
-        return len(self.running) + len(self.runs) + len(self.failed)
+POLICIES = ("hybrid", "greedy", "round_robin", "random", "fcfs", "gp_ei")
+"""See ``Turns``; ``random``: any run."""
 
 
 class Scheduler:
@@ -54,9 +36,9 @@ class Scheduler:
     policy : str
         One of ``POLICIES``.
     history : tuple of (float64[tasks, algorithms], float64[tasks, algorithms]), optional
-        Qualities in [0, 1] and CPU seconds of the algorithms on past tasks.
-    costs : mapping of str to float, optional
-        Expected CPU seconds per algorithm; 1 where unknown (or the history's mean).
+        Qualities in [0, 1] and CPU seconds of the algorithms on past tasks, two at least.
+    costs : mapping of str to float, or float64[algorithms], optional
+        Expected CPU seconds per algorithm, > 0; the history's where missing, else 1.
     delta : float
         Of the upper bounds, in (0, 1).
     rng : Generator, optional
@@ -65,7 +47,11 @@ class Scheduler:
     Raises
     ------
     ConfigurationError
-        When the policy is unknown or lacks its generator.
+        When the policy is unknown or lacks its generator, or ``delta`` is out of range.
+    InvalidDataError
+        When algorithms repeat, or history or costs do not fit them.
+    NotFoundError
+        When costs name an unknown algorithm.
 
     Examples
     --------
@@ -83,49 +69,54 @@ class Scheduler:
         algorithms: Sequence[str],
         *,
         policy: str = "hybrid",
-        history: tuple[Floats, Floats] | None = None,
-        costs: Mapping[str, float] | None = None,
+        history: tuple[ArrayLike, ArrayLike] | None = None,
+        costs: Mapping[str, float] | ArrayLike | None = None,
         delta: float = 0.1,
         rng: np.random.Generator | None = None,
     ) -> None:
-        if policy not in POLICIES:
-            raise ConfigurationError(
-                f"The scheduler has no policy {policy!r}.", mend=f"Use one of {', '.join(POLICIES)}."
-            )
-        if policy == "random" and rng is None:
-            raise ConfigurationError(
-                "The policy 'random' needs a generator.", mend="Pass rng=np.random.default_rng(0)."
-            )
-        if history is not None and history[0].shape[1] != len(algorithms):
-            raise InvalidDataError(
-                f"The history has {history[0].shape[1]} columns, there are {len(algorithms)} algorithms.",
-                mend="Pass one column of qualities and costs per algorithm.",
-            )
+        _check_settings(policy, delta, rng)
         self.policy = policy
-        self.delta = delta
-        self.algorithms = list(dict.fromkeys(algorithms))
-        self._history = history
-        self._costs = dict(costs or {})
+        self.delta = float(delta)
+        self.algorithms = list(algorithms)
+        if len(set(self.algorithms)) < len(self.algorithms):
+            raise InvalidDataError("An algorithm is named twice.", mend="Name every algorithm once.")
+        self._history = _checked_history(history, len(self.algorithms))
+        self._costs = self._named(costs)
         self._rng = rng
-        self._tenants: dict[str, _Tenant] = {}
-        self._turn = 0
-        self._still = 0
-        self._candidates: list[str] = []
-        self._prior = self._make_prior()
+        self._tenants: dict[str, Tenant] = {}
+        self._turns = Turns(policy)
+        self._priors = self._learn_priors()
 
-    def add_tenant(self, tenant: str, costs: Mapping[str, float] | None = None, priority: float = 1.0) -> None:
-        """Admit a tenant; ``costs`` are its own expected CPU seconds, ``priority`` (> 0) weighs its turns.
+    def add_tenant(
+        self, tenant: str, costs: Mapping[str, float] | ArrayLike | None = None, priority: float = 1.0
+    ) -> None:
+        """Admit a tenant.
+
+        Parameters
+        ----------
+        tenant : str
+            Its name.
+        costs : mapping of str to float, or float64[algorithms], optional
+            CPU seconds on its data, > 0, where known. One cheap probe tells much about the others.
+        priority : float
+            Weighs its turns and gains, > 0.
 
         Raises
         ------
         ConflictError
             When it is known already.
+        InvalidDataError
+            When costs or priority are not positive numbers.
+        NotFoundError
+            When costs name an unknown algorithm.
         """
         if tenant in self._tenants:
             raise ConflictError(f"The tenant {tenant!r} is scheduled already.", mend="Remove it first.")
-        if not priority > 0:
+        if not 0 < priority < math.inf:
             raise InvalidDataError(f"The priority of {tenant!r} was {priority}.", mend="Give a number above 0.")
-        self._tenants[tenant] = _Tenant(float(priority), dict(costs or {}), Belief(self._prior))
+        known = {self.algorithms.index(name): cost for name, cost in self._named(costs).items()}
+        self._tenants[tenant] = Tenant(float(priority), known, self._priors, self._scores)
+        self._tenants[tenant].served = self._turns.taken
 
     def remove_tenant(self, tenant: str) -> None:
         """Forget a tenant and its running trials."""
@@ -133,25 +124,34 @@ class Scheduler:
         del self._tenants[tenant]
 
     def add_algorithm(self, algorithm: str, cost_hint: float = 1.0) -> None:
-        """Announce a new algorithm: every tenant is reconsidered. A known one only changes its cost hint."""
-        self._costs[algorithm] = float(cost_hint)
-        if algorithm in self.algorithms:
-            return
-        self.algorithms.append(algorithm)
-        self._prior = self._make_prior()
+        """Announce a new algorithm: every tenant is reconsidered. A known one only changes its cost hint.
+
+        Raises
+        ------
+        InvalidDataError
+            When the hint, CPU seconds, is not a positive number.
+        """
+        self._costs[algorithm] = _checked_cost(algorithm, cost_hint)
+        if algorithm not in self.algorithms:
+            self.algorithms.append(algorithm)
+        self._priors = self._learn_priors()
         for tenant in self._tenants.values():
-            self._rebuild(tenant)
+            tenant.learn(self._priors)
 
     def next(self, device: int = 0) -> tuple[str, str] | None:
         """Return the (tenant, algorithm) that ``device`` is to train, marked as running; None: nothing is left."""
-        open_runs = {name: choice for name in self._tenants if (choice := self._open(name))}
-        if not open_runs:
+        waiting = {name: tenant for name, tenant in self._tenants.items() if tenant.open}
+        if not waiting:
             return None
-        name = self._pick(open_runs)
-        algorithm, bound = self._arm(name, open_runs[name])
-        self._tenants[name].running[algorithm] = (device, bound)
-        self._turn += 1
-        return name, algorithm
+        if self._rng is not None and self.policy == "random":
+            name = list(waiting)[int(self._rng.integers(len(waiting)))]
+        else:
+            name = self._turns.pick(waiting)
+        tenant = self._tenants[name]
+        arm, score = tenant.choice()
+        tenant.start(Running(arm, device, score))
+        tenant.served = self._turns.taken
+        return name, self.algorithms[arm]
 
     def finish(self, tenant: str, algorithm: str, quality: float, cost: float) -> None:
         """Record a finished run: ``quality`` in [0, 1], ``cost`` in CPU seconds.
@@ -165,23 +165,24 @@ class Scheduler:
         ConflictError
             When the run is finished already.
         InvalidDataError
-            When quality or cost is not a finite number.
+            When quality or cost is out of range or not a number.
         """
-        entry = self._tenant(tenant)
-        if any(done == algorithm for done, *_ in entry.runs):
+        entry, arm = self._tenant(tenant), self._arm(algorithm)
+        if any(run.arm == arm for run in entry.runs):
             raise ConflictError(f"{algorithm!r} of {tenant!r} is finished already.", mend="Report a run once.")
-        if algorithm not in entry.running and algorithm not in entry.failed:
+        if arm not in entry.running and arm not in entry.failed:
             raise NotFoundError(f"{algorithm!r} of {tenant!r} is not running.", mend="Ask next() first.")
-        if not (math.isfinite(quality) and math.isfinite(cost) and cost >= 0):
+        if not (0 <= quality <= 1 and 0 <= cost < math.inf):
             raise InvalidDataError(
-                f"{algorithm!r} of {tenant!r} has quality {quality} and cost {cost}.", mend="Report it with fail()."
+                f"{algorithm!r} of {tenant!r} has quality {quality} and cost {cost}.",
+                mend="Quality lies in [0, 1], cost is finite and not negative; report a run without them with fail().",
             )
-        _, bound = entry.running.pop(algorithm, (0, 1.0))
-        entry.failed.pop(algorithm, None)
+        for other in self._tenants.values():
+            other.regret.spend(float(cost), other.best)
         if quality > entry.best:
-            self._still = 0
-        entry.runs.append((algorithm, float(quality), float(cost), bound))
-        entry.belief.observe(self.algorithms.index(algorithm), quality)
+            self._turns.improved()
+        score = entry.running[arm].score if arm in entry.running else 1.0
+        entry.finish(Run(arm, float(quality), float(cost), score))
 
     def fail(self, tenant: str, algorithm: str, reason: str) -> None:
         """Record that a running trial gave no model; it is not tried again.
@@ -191,35 +192,30 @@ class Scheduler:
         NotFoundError
             When the tenant or the run is unknown.
         """
-        entry = self._tenant(tenant)
-        if algorithm not in entry.running:
+        entry, arm = self._tenant(tenant), self._arm(algorithm)
+        if arm not in entry.running:
             raise NotFoundError(f"{algorithm!r} of {tenant!r} is not running.", mend="Ask next() first.")
-        del entry.running[algorithm]
-        entry.failed[algorithm] = reason
+        entry.fail(arm, reason)
 
     def regret(self, best: Mapping[str, float] | None = None) -> tuple[dict[str, float], float]:
-        """Return the cost-weighted regret per tenant and its average over the tenants.
+        """Return the cost-weighted regret per tenant and its average over the tenants, in CPU seconds.
 
         Parameters
         ----------
         best : mapping of str to float, optional
-            Best quality that each tenant could reach; where unknown, the best it has seen.
+            Best quality that each tenant could reach; where unknown or surpassed, the best it has seen.
 
         Returns
         -------
         tuple
-            Sum over a tenant's runs of cost times (best - best so far before the run, from 0), in CPU seconds.
-            Source: Li et al., section 3.2.
+            Over all finished runs of anyone since the tenant was admitted, the sum of cost times (best reachable -
+            best of the tenant before the run ended, from 0).
         """
-        each: dict[str, float] = {}
-        for name, tenant in self._tenants.items():
-            top = (best or {}).get(name, tenant.best)
-            so_far, total = 0.0, 0.0
-            for _, quality, cost, _ in tenant.runs:
-                total += cost * max(top - so_far, 0.0)
-                so_far = max(so_far, quality)
-            each[name] = total
-        return each, float(np.mean(list(each.values()))) if each else 0.0
+        each = {
+            name: tenant.regret.total(max((best or {}).get(name, 0.0), tenant.best))
+            for name, tenant in self._tenants.items()
+        }
+        return each, sum(each.values()) / len(each) if each else 0.0
 
     def state(self) -> dict[str, Any]:
         """Return everything that decides later choices, as JSON values."""
@@ -229,20 +225,9 @@ class Scheduler:
             "algorithms": list(self.algorithms),
             "costs": dict(self._costs),
             "history": [part.tolist() for part in self._history] if self._history is not None else None,
-            "turn": self._turn,
-            "still": self._still,
-            "candidates": list(self._candidates),
+            "turns": asdict(self._turns) | {"candidates": list(self._turns.candidates)},
             "rng": self._rng.bit_generator.state if self._rng is not None else None,
-            "tenants": {
-                name: {
-                    "priority": tenant.priority,
-                    "costs": dict(tenant.costs),
-                    "running": {algorithm: list(run) for algorithm, run in tenant.running.items()},
-                    "runs": [list(run) for run in tenant.runs],
-                    "failed": dict(tenant.failed),
-                }
-                for name, tenant in self._tenants.items()
-            },
+            "tenants": {name: tenant.state() for name, tenant in self._tenants.items()},
         }
 
     @classmethod
@@ -252,91 +237,96 @@ class Scheduler:
         if state["rng"] is not None:
             rng = np.random.default_rng()
             rng.bit_generator.state = state["rng"]
-        scheduler = cls([], policy=state["policy"], costs=state["costs"], delta=state["delta"], rng=rng)
+        known = len(state["history"][0][0]) if state["history"] is not None else len(state["algorithms"])
+        scheduler = cls(
+            state["algorithms"][:known],
+            policy=state["policy"],
+            history=state["history"],
+            delta=state["delta"],
+            rng=rng,
+        )
         scheduler.algorithms = list(state["algorithms"])
-        if state["history"] is not None:
-            qualities, costs = state["history"]
-            scheduler._history = (np.array(qualities), np.array(costs))
-        scheduler._turn = state["turn"]
-        scheduler._still = state["still"]
-        scheduler._candidates = list(state["candidates"])
-        scheduler._prior = scheduler._make_prior()
-        for name, document in state["tenants"].items():
-            scheduler.add_tenant(name, document["costs"], document["priority"])
-            tenant = scheduler._tenants[name]
-            tenant.running = {algorithm: (run[0], run[1]) for algorithm, run in document["running"].items()}
-            tenant.runs = [(run[0], run[1], run[2], run[3]) for run in document["runs"]]
-            tenant.failed = dict(document["failed"])
-            scheduler._rebuild(tenant)
+        scheduler._costs = dict(state["costs"])
+        scheduler._turns = Turns(**state["turns"] | {"candidates": tuple(state["turns"]["candidates"])})
+        scheduler._priors = scheduler._learn_priors()
+        for name, tenant in state["tenants"].items():
+            scheduler._tenants[name] = Tenant.from_state(tenant, scheduler._priors, scheduler._scores)
         return scheduler
 
-    def _tenant(self, name: str) -> _Tenant:
+    def _tenant(self, name: str) -> Tenant:
         if name not in self._tenants:
             raise NotFoundError(f"The tenant {name!r} is not scheduled.", mend="Call add_tenant first.")
         return self._tenants[name]
 
-    def _make_prior(self) -> Prior:
-        return Prior(len(self.algorithms), self._history[0] if self._history is not None else None)
+    def _arm(self, algorithm: str) -> int:
+        if algorithm not in self.algorithms:
+            raise NotFoundError(f"There is no algorithm {algorithm!r}.", mend="Call add_algorithm first.")
+        return self.algorithms.index(algorithm)
 
-    def _rebuild(self, tenant: _Tenant) -> None:
-        tenant.belief = Belief(self._prior)
-        for algorithm, quality, _, _ in tenant.runs:
-            tenant.belief.observe(self.algorithms.index(algorithm), quality)
+    def _named(self, costs: Mapping[str, float] | ArrayLike | None) -> dict[str, float]:
+        """Return costs by algorithm, whichever way they were given."""
+        if costs is None:
+            return {}
+        if not isinstance(costs, Mapping):
+            values = np.asarray(costs, float)
+            if values.shape != (len(self.algorithms),):
+                raise InvalidDataError(
+                    f"There are costs of shape {values.shape} for {len(self.algorithms)} algorithms.",
+                    mend="Pass one cost per algorithm, or a mapping of those that are known.",
+                )
+            costs = dict(zip(self.algorithms, values.tolist(), strict=True))
+        for algorithm in costs:
+            self._arm(algorithm)
+        return {algorithm: _checked_cost(algorithm, cost) for algorithm, cost in costs.items()}
 
-    def _open(self, name: str) -> list[int]:
-        tenant = self._tenants[name]
-        taken = set(tenant.running) | set(tenant.failed) | {algorithm for algorithm, *_ in tenant.runs}
-        return [index for index, algorithm in enumerate(self.algorithms) if algorithm not in taken]
+    def _learn_priors(self) -> Priors:
+        qualities, seconds = self._history if self._history is not None else (None, None)
+        cost = cost_prior(seconds, np.array([self._costs.get(name, math.nan) for name in self.algorithms]))
+        return Priors(quality_prior(qualities, cost.mean), cost)
 
-    def _bounds(self, name: str) -> NDArray[np.float64]:
-        tenant = self._tenants[name]
-        return tenant.belief.upper_bounds(self._expected(tenant), tenant.started + 1, self.delta)
-
-    def _expected(self, tenant: _Tenant) -> Floats:
-        past = self._history[1].mean(axis=0) if self._history is not None else ()
-        known = dict(zip(self.algorithms, past, strict=False)) | self._costs | tenant.costs
-        return np.array([float(known.get(algorithm, 1.0)) for algorithm in self.algorithms])
-
-    def _arm(self, name: str, choice: list[int]) -> tuple[str, float]:
+    def _scores(self, tenant: Tenant) -> Floats:
+        """Return what a run of each arm promises the tenant, by the policy."""
         if self._rng is not None and self.policy == "random":
-            index = int(self._rng.choice(choice))
-            return self.algorithms[index], 1.0
-        bounds = self._bounds(name)
-        index = max(choice, key=lambda arm: (bounds[arm], -arm))
-        return self.algorithms[index], float(bounds[index])
+            return self._rng.random(len(self.algorithms))
+        variance = tenant.quality.variance_after(tenant.running)
+        seconds = tenant.expected_seconds()
+        if self.policy == "gp_ei":
+            return expected_improvement(tenant.quality.mean, variance, tenant.best) / seconds
+        return upper_bounds(tenant.quality.mean, variance, seconds, tenant.started + 1, self.delta)
 
-    def _pick(self, open_runs: Mapping[str, list[int]]) -> str:
-        names = list(open_runs)
-        if self._rng is not None and self.policy == "random":
-            return names[int(self._rng.integers(len(names)))]
-        if self.policy == "fcfs":
-            return names[0]
-        in_turn = min(names, key=lambda name: self._tenants[name].started / self._tenants[name].priority)
-        if self.policy == "round_robin":
-            return in_turn
-        fresh = [name for name in names if not self._tenants[name].started]
-        if fresh:  # every tenant runs once
-            return fresh[0]
-        if not all(self._tenants[name].runs for name in names):
-            return in_turn
-        candidates = self._below_average(names)
-        self._still = self._still + 1 if candidates == self._candidates else 0
-        self._candidates = candidates
-        if self.policy == "hybrid" and self._still >= FREEZE:
-            return in_turn
-        return max(candidates, key=lambda name: self._gap(name, open_runs[name]))
 
-    def _below_average(self, names: list[str]) -> list[str]:
-        """Return V of algorithm 2, line 8: the tenants that know less than the average one."""
-        room = {name: self._room(self._tenants[name]) for name in names}
-        average = sum(room.values()) / len(room)
-        return [name for name in names if room[name] >= average] or names
+def _check_settings(policy: str, delta: float, rng: np.random.Generator | None) -> None:
+    if policy not in POLICIES:
+        raise ConfigurationError(f"The scheduler has no policy {policy!r}.", mend=f"Use one of {', '.join(POLICIES)}.")
+    if policy == "random" and rng is None:
+        raise ConfigurationError("The policy 'random' needs a generator.", mend="Pass rng=np.random.default_rng(0).")
+    if not 0 < delta < 1:
+        raise ConfigurationError(f"The scheduler's delta was {delta}.", mend="Give a number between 0 and 1.")
 
-    def _gap(self, name: str, choice: list[int]) -> float:
-        tenant = self._tenants[name]
-        return (float(self._bounds(name)[choice].max()) - tenant.best) * tenant.priority
 
-    @staticmethod
-    def _room(tenant: _Tenant) -> float:
-        """Return sigma~ after the last run: the least upper bound that held so far, minus the last quality."""
-        return min(bound for *_, bound in tenant.runs) - tenant.runs[-1][1]
+def _checked_cost(algorithm: str, cost: float) -> float:
+    if not 0 < cost < math.inf:
+        raise InvalidDataError(f"The cost of {algorithm!r} was {cost}.", mend="Give CPU seconds above 0.")
+    return float(cost)
+
+
+def _checked_history(history: tuple[ArrayLike, ArrayLike] | None, algorithms: int) -> tuple[Floats, Floats] | None:
+    """Return the history as arrays, or raise what is wrong with it."""
+    if history is None:
+        return None
+    qualities, costs = (np.asarray(part, float) for part in history)
+    if qualities.shape != costs.shape or qualities.ndim != 2 or qualities.shape[1] != algorithms:
+        raise InvalidDataError(
+            f"The history has qualities of shape {qualities.shape} and costs of shape {costs.shape}, there are "
+            f"{algorithms} algorithms.",
+            mend="Pass one row per past task and one column per algorithm in both.",
+        )
+    if len(qualities) < 2 or not algorithms:
+        raise InvalidDataError("The history has less than two tasks or no algorithm.", mend="Pass history=None.")
+    # NaN fails the comparisons too.
+    if not (np.all((qualities >= 0) & (qualities <= 1)) and np.all((costs >= 0) & (costs < math.inf))):
+        raise InvalidDataError(
+            "The history has qualities or costs that are out of range or not numbers.",
+            mend="Quality lies in [0, 1], cost is finite and not negative; leave tasks out that miss an algorithm.",
+        )
+    return qualities, costs

@@ -178,7 +178,7 @@ class AutoMLService(Service[AutoMLState]):
         state.scheduler = Scheduler(
             list(ctx.algorithms),
             policy=self._policy,
-            costs={name: algorithm.cost_hint for name, algorithm in ctx.algorithms.items()},
+            costs={name: _hint(algorithm) for name, algorithm in ctx.algorithms.items()},
             rng=ctx.rng,
         )
         state.scheduler.add_tenant(app, priority=max(ctx.app.priority, 1e-9))
@@ -204,7 +204,7 @@ class AutoMLService(Service[AutoMLState]):
             return ()
         app = ctx.app.app
         for name in [name for name, algorithm in ctx.algorithms.items() if name not in state.scheduler.algorithms]:
-            state.scheduler.add_algorithm(name, ctx.algorithms[name].cost_hint)
+            state.scheduler.add_algorithm(name, _hint(ctx.algorithms[name]))
         for name, trial in list(state.outstanding.items()):
             if ctx.now > trial.until:
                 state.expired[name] = state.outstanding.pop(name)
@@ -241,6 +241,11 @@ class AutoMLService(Service[AutoMLState]):
             train_rows=rows,
             validation_rows=versions[Pillar.VALIDATION][1],
         )
+
+
+def _hint(algorithm: AlgorithmAnnounced) -> float:
+    """Return the announced cost; one that is no positive number counts as not given."""
+    return algorithm.cost_hint if 0 < algorithm.cost_hint < math.inf else 1.0
 
 
 def _check_result(finished: TrialFinished) -> None:

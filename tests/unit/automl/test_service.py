@@ -119,7 +119,7 @@ def test_a_lost_trial_loses_its_lease_and_a_late_result_counts(town):
     finish(town, first, 0.99)
     finish(town, second, outcome=TrialOutcome.FAILED)
     runs = state.scheduler.state()["tenants"]["churn"]["runs"]
-    assert [(run[0], run[1]) for run in runs] == [(first.algorithm, 0.99)]
+    assert [(state.scheduler.algorithms[run[0]], run[1]) for run in runs] == [(first.algorithm, 0.99)]
 
 
 def test_an_empty_version_is_dead_lettered(town):
