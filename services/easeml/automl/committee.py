@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from easeml.artifacts.compound import Vote
-from easeml.automl.ensemble import Codes, Floats, greedy_vote
+from easeml.automl.ensemble import Codes, Floats, best_vote
 from easeml.automl.portfolio import ARMS
 from easeml.automl.race import Entry, Examples, Race, folds_of, refusal
 from easeml.errors import BudgetExhaustedError, InvalidDataError
@@ -33,7 +33,7 @@ class Committee:
     arms : int
         How many arms of the portfolio race.
     members : int
-        Members of the vote at most, repetitions counted.
+        Members of the vote at most.
     """
 
     def __init__(self, train: Train, seed: int, arms: int, members: int) -> None:
@@ -71,6 +71,6 @@ class Committee:
                 entries.append(entry)
         if not entries:
             raise InvalidDataError(f"None of {len(self._arms)} algorithms could be trained, the last:", mend=refused)
-        weights = greedy_vote(np.stack([entry.probabilities for entry in entries]), race.truth, self._members)
+        weights = best_vote(np.stack([entry.probabilities for entry in entries]), race.truth, self._members)
         chosen = np.flatnonzero(weights)
         return Vote([race.final(entries[place]) for place in chosen.tolist()], weights[chosen])

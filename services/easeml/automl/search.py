@@ -7,8 +7,8 @@
     model = candidate.model        # the last is the best: a vote, or the best single model
 
 The arms are those that trainers know, in the portfolio's order; they race over folds of the training rows
-(``easeml.automl.race``), or on validation rows where these are given. Whoever would be a member of the vote is
-trained on all rows and handed out at once; the vote itself comes last. Time is that of this process's processor,
+(``easeml.automl.race``), or on validation rows where these are given. Whoever is among the best few by then is
+trained on all rows and handed out at once; their vote comes last. Time is that of this process's processor,
 never of the clock on the wall; what a reader computes between two candidates is not counted.
 
 Uncertain rows are trained at their most probable, or in sampled possible worlds (``worlds``); they are judged at
@@ -29,7 +29,7 @@ import numpy as np
 
 from easeml.artifacts import Classifier, Encoder, dump
 from easeml.artifacts.compound import Vote
-from easeml.automl.ensemble import Floats, greedy_vote, score
+from easeml.automl.ensemble import Floats, best_vote, ranking, score
 from easeml.automl.families import parse_parameters, train
 from easeml.automl.limits import cpu_limit, memory_limit
 from easeml.automl.portfolio import ARMS
@@ -47,7 +47,7 @@ class Outcome(StrEnum):
     """What became of an arm."""
 
     TRAINED = "trained"  # a candidate was handed out
-    BEATEN = "beaten"  # the vote is better without it
+    BEATEN = "beaten"  # it fell behind, or is not among the best few
     COSTLY = "costly"  # it would outlast the budget
     REFUSED = "refused"  # it failed, or made something that is no model
 
@@ -110,7 +110,7 @@ class Portfolio:
     arms : tuple of AlgorithmAnnounced
         Algorithms, in the order in which they are tried.
     members : int
-        Members of the vote at most, repetitions counted; 1: no vote.
+        Members of the vote at most; 1: no vote.
     worlds : int
         Possible worlds to sample uncertain training rows from; 0: each row at its most probable.
     seed : int
@@ -297,7 +297,7 @@ class Search(Iterator[Candidate]):
                 raise BudgetExhaustedError("What is left of the budget would not see it through.", mend="Give more.")
 
         entry = self._race.run(arm, check_pace)
-        if entry is None or not self._weights([*(ready for ready, _ in self._ready), entry])[-1]:
+        if entry is None or not self._among_the_best(entry):
             return None
         estimator = self._race.final(entry)
         # What cannot be stored is refused here, and not when somebody wants to keep it.
@@ -310,10 +310,10 @@ class Search(Iterator[Candidate]):
         model = Classifier(self._encoder, estimator, self._classes)
         return Candidate(algorithm, members, model, accuracy, log_loss, self._budget - self._left())
 
-    def _weights(self, entries: list[Entry]) -> Floats:
-        return greedy_vote(
-            np.stack([entry.probabilities for entry in entries]), self._race.truth, self._portfolio.members
-        )
+    def _among_the_best(self, entry: Entry) -> bool:
+        entries = [*(ready for ready, _ in self._ready), entry]
+        order = ranking([(one.accuracy, one.log_loss) for one in entries])
+        return len(entries) - 1 in order[: self._portfolio.members]
 
     def _vote(self) -> Candidate:
         """Return the best vote of what is ready, or the best model where none is better."""
@@ -327,7 +327,8 @@ class Search(Iterator[Candidate]):
                 f"No model was ready within {self._budget:g} CPU seconds.",
                 mend="Give more, or begin with cheaper arms.",
             )
-        weights = self._weights([entry for entry, _ in self._ready])
+        judged = np.stack([entry.probabilities for entry, _ in self._ready])
+        weights = best_vote(judged, self._race.truth, self._portfolio.members)
         chosen = [
             (entry, estimator, weight)
             for (entry, estimator), weight in zip(self._ready, weights, strict=True)
@@ -338,8 +339,7 @@ class Search(Iterator[Candidate]):
             entry, estimator, _ = chosen[0]
             return self._candidate(entry.arm.algorithm, members, estimator, entry.probabilities)
         vote = Vote([estimator for _, estimator, _ in chosen], np.array([weight for *_, weight in chosen]))
-        judged = sum(entry.probabilities * weight for entry, _, weight in chosen)
-        return self._candidate("vote", members, vote, np.asarray(judged))
+        return self._candidate("vote", members, vote, np.tensordot(weights, judged, 1))
 
 
 def _known(rows: Labelled) -> Labelled:
