@@ -20,5 +20,9 @@ def doors(settings: Settings, ports: Mapping[str, int]) -> dict[str, str]:
     '127.0.0.1:50151 (gRPC)'
     """
     scheme = "https" if settings.tls_certificate else "http"
-    known = {"labels": "{} (gRPC)", "predict": scheme + "://{}/v1/apps/APP/predict"}
+    known = {
+        "labels": "{} (gRPC)",
+        "predict": scheme + "://{}/v1/apps/APP/predict",
+        "dashboard": scheme + "://{}/",
+    }
     return {name: known.get(name, "{}").format(address(settings, port)) for name, port in ports.items()}

@@ -23,7 +23,7 @@ from easeml.stream.reader import TopicReader
 from easeml.stream.runfiles import read_run_file
 from easeml.stream.settings import Settings
 from easeml.stream.topics import BY_NAME, CATALOGUE
-from easeml.supervisor.roster import SERVICES
+from easeml.supervisor.roster import PROCESSES
 from easeml.supervisor.stack import alive, connected, discover
 
 _DISK_FLOOR = 2**30
@@ -34,7 +34,7 @@ def status(context: typer.Context) -> None:
     current = session(context)
     settings = connected(current.settings)
     admin.metadata(settings)
-    rows = [_service_row(current, name) for name in SERVICES]
+    rows = [_service_row(current, name) for name in PROCESSES]
     current.line(f"Broker {settings.bootstrap_servers}", broker=settings.bootstrap_servers)
     current.table(("service", "state", "pid", "lag", "address", "reasons"), rows)
     for one in waiting.read(settings)[0]:
@@ -164,7 +164,7 @@ def _examine(current: Session) -> Iterator[Finding]:
     )
     if not missing:
         yield from _read(settings)
-    for name in SERVICES:
+    for name in PROCESSES:
         row = _service_row(current, name)
         yield Finding(name, row["state"] == "SERVING", f"{row['state']} {row['reasons']}".strip())
 

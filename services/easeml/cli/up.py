@@ -14,7 +14,7 @@ from easeml.cli.doors import doors
 from easeml.cli.session import Session, session
 from easeml.stream.settings import Settings
 from easeml.supervisor import Supervisor
-from easeml.supervisor.roster import SERVICES
+from easeml.supervisor.roster import PROCESSES
 
 
 @dataclass
@@ -63,10 +63,10 @@ def up(
 ) -> None:
     """Run the broker and all services until Ctrl-C, and restart what dies."""
     current = session(context)
-    chosen = tuple(only or SERVICES)
-    unknown = set(chosen) - SERVICES.keys()
+    chosen = tuple(only or PROCESSES)
+    unknown = set(chosen) - PROCESSES.keys()
     if unknown:
-        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: no such service. Known: {', '.join(SERVICES)}.")
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: no such service. Known: {', '.join(PROCESSES)}.")
     announcer = Announcer(current, chosen)
     Supervisor(_absolute(current.settings), chosen, announcer.announce, announcer.on_ready).run()
 

@@ -36,6 +36,8 @@ VERBS = {
     "label": ("label:label", "Answer the open questions of an app, the most informative first."),
     "status": ("status:status", "Show every service: whether it is ready, healthy, and how far behind."),
     "doctor": ("status:doctor", "Look for what is wrong and say how to mend it."),
+    "dashboard": ("dashboard:dashboard", "Tell where the dashboard of the house is."),
+    "tokens": ("tokens:app", "Make, list and revoke tokens: who sees which apps, and what else they may do."),
     "topics": ("status:topics", "List the topics with their messages."),
 }
 """Module and object of each verb, and the first line of its help."""

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from easeml import repairing
 from easeml.cli import story
+from easeml.cli.doors import doors
 from easeml.client import Client
 from easeml.demo import scenario
 from easeml.demo.application import Application
@@ -129,7 +130,11 @@ class Demo:
         threading.Thread(target=child.wait, daemon=True).start()
         try:
             stack = wait_ready(home, timeout=90, while_alive=child.pid)
-            self._say(f"[green]house ready[/]  broker {stack.bootstrap_servers} and {len(stack.services)} services")
+            ports = (stack.service("dashboard") or {}).get("ports", {})
+            seen = doors(self._settings, ports).get("dashboard", "")
+            self._say(
+                f"[green]house ready[/]  broker {stack.bootstrap_servers} and {len(stack.services)} services; see {seen}"
+            )
             yield stack
         finally:
             child.terminate()

@@ -20,6 +20,12 @@ SERVICES: dict[str, str] = {
 }
 """Service name -> module with a ``main()``."""
 
+VIEWS: dict[str, str] = {"dashboard": "easeml.dashboard.__main__"}
+"""Processes that only read, and keep no changelog: name -> module with a ``main()``."""
+
+PROCESSES = SERVICES | VIEWS
+"""All that a house runs beside the broker and the clock."""
+
 PRELOADED = (
     "aiohttp.web",
     "aiokafka",
@@ -33,7 +39,7 @@ PRELOADED = (
     "sklearn.pipeline",
     "sklearn.svm",
     "skops.io",
-    *SERVICES.values(),
+    *PROCESSES.values(),
 )
 """Imported before the first fork, so that every process shares their memory."""
 
@@ -45,6 +51,6 @@ def preload() -> None:
 
 
 def entry(service: str) -> Callable[[], None]:
-    """Return the ``main`` of a service."""
-    main: Callable[[], None] = importlib.import_module(SERVICES[service]).main
+    """Return the ``main`` of a process."""
+    main: Callable[[], None] = importlib.import_module(PROCESSES[service]).main
     return main

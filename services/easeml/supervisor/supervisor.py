@@ -62,7 +62,7 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
-        services: tuple[str, ...] = tuple(roster.SERVICES),
+        services: tuple[str, ...] = tuple(roster.PROCESSES),
         announce: Callable[[str], None] = print,
         on_ready: Callable[[str, Mapping[str, int]], None] | None = None,
     ) -> None:

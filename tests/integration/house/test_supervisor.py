@@ -17,7 +17,7 @@ import pytest
 from easeml.client import Client
 from easeml.stream.runfiles import read_run_file
 from easeml.supervisor import discover, wait_ready
-from easeml.supervisor.roster import SERVICES
+from easeml.supervisor.roster import PROCESSES
 from easeml.supervisor.stack import alive
 
 COMMAND = Path(sys.executable).with_name("easeml")
@@ -72,14 +72,14 @@ def test_every_service_is_healthy(home):
     shown = easeml(home, "--json", "status")
     assert shown.returncode == 0, shown.stdout + shown.stderr
     states = {row["service"]: row["state"] for row in map(json.loads, shown.stdout.splitlines()) if "service" in row}
-    assert states == dict.fromkeys(SERVICES, "SERVING")
+    assert states == dict.fromkeys(PROCESSES, "SERVING")
     doctor = easeml(home, "doctor")
     assert doctor.returncode == 0, doctor.stdout
     assert "WRONG" not in doctor.stdout
 
 
 def test_every_service_has_metrics(home):
-    for service in SERVICES:
+    for service in PROCESSES:
         port = read_run_file(home, service)["health_port"]
         text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
         assert "easeml_" in text

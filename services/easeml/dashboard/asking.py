@@ -1,0 +1,186 @@
+"""Questions as the page shows them, and the label service that answers go through."""
+
+from __future__ import annotations
+
+import getpass
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from easeml.cli.doors import address
+from easeml.dashboard.journey import spending
+from easeml.dashboard.views import AppView
+from easeml.errors import InvalidDataError, UnavailableError
+from easeml.labels.budgets import raising
+from easeml.labels.client import AskedQuestion, LabelClient
+from easeml.stream.runfiles import read_run_file
+from easeml.stream.settings import Settings
+
+SHOWN = 20
+_PATIENCE = 3.0
+"""Seconds a label service may be away: somebody is waiting."""
+_PIXELS = 256
+_TEXT = 20_000
+
+
+class Desk:
+    """The label service of the house, called from threads; connections are kept while its address stays.
+
+    Parameters
+    ----------
+    settings : Settings
+        Address and token.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._client: LabelClient | None = None
+        self._target = ""
+
+    def questions(self, app: str, annotator: str) -> list[dict[str, Any]]:
+        """Return the open questions that tell most per cost."""
+        found = islice(self._call().questions(app, annotator=annotator), SHOWN)
+        return [shown(question) for question in found]
+
+    def budgets(self, app: str) -> dict[str, dict[str, float]]:
+        """Return open and withheld questions by asker, as the label service counts them."""
+        return {
+            asker: {"open": budget.open_questions, "withheld": budget.withheld}
+            for asker, budget in self._call().budget(app).items()
+        }
+
+    def act(self, action: str, app: str, question: str, annotator: str, body: dict[str, Any]) -> str:
+        """Answer, skip, claim or release a question.
+
+        Raises
+        ------
+        EaseMLError
+            As the label service raised it; InvalidDataError also when the body does not fit.
+        """
+        who: dict[str, Any] = {"app": app, "annotator": annotator or getpass.getuser()}
+        client = self._call()
+        actions: dict[str, Callable[[], Any]] = {
+            "answer": lambda: client.answer(question, **who, **_answer(body)),
+            "skip": lambda: client.skip(question, **who, request_id=_request_id(body)),
+            "claim": lambda: client.claim(question, **who).question,
+            "release": lambda: client.release(question, **who),
+        }
+        return str(actions[action]() or "")
+
+    def _call(self) -> LabelClient:
+        running = read_run_file(self._settings.home, "labels") or {}
+        port = running.get("ports", {}).get("labels", self._settings.labels_port)
+        if not port:
+            raise UnavailableError("The label service does not run.", mend="'easeml status' tells why.")
+        target = address(self._settings, port)
+        with self._lock:
+            if self._client is None or target != self._target:
+                token = self._settings.token.get_secret_value() or None
+                tls = self._settings.tls_certificate or False
+                if self._client is not None:
+                    self._client.close()
+                self._client, self._target = LabelClient(target, token, tls=tls, patience=_PATIENCE), target
+            return self._client
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.close()
+
+
+ACTIONS = ("answer", "skip", "claim", "release")
+
+
+def _answer(body: dict[str, Any]) -> dict[str, Any]:
+    value, other = body.get("value"), body.get("other")
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise InvalidDataError("value is no number.", mend="Send the index of a candidate.", reason="invalid_value")
+    if other is not None and not isinstance(other, str):
+        raise InvalidDataError("other is no text.", mend="Send the other value as text.", reason="invalid_value")
+    return {"value": value, "other": other, "request_id": _request_id(body)}
+
+
+def _request_id(body: dict[str, Any]) -> str:
+    name = body.get("request_id")
+    if not isinstance(name, str) or not name:
+        raise InvalidDataError("request_id is missing.", mend="Send a fresh UUID per answer.", reason="invalid_name")
+    return name
+
+
+def shown(question: AskedQuestion) -> dict[str, Any]:
+    """Return a question as plain data."""
+    return {
+        "app": question.app,
+        "question": question.question,
+        "kind": question.kind,
+        "pillar": question.pillar,
+        "row_id": question.row_id,
+        "column": question.column,
+        "candidates": list(question.candidates),
+        "probabilities": list(question.probabilities),
+        "bits": question.information_gain,
+        "cost": question.cost,
+        "asked_by": question.asked_by,
+        "context": question.context,
+        "row": [{"column": name, **cell(value)} for name, value in question.row.items()],
+        "expires_at": question.expires_at,
+        "claimed_by": question.claimed_by,
+    }
+
+
+def cell(value: Any) -> dict[str, Any]:
+    """Return one value with the way in which it is shown.
+
+    Examples
+    --------
+    >>> cell(None), cell(2.5), cell([[0.0, 1.0], [1.0, 0.0]])["kind"]
+    ({'kind': 'missing'}, {'kind': 'number', 'value': 2.5}, 'image')
+    """
+    if value is None:
+        return {"kind": "missing"}
+    if isinstance(value, bool):
+        return {"kind": "text", "value": "yes" if value else "no"}
+    if isinstance(value, float):
+        return {"kind": "number", "value": value}
+    if isinstance(value, datetime):
+        return {"kind": "text", "value": f"{value:%Y-%m-%d %H:%M:%S}"}
+    if isinstance(value, list):
+        return _tensor(value)
+    return {"kind": "text", "value": str(value)[:_TEXT]}
+
+
+def _tensor(value: list[Any]) -> dict[str, Any]:
+    shape = _shape(value)
+    channels = shape[2] if len(shape) == 3 else 1
+    if len(shape) in {2, 3} and channels in {1, 3, 4} and min(shape[:2]) > 1 and max(shape[:2]) <= _PIXELS:
+        flat = [number for line in value for pixel in line for number in (pixel if len(shape) == 3 else [pixel])]
+        return {"kind": "image", "height": shape[0], "width": shape[1], "channels": channels, "values": flat}
+    if len(shape) == 1:
+        return {"kind": "numbers", "value": value[:_PIXELS], "shape": list(shape)}
+    return {"kind": "text", "value": f"{' x '.join(map(str, shape))} numbers"}
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return (len(value), *(_shape(value[0]) if value else ())) if isinstance(value, list) else ()
+
+
+def progress(view: AppView, now: float) -> list[dict[str, Any]]:
+    """Return per asker what was asked, answered, learnt and spent, as plain data."""
+    found = []
+    for asker, asked in sorted(view.asked.items()):
+        spent, granted = spending(view, asker)
+        found.append(
+            {
+                "asked_by": asker,
+                "open": asked.waiting(now),
+                "answered": asked.answers,
+                "bits": asked.bits,
+                "spent": spent,
+                "granted": granted,
+                "raise": raising(view.app.app, asker) if spent >= granted else "",
+            }
+        )
+    return found

@@ -1,0 +1,73 @@
+// Elements and numbers. Whatever comes from data enters the page as text, never as markup.
+
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export const percent = (value, digits = 1) =>
+  value === null || value === undefined ? "not known" : `${(100 * value).toFixed(digits)}%`;
+
+export const count = (value) => (value === null || value === undefined ? "not known" : value.toLocaleString("en"));
+
+export function figure(value) {
+  if (value === null || value === undefined) return "not known";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 1e6 || size < 1e-4) return value.toExponential(2);
+  return String(Number(value.toPrecision(size >= 1000 ? 6 : 4)));
+}
+
+export const many = (value, word, words = `${word}s`) => `${count(value)} ${value === 1 ? word : words}`;
+
+export const clock = (seconds) =>
+  new Date(1000 * seconds).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+export const time = (seconds) =>
+  h("time", { datetime: new Date(1000 * seconds).toISOString(), title: clock(seconds) },
+    new Date(1000 * seconds).toLocaleTimeString([], { hour12: false }));
+
+export const command = (text) =>
+  h("div", { class: "command" },
+    h("code", {}, text),
+    h("button", {
+      class: "quiet", type: "button", "aria-label": `Copy: ${text}`,
+      onclick: async (event) => {
+        await navigator.clipboard.writeText(text);
+        event.target.textContent = "Copied";
+        setTimeout(() => { event.target.textContent = "Copy"; }, 1500);
+      },
+    }, "Copy"));
+
+export const isCommand = (text) => text.startsWith("easeml ");
+
+export const empty = (title, ...more) => h("div", { class: "empty" }, h("h2", {}, title), ...more);
+
+// A meter that says in words what it shows.
+export const gauge = (label, value, most, text) =>
+  h("div", { class: "gauge" },
+    h("div", { class: "gauge-text" }, h("span", {}, label), h("span", { class: "num" }, text)),
+    h("progress", { value: Math.min(value, most) || 0, max: most || 1, "aria-label": `${label}: ${text}` }));
+
+export const facts = (pairs) =>
+  h("dl", { class: "facts" }, pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+
+// A table that scrolls by itself on a narrow screen; columns are [title, class, cell of a row].
+export const table = (caption, columns, rows) =>
+  h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
+    h("table", {},
+      h("caption", { class: "hidden" }, caption),
+      h("thead", {}, h("tr", {}, columns.map(([title, kind]) => h("th", { scope: "col", class: kind }, title)))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([, kind, cell]) => h("td", { class: kind }, cell(row))))))));
+
+export function toast(text, bad = false) {
+  const box = h("p", { class: bad ? "toast bad" : "toast" }, text);
+  document.getElementById("toasts").append(box);
+  setTimeout(() => box.remove(), bad ? 9000 : 4000);
+}

@@ -1,0 +1,309 @@
+"""What the dashboard remembers of one app: folded state, never the messages themselves.
+
+Topics are read in no particular order among each other, and every event may come twice. So whatever is kept is kept
+by its identity or by when it was recorded, and a fold never asks what came before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from easeml.stream.events import Event
+from easeml.stream.payloads import (
+    Advice,
+    Answer,
+    AppDefined,
+    Budget,
+    CleaningReport,
+    DataVersion,
+    FeasibilityReport,
+    ModelPicked,
+    ModelPublished,
+    ModelRetired,
+    Pillar,
+    Question,
+    TestSetExhausted,
+    TestSetNeeded,
+    TestSetOpened,
+    TrialAssigned,
+    TrialFinished,
+    TrialOutcome,
+    ValuesReport,
+    Verdict,
+    VerdictDetail,
+)
+
+DATA, FEASIBILITY, CLEANING, VALUES = "data", "feasibility", "cleaning", "values"
+QUESTIONS, MODELS, CI, PICKER, ADVICE, APP = "questions", "models", "ci", "picker", "advice", "app"
+_HISTORY = 500
+"""Points of a history that are kept: more than a chart of a few hundred pixels shows."""
+_NAMES = 20_000
+"""Questions, answers or trials that are known by name; of older ones only the counts are left."""
+_MODELS = 5_000
+
+
+@dataclass(slots=True)
+class Model:
+    """One model of the stream.
+
+    Parameters
+    ----------
+    published : ModelPublished or None
+        None: only others spoke of it so far.
+    recorded : float
+        When it was published, seconds since 1970 UTC.
+    """
+
+    published: ModelPublished | None = None
+    recorded: float = 0.0
+    retired: str | None = None
+    verdict: Verdict | None = None
+    judged: float = 0.0
+    detail: VerdictDetail | None = None
+
+
+@dataclass(slots=True)
+class Asked:
+    """What an asker has asked.
+
+    Parameters
+    ----------
+    open : dict of str to (float, float)
+        Bits of each open question, and when it expires (infinity: never).
+    answered : dict of str to float or None
+        Bits of each answered question; None: its question did not come yet.
+    older, older_bits : int, float
+        Count and bits of answers that are not known by name any more.
+    """
+
+    open: dict[str, tuple[float, float]] = field(default_factory=dict)
+    answered: dict[str, float | None] = field(default_factory=dict)
+    older: int = 0
+    older_bits: float = 0.0
+
+    def ask(self, data: Question) -> None:
+        """Take a question in."""
+        if data.question in self.answered:
+            self.answered[data.question] = data.information_gain
+        else:
+            self.open[data.question] = (data.information_gain, math.inf if data.expires_at is None else data.expires_at)
+            _shorten(self.open, _NAMES)
+
+    def answer(self, data: Answer) -> None:
+        """Take an answer in."""
+        bits, _ = self.open.pop(data.question, (self.answered.get(data.question), 0.0))
+        self.answered[data.question] = bits
+        while len(self.answered) > _NAMES:
+            gone = self.answered.pop(next(iter(self.answered)))
+            self.older, self.older_bits = self.older + 1, self.older_bits + (gone or 0.0)
+
+    def waiting(self, now: float) -> int:
+        """Return the number of open questions that have not expired."""
+        return sum(expires > now for _, expires in self.open.values())
+
+    @property
+    def answers(self) -> int:
+        """Answers so far."""
+        return self.older + len(self.answered)
+
+    @property
+    def bits(self) -> float:
+        """Information of the answers so far, in bits."""
+        return self.older_bits + sum(bits or 0.0 for bits in self.answered.values())
+
+
+@dataclass(slots=True)
+class TestSet:
+    """One epoch of the test set."""
+
+    __test__ = False  # pytest collects classes by this prefix
+
+    opened: TestSetOpened | None = None
+    exhausted: TestSetExhausted | None = None
+    since: float = 0.0
+
+
+@dataclass(slots=True)
+class Trials:
+    """Training runs of an app."""
+
+    running: dict[str, str] = field(default_factory=dict)
+    ended: dict[str, None] = field(default_factory=dict)
+    failures: deque[tuple[float, str, str]] = field(default_factory=lambda: deque(maxlen=20))
+
+
+@dataclass
+class AppView:
+    """State of one app.
+
+    Parameters
+    ----------
+    app : AppDefined
+        Its definition now.
+    """
+
+    app: AppDefined
+    versions: dict[Pillar, tuple[float, DataVersion]] = field(default_factory=dict)
+    feasibility: tuple[float, FeasibilityReport] | None = None
+    cleaning: tuple[float, CleaningReport] | None = None
+    cleaned: dict[int, CleaningReport] = field(default_factory=dict)
+    values: tuple[float, ValuesReport] | None = None
+    models: dict[str, Model] = field(default_factory=dict)
+    trials: Trials = field(default_factory=Trials)
+    testsets: dict[int, TestSet] = field(default_factory=dict)
+    needed: tuple[float, TestSetNeeded] | None = None
+    picks: dict[int, tuple[float, ModelPicked]] = field(default_factory=dict)
+    asked: dict[str, Asked] = field(default_factory=dict)
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    advice: tuple[float, Advice] | None = None
+
+    def fold(self, event: Event[Any]) -> str | None:
+        """Take an event in; return the part that may have changed, or None."""
+        data, at = event.data, event.recorded
+        match data:
+            case AppDefined():
+                self.app = data
+                return APP
+            case DataVersion():
+                self._version(at, data)
+                return DATA
+            case FeasibilityReport():
+                self.feasibility = _newer(self.feasibility, at, data)
+                return FEASIBILITY
+            case CleaningReport():
+                self.cleaning = _newer(self.cleaning, at, data)
+                if data.final and data.expected is not None:
+                    self.cleaned[data.answers] = data
+                    _shorten(self.cleaned, _HISTORY)
+                return CLEANING
+            case ValuesReport():
+                if data.final or self.values is None:
+                    self.values = _newer(self.values, at, data)
+                return VALUES
+            case Advice():
+                self.advice = _newer(self.advice, at, data)
+                return ADVICE
+            case ModelPicked():
+                self.picks[data.period] = (at, data)
+                _shorten(self.picks, _HISTORY)
+                return PICKER
+            case Question() | Answer() | Budget():
+                return self._human(data)
+        return self._learning(at, data)
+
+    def _version(self, at: float, data: DataVersion) -> None:
+        known = self.versions.get(data.pillar)
+        if known is None or at >= known[0]:
+            self.versions[data.pillar] = (at, data)
+
+    def _human(self, data: Question | Answer | Budget) -> str:
+        if isinstance(data, Budget):
+            self.budgets[data.asker] = data
+            return QUESTIONS
+        asked = self.asked.setdefault(data.asked_by, Asked())
+        if isinstance(data, Question):
+            asked.ask(data)
+        else:
+            asked.answer(data)
+        return QUESTIONS
+
+    def _learning(self, at: float, data: Any) -> str | None:
+        match data:
+            case ModelPublished():
+                model = self._model(data.model)
+                model.published, model.recorded = data, at
+            case ModelRetired():
+                self._model(data.model).retired = data.reason
+            case TrialAssigned():
+                if data.trial not in self.trials.ended:
+                    self.trials.running[data.trial] = data.algorithm
+                    _shorten(self.trials.running, _NAMES)
+            case TrialFinished():
+                self._ended(at, data)
+            case Verdict():
+                model = self._model(data.model)
+                model.verdict, model.judged = data, at
+                return CI
+            case VerdictDetail():
+                self._model(data.model).detail = data
+                return CI
+            case TestSetNeeded():
+                self.needed = _newer(self.needed, at, data)
+                return CI
+            case TestSetOpened() | TestSetExhausted():
+                self._testset(at, data)
+                return CI
+            case _:
+                return None
+        return MODELS
+
+    def _model(self, name: str) -> Model:
+        model = self.models.setdefault(name, Model())
+        _shorten(self.models, _MODELS)
+        return model
+
+    def _ended(self, at: float, data: TrialFinished) -> None:
+        new = data.trial not in self.trials.ended
+        self.trials.ended[data.trial] = None
+        _shorten(self.trials.ended, _NAMES)
+        self.trials.running.pop(data.trial, None)
+        if new and data.outcome is TrialOutcome.FAILED:
+            self.trials.failures.append((at, data.algorithm, data.error or ""))
+
+    def _testset(self, at: float, data: TestSetOpened | TestSetExhausted) -> None:
+        epoch = self.testsets.setdefault(data.epoch, TestSet())
+        if isinstance(data, TestSetOpened):
+            epoch.opened, epoch.since = data, at
+        else:
+            epoch.exhausted = data
+
+    # -- what several pages ask ------------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> dict[Pillar, int]:
+        """Rows per pillar, in the order of the pillars."""
+        return {pillar: self.versions[pillar][1].rows for pillar in Pillar if pillar in self.versions}
+
+    @property
+    def published(self) -> list[tuple[str, Model, ModelPublished]]:
+        """Models that were published, in the order in which they were."""
+        known = [(name, model, model.published) for name, model in self.models.items() if model.published is not None]
+        return sorted(known, key=lambda one: (one[1].recorded, one[0]))
+
+    @property
+    def pick(self) -> tuple[float, ModelPicked] | None:
+        """The newest pick and when it was made."""
+        return self.picks[max(self.picks)] if self.picks else None
+
+    @property
+    def testset(self) -> tuple[int, TestSet] | None:
+        """The newest epoch of the test set."""
+        return max(self.testsets.items()) if self.testsets else None
+
+    def waits_for_test_rows(self) -> TestSetNeeded | None:
+        """Return what CI said it needs, when nothing has come since."""
+        if self.needed is None:
+            return None
+        at, needed = self.needed
+        newest = self.versions.get(Pillar.TEST)
+        opened = self.testset
+        answered = (newest is not None and newest[0] > at) or (opened is not None and opened[1].since > at)
+        return None if answered else needed
+
+
+def accuracy(model: ModelPublished) -> float | None:
+    """Return the validation accuracy of a model, or None."""
+    return model.metrics.get("accuracy")
+
+
+def _newer(known: tuple[float, Any] | None, at: float, data: Any) -> tuple[float, Any]:
+    return (at, data) if known is None or at >= known[0] else known
+
+
+def _shorten(history: dict[Any, Any], most: int) -> None:
+    """Forget what came first."""
+    while len(history) > most:
+        del history[next(iter(history))]

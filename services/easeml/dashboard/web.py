@@ -1,0 +1,206 @@
+"""The pages and what they ask for: static files, JSON, and a stream of what has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from easeml.dashboard import asking, journey
+from easeml.dashboard.access import COOKIE, Gate, UnknownCallerError, require, require_app
+from easeml.dashboard.changes import Changes, News
+from easeml.dashboard.house import APPS_PART, House
+from easeml.dashboard.replies import Doorkeeper, body_of, on_error, refusal, reply
+from easeml.dashboard.views import AppView
+from easeml.errors import EaseMLError, NotFoundError, UnavailableError
+from easeml.stream.settings import Settings
+from easeml.tokens import Holder, Right
+
+STATIC = Path(__file__).parent / "static"
+_PAUSE = 0.25
+"""Seconds between two pieces of news at least: what changes meanwhile is told once."""
+_HEARTBEAT = 15.0
+_LISTENERS = 200
+_WEEK = 7 * 24 * 3600
+
+Page = Callable[[AppView, float], Any]
+
+
+class Web:
+    """Answers browsers.
+
+    Parameters
+    ----------
+    settings : Settings
+        Tokens, and where the label service is.
+    house : House
+        What is shown.
+    changes : Changes
+        What has changed.
+    clock : callable
+        Seconds since 1970 UTC.
+    """
+
+    def __init__(
+        self, settings: Settings, house: House, changes: Changes, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._settings = settings
+        self._house = house
+        self._changes = changes
+        self._clock = clock
+        self._gate = Gate(settings)
+        self._desk = asking.Desk(settings)
+        self._listeners = 0
+        self._stopping = False
+
+    def application(self) -> ASGIApp:
+        """Return the ASGI application."""
+        routes = [
+            Route("/", self._index),
+            Route("/api/session", self._session, methods=["GET"]),
+            Route("/api/session", self._enter, methods=["POST"]),
+            Route("/api/session", self._leave, methods=["DELETE"]),
+            Route("/api/changes", self._news),
+            Route("/api/apps", self._apps),
+            Route("/api/apps/{app}/journey", self._page(self._journey)),
+            Route("/api/apps/{app}/questions", self._questions),
+            Route("/api/apps/{app}/questions/{question:path}", self._act, methods=["POST"]),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ]
+        handlers = {EaseMLError: on_error, HTTPException: _absent, Exception: on_error}
+        return Doorkeeper(Starlette(routes=routes, exception_handlers=handlers), self._gate)
+
+    def stop(self) -> None:
+        """End every stream."""
+        self._stopping = True
+        self._changes.note(())
+        self._desk.close()
+
+    # -- who is there ----------------------------------------------------------------------------------------------
+
+    async def _index(self, _request: Request) -> Response:
+        return FileResponse(STATIC / "index.html")
+
+    async def _session(self, request: Request) -> Response:
+        try:
+            holder = self._gate.caller(request)
+        except UnknownCallerError:
+            return reply({"known": False})
+        return reply(self._told(holder))
+
+    async def _enter(self, request: Request) -> Response:
+        token = str((await body_of(request)).get("token", "")).strip()
+        holder = self._gate.holder(token)
+        if holder is None:
+            raise UnknownCallerError("This token is not known here.", mend="Check that it is whole.")
+        response = reply(self._told(holder))
+        secure = bool(self._settings.tls_certificate)
+        response.set_cookie(COOKIE, token, _WEEK, httponly=True, samesite="strict", secure=secure)
+        return response
+
+    async def _leave(self, _request: Request) -> Response:
+        response = reply({"known": False})
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return response
+
+    def _told(self, holder: Holder) -> dict[str, Any]:
+        rights = [right.value for right in Right if right in holder.rights]
+        return {"known": True, "name": holder.name, "rights": rights, "open": self._gate.open}
+
+    # -- what has changed ------------------------------------------------------------------------------------------
+
+    async def _news(self, request: Request) -> Response:
+        holder = self._gate.caller(request)
+        if self._listeners >= _LISTENERS:
+            raise UnavailableError("Too many browsers listen.", mend="Close some of them.", reason="listeners")
+        app = request.query_params.get("app", "")
+        last = request.headers.get("last-event-id") or self._changes.now
+        return StreamingResponse(self._listen(request, holder, app, last), media_type="text/event-stream")
+
+    async def _listen(self, request: Request, holder: Holder, app: str, last: str) -> AsyncIterator[str]:
+        self._listeners += 1
+        try:
+            yield _event(News(last), [])
+            while not self._stopping:
+                news = await self._changes.wait(last, _HEARTBEAT)
+                try:
+                    holder = self._gate.caller(request)  # a token may have been taken away meanwhile
+                except UnknownCallerError:
+                    return
+                if news is None:
+                    yield ":\n\n"
+                    continue
+                last = news.id
+                found = [c for c in news.changes if holder.sees(c[0]) and (c[0] == app or c[1] == APPS_PART)]
+                if found or news.reset:
+                    yield _event(news, found)
+                await asyncio.sleep(_PAUSE)
+        finally:
+            self._listeners -= 1
+
+    # -- pages -----------------------------------------------------------------------------------------------------
+
+    async def _apps(self, request: Request) -> Response:
+        holder = self._gate.caller(request)
+        names = sorted(name for name in self._house.apps if holder.sees(name))
+        return reply({"apps": names})
+
+    def _view(self, request: Request) -> tuple[Holder, AppView]:
+        holder, app = self._gate.caller(request), request.path_params["app"]
+        require_app(holder, app, self._house.apps)
+        return holder, self._house.apps[app]
+
+    def _page(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            _, view = self._view(request)
+            return reply(page(view, self._clock()))
+
+        return answer
+
+    def _journey(self, view: AppView, now: float) -> dict[str, Any]:
+        lines = self._house.recent(view.app.app)
+        return journey.journey(view, now) | {"recent": [{"at": line.at, "text": line.text} for line in lines]}
+
+    async def _questions(self, request: Request) -> Response:
+        holder, view = self._view(request)
+        now, app = self._clock(), view.app.app
+        told: dict[str, Any] = {"progress": asking.progress(view, now), "questions": []}
+        if Right.ANSWER in holder.rights:
+            annotator = holder.name or request.query_params.get("annotator", "")
+            told["questions"] = await asyncio.to_thread(self._desk.questions, app, annotator)
+        return reply(told)
+
+    async def _act(self, request: Request) -> Response:
+        holder, view = self._view(request)
+        require(holder, Right.ANSWER)
+        body = await body_of(request)
+        action, question = body.get("action"), request.path_params["question"]
+        if action not in asking.ACTIONS:
+            raise NotFoundError("There is nothing here.", mend="Send answer, skip, claim or release as action.")
+        annotator = holder.name or str(body.get("annotator") or "")
+        done = await asyncio.to_thread(self._desk.act, action, view.app.app, question, annotator, body)
+        return reply({"id": done})
+
+
+def _event(news: News, changes: list[tuple[str, str]]) -> str:
+    content = json.dumps({"reset": news.reset, "changes": changes})
+    return f"id: {news.id}\ndata: {content}\n\n"
+
+
+async def _absent(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    missing = NotFoundError("There is nothing here.", mend="Begin at the front page.")
+    response = refusal(missing)
+    response.status_code = status
+    return response

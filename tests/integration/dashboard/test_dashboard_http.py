@@ -1,0 +1,264 @@
+"""The dashboard as browsers meet it: pages, JSON, news, answers, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+import uuid
+
+import pytest
+from dashboard_stack import DashboardStack
+
+from easeml.stream import payloads as p
+from easeml.stream.reader import TopicReader
+from easeml.stream.topics import ANNOTATIONS
+from easeml.tokens import Right, TokenFile
+
+QUESTIONS = 25
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    with DashboardStack(tmp_path_factory.mktemp("dashboard")) as running:
+        app = running.publish_app("churn")
+        running.publish_questions(app, QUESTIONS)
+        running.publish_app("fraud")
+        running.until(lambda: running.call("/api/apps").content["apps"] == ["churn", "fraud"])
+        running.until(lambda: len(questions(running)) == 20)
+        yield running
+
+
+def questions(stack: DashboardStack, **headers: str):
+    return stack.call("/api/apps/churn/questions", **headers).content["questions"]
+
+
+def reply(stack: DashboardStack, question: str, **body):
+    path = f"/api/apps/churn/questions/{urllib.request.quote(question, safe='')}"
+    return stack.call(path, "POST", {"request_id": str(uuid.uuid4()), "annotator": "ada"} | body)
+
+
+def annotations(stack: DashboardStack):
+    reader = TopicReader(stack.settings, [ANNOTATIONS.name])
+    try:
+        return [event.data for event in reader.replay()]
+    finally:
+        reader.close()
+
+
+@pytest.fixture
+def tokens(stack):
+    """Tokens; while there are any, nobody is let in without."""
+    file = TokenFile(stack.home)
+    yield file
+    for holder in list(file.holders().values()):
+        file.revoke(holder.name)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+def test_health_and_metrics(stack):
+    port = stack.run_file("dashboard")["health_port"]
+    health = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10))
+    assert (health["service"], health["status"], health["reasons"]) == ("dashboard", "SERVING", [])
+    metrics = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read()
+    assert b'easeml_serving{service="dashboard"} 1.0' in metrics
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/static/app.js", "/static/style.css", "/api/apps", "/nowhere", "/static/../web.py"]
+)
+def test_every_reply_binds_the_browser(stack, path):
+    headers = stack.call(path).headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../web.py", "/static/%2e%2e/web.py", "/static/..%2fweb.py", "/static//etc/passwd"]
+)
+def test_nothing_but_static_files_is_served(stack, path):
+    assert stack.call(path).status == 404
+
+
+def test_the_journey_is_told(stack):
+    told = stack.call("/api/apps/churn/journey").content
+    assert [step["id"] for step in told["steps"]][:2] == ["datamagic", "snoopy"]
+    assert told["recent"][0]["text"].startswith("app defined")
+
+
+def test_questions_come_with_their_rows_the_most_informative_first(stack):
+    found = questions(stack)
+    assert [one["row_id"] for one in found] == [f"churn-{n}" for n in range(20)]
+    assert found[0]["row"] == [
+        {"column": "age", "kind": "number", "value": 0.5},
+        {"column": "plan", "kind": "text", "value": "<b>basic</b>"},
+    ]
+    assert found[0]["probabilities"] == [0.75, 0.25]
+
+
+def test_an_answer_reaches_the_topic_once_and_the_page_follows(stack):
+    first = questions(stack)[0]["question"]
+    body = {"action": "answer", "value": 1, "request_id": str(uuid.uuid4())}
+    done = [reply(stack, first, **body) for _ in range(2)]
+    assert [one.status for one in done] == [200, 200]
+    assert done[0].content == done[1].content
+    assert [(a.question, a.annotator, a.value) for a in annotations(stack)] == [(first, "ada", 1)]
+    stack.until(lambda: first not in {one["question"] for one in questions(stack)})
+    stack.until(lambda: progress(stack)["answered"] == 1)
+
+
+def progress(stack):
+    return stack.call("/api/apps/churn/questions").content["progress"][0]
+
+
+def test_a_claimed_question_is_offered_to_nobody_else(stack):
+    first = questions(stack)[0]["question"]
+    assert reply(stack, first, action="claim").status == 200
+    others = stack.call("/api/apps/churn/questions?annotator=bob").content["questions"]
+    assert first not in {one["question"] for one in others}
+    assert reply(stack, first, action="claim", annotator="bob").status == 409
+    assert reply(stack, first, action="release").status == 200
+    assert reply(stack, first, action="skip").status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"action": "answer", "value": 7}, 400),
+        ({"action": "answer", "value": "yes"}, 400),
+        ({"action": "answer", "value": True}, 400),
+        ({"action": "answer"}, 400),
+        ({"action": "answer", "value": 0, "other": "x"}, 400),
+        ({"action": "answer", "value": 0, "request_id": ""}, 400),
+        ({"action": "answer", "value": 0, "request_id": 5}, 400),
+        ({"action": "drop"}, 404),
+        ({}, 404),
+    ],
+)
+def test_wrong_answers_are_refused_with_words(stack, body, status):
+    before = len(annotations(stack))
+    refused = reply(stack, questions(stack)[0]["question"], **body)
+    assert refused.status == status
+    assert refused.content["error"]["message"]
+    assert len(annotations(stack)) == before
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b"[" * 60_000, b"\xff", b'{"x":"' + b"x" * 70_000 + b'"}'])
+def test_a_body_that_is_none_is_refused(stack, body):
+    assert stack.call("/api/apps/churn/questions/q", "POST", body).status in {400, 404}
+    assert stack.call("/api/session", "POST", body).status in {400, 401}
+
+
+def test_unknown_questions_are_not_there(stack):
+    assert reply(stack, "q/none", action="answer", value=0).status == 404
+
+
+def test_another_site_cannot_answer(stack):
+    first = questions(stack)[0]["question"]
+    path = f"/api/apps/churn/questions/{urllib.request.quote(first, safe='')}"
+    body = {"action": "answer", "value": 0, "request_id": "r"}
+    for headers in ({"origin": "http://evil.example"}, {"sec_fetch_site": "cross-site"}, {"host": "evil.example"}):
+        assert stack.call(path, "POST", body, **headers).status == 403
+    assert stack.call("/api/apps", host="evil.example").status == 403
+
+
+# -- tokens ------------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_token_nothing_is_shown_once_there_are_tokens(stack, tokens):
+    token = tokens.create("ada", None, [Right.ANSWER])
+    first = questions(stack, **bearer(token))[0]["question"]
+    path = f"/api/apps/churn/questions/{urllib.request.quote(first, safe='')}"
+    for wrong in ({}, bearer("x"), {"cookie": "easeml_session=x"}, {"authorization": token}):
+        for there in ("/api/apps", "/api/apps/churn/journey", "/api/changes?app=churn", "/api/apps/none/journey"):
+            assert stack.call(there, **wrong).status == 401
+        assert stack.call(path, "POST", {"action": "answer", "value": 0, "request_id": "r"}, **wrong).status == 401
+    assert stack.call("/").status == 200  # the page itself holds nothing
+
+
+def test_a_cookie_is_given_for_a_token_and_taken_back(stack, tokens):
+    token = tokens.create("ada")
+    assert stack.call("/api/session", "POST", {"token": "wrong"}).status == 401
+    entered = stack.call("/api/session", "POST", {"token": token})
+    cookie = entered.headers["set-cookie"]
+    assert {"HttpOnly", "SameSite=strict"} <= {part.strip() for part in cookie.split(";")}
+    assert entered.content == {"known": True, "name": "ada", "rights": [], "open": False}
+    shown = {"cookie": cookie.split(";")[0]}
+    assert stack.call("/api/apps", **shown).status == 200
+    assert 'easeml_session=""' in stack.call("/api/session", "DELETE").headers["set-cookie"]
+
+
+def test_a_token_that_may_look_cannot_answer(stack, tokens):
+    token = tokens.create("eve")
+    told = stack.call("/api/apps/churn/questions", **bearer(token)).content
+    assert told["questions"] == []
+    assert told["progress"]
+    body = {"action": "answer", "value": 0, "request_id": "r"}
+    assert stack.call("/api/apps/churn/questions/q%2Fchurn-5", "POST", body, **bearer(token)).status == 404
+
+
+def test_absent_and_forbidden_look_the_same(stack, tokens):
+    token = tokens.create("ada", ["churn"], list(Right))
+    assert stack.call("/api/apps", **bearer(token)).content == {"apps": ["churn"]}
+    paths = ("journey", "questions")
+    for path in paths:
+        forbidden = stack.call(f"/api/apps/fraud/{path}", **bearer(token))
+        absent = stack.call(f"/api/apps/frood/{path}", **bearer(token))
+        assert (forbidden.status, forbidden.body.replace(b"fraud", b"frood")) == (absent.status, absent.body)
+        assert forbidden.status == 404
+
+
+def test_answers_carry_the_name_of_the_token(stack, tokens):
+    token = tokens.create("carol", None, [Right.ANSWER])
+    first = questions(stack, **bearer(token))[0]["question"]
+    path = f"/api/apps/churn/questions/{urllib.request.quote(first, safe='')}"
+    body = {"action": "answer", "value": 0, "request_id": str(uuid.uuid4()), "annotator": "somebody else"}
+    assert stack.call(path, "POST", body, **bearer(token)).status == 200
+    assert {a.annotator for a in annotations(stack) if a.question == first and a.value == 0} == {"carol"}
+
+
+# -- news --------------------------------------------------------------------------------------------------------------
+
+
+def test_news_come_and_go_on_after_a_break(stack):
+    with stack.listening("churn") as news:
+        begun, told = next(news)
+        assert told == {"reset": False, "changes": []}
+        stack.publish(p.DataVersion("churn", p.Pillar.TRAIN, "v1", 10, "0" * 64, "published"))
+        last, told = next(news)
+        assert ["churn", "data"] in told["changes"]
+    stack.publish(p.DataVersion("churn", p.Pillar.TRAIN, "v2", 20, "0" * 64, "published"))
+    stack.until(lambda: stack.call("/api/apps/churn/journey").content["steps"][0]["facts"][0][1] == "20 rows")
+    for since in (begun, last):
+        with stack.listening("churn", last_event_id=since) as news:
+            assert next(news)[0] == since
+            assert ["churn", "data"] in next(news)[1]["changes"]
+    with stack.listening("churn", last_event_id="another-7") as news:
+        next(news)
+        assert next(news)[1]["reset"]
+
+
+def test_news_are_of_the_app_alone_and_of_none_that_is_forbidden(stack, tokens):
+    token = tokens.create("ada", ["churn"])
+    with stack.listening("fraud", **bearer(token)) as news, stack.listening("churn", **bearer(token)) as own:
+        next(news), next(own)
+        stack.publish(p.DataVersion("fraud", p.Pillar.TRAIN, "v1", 10, "0" * 64, "published"))
+        stack.publish(p.DataVersion("churn", p.Pillar.TRAIN, "v3", 30, "0" * 64, "published"))
+        assert {app for app, _ in next(own)[1]["changes"]} == {"churn"}
+        tokens.revoke("ada")
+        tokens.create("bob")
+        stack.publish(p.DataVersion("fraud", p.Pillar.TRAIN, "v4", 40, "0" * 64, "published"))
+        assert list(news) == []
+
+
+def test_a_restart_shows_the_same(stack):
+    before = stack.call("/api/apps/churn/journey").content
+    stack.processes["dashboard"].kill()
+    stack.processes["dashboard"].wait()
+    stack.start("dashboard")
+    stack.until(lambda: (stack.run_file("dashboard") or {}).get("ready"))
+    assert stack.call("/api/apps/churn/journey").content == before
