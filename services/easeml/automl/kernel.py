@@ -74,21 +74,28 @@ def cost_prior(history: Floats | None, hints: Floats) -> Prior:
         Expected CPU seconds, NaN where nobody said; they come before the history's mean. 1 where neither is known.
     """
     arms = len(hints)
-    mean, level, spread = np.zeros(arms), _LOG_LEVEL**2, _LOG_SPREAD**2
-    if history is not None:
-        known = history.shape[1]
+    if history is None:
+        mean, covariance = np.zeros(arms), np.eye(arms) * _LOG_SPREAD**2 + _LOG_LEVEL**2
+    else:
         past = np.log(np.maximum(history, LEAST_SECONDS))
-        mean[:known] = past.mean(axis=0)
-        level, spread = _two_way(past)
-        spread += COST_NOISE**2
-    covariance = np.eye(arms) * spread + level
-    if history is not None:
-        centred = past - mean[:known]
-        together = centred.T @ centred / len(past)
-        covariance[:known, :known] = (1 - _SHRINK) * together + _SHRINK * np.diag(np.diag(together))
+        mean = np.append(past.mean(axis=0), np.zeros(arms - past.shape[1]))
+        covariance = _company(past, arms)
     told = np.isfinite(hints)
     mean[told] = np.log(np.maximum(hints[told], LEAST_SECONDS))
     return Prior(mean, covariance)
+
+
+def _company(past: Floats, arms: int) -> Floats:
+    """Return the covariance of log-seconds; an arm without history goes with the average arm, and its own way."""
+    tasks, known = past.shape
+    centred = past - past.mean(axis=0)
+    together = centred.T @ centred / tasks
+    together = (1 - _SHRINK) * together + _SHRINK * np.diag(np.diag(together))
+    average = np.vstack([np.eye(known), np.full((arms - known, known), 1 / known)])
+    covariance: Floats = average @ together @ average.T
+    new = np.arange(known, arms)
+    covariance[new, new] += _two_way(past)[1] + COST_NOISE**2
+    return covariance
 
 
 def _two_way(table: Floats) -> tuple[float, float]:
@@ -101,8 +108,6 @@ def _two_way(table: Floats) -> tuple[float, float]:
 def _extended(means: Floats, log_seconds: Floats) -> Floats:
     """Return the means with a column for every arm of ``log_seconds`` beyond them."""
     known = len(means)
-    if not known:
-        return np.full(len(log_seconds), _QUALITY)
     new = [
         means[np.argsort(np.abs(log_seconds[:known] - cost), kind="stable")[:_NEAREST]].mean()
         for cost in log_seconds[known:]

@@ -178,10 +178,10 @@ class AutoMLService(Service[AutoMLState]):
         state.scheduler = Scheduler(
             list(ctx.algorithms),
             policy=self._policy,
-            costs={name: _hint(algorithm) for name, algorithm in ctx.algorithms.items()},
+            costs={name: _positive(algorithm.cost_hint) for name, algorithm in ctx.algorithms.items()},
             rng=ctx.rng,
         )
-        state.scheduler.add_tenant(app, priority=max(ctx.app.priority, 1e-9))
+        state.scheduler.add_tenant(app, priority=_positive(ctx.app.priority))
 
     def _finished(self, state: AutoMLState, event: Event[TrialFinished], ctx: Context) -> Iterable[Output]:
         finished = event.data
@@ -204,7 +204,7 @@ class AutoMLService(Service[AutoMLState]):
             return ()
         app = ctx.app.app
         for name in [name for name, algorithm in ctx.algorithms.items() if name not in state.scheduler.algorithms]:
-            state.scheduler.add_algorithm(name, _hint(ctx.algorithms[name]))
+            state.scheduler.add_algorithm(name, _positive(ctx.algorithms[name].cost_hint))
         for name, trial in list(state.outstanding.items()):
             if ctx.now > trial.until:
                 state.expired[name] = state.outstanding.pop(name)
@@ -243,9 +243,9 @@ class AutoMLService(Service[AutoMLState]):
         )
 
 
-def _hint(algorithm: AlgorithmAnnounced) -> float:
-    """Return the announced cost; one that is no positive number counts as not given."""
-    return algorithm.cost_hint if 0 < algorithm.cost_hint < math.inf else 1.0
+def _positive(value: float) -> float:
+    """Return an announced cost or priority; one that is no positive number counts as not given."""
+    return value if 0 < value < math.inf else 1.0
 
 
 def _check_result(finished: TrialFinished) -> None:

@@ -1,11 +1,14 @@
 """The scheduler service alone: what it assigns, and when."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from easeml.automl.service import LEASE_SECONDS, AutoMLService, Trial
 from easeml.stream.payloads import DataVersion, Pillar, TrialAssigned, TrialFinished, TrialOutcome
-from easeml.stream.topics import DATA_VERSIONS, TRIALS
+from easeml.stream.topics import APPS, DATA_VERSIONS, TRIALS
 
 from .conftest import BAYES, LOGISTIC, TREE, Town
 
@@ -90,6 +93,18 @@ def test_a_new_algorithm_is_tried_at_the_next_tick(town):
     assert assigned(town)[-1].algorithm == "boosting"
     town.cluster.tick(3)
     assert len(assigned(town)) == 4
+
+
+def test_a_cost_or_priority_that_is_no_positive_number_counts_as_not_given(tmp_path):
+    odd = [LOGISTIC.__class__(f"odd{i}", "logistic", "{}", hint) for i, hint in enumerate((math.nan, math.inf, -1.0))]
+    town = Town(tmp_path, (*odd, TREE), [AutoMLService(parallel=4)])
+    town.cluster.publish(APPS, replace(town.app, priority=math.nan))
+    announce_data(town)
+    assert [trial.algorithm for trial in assigned(town)] == ["tree", "odd0", "odd1", "odd2"]
+    town.announce(LOGISTIC.__class__("late", "logistic", "{}", 0.0))
+    finish(town, assigned(town)[0])
+    town.cluster.tick()
+    assert assigned(town)[-1].algorithm == "late"
 
 
 def test_data_that_grew_by_a_fifth_starts_a_new_round(town):
