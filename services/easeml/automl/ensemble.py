@@ -64,7 +64,7 @@ def best_vote(probabilities: Floats, truth: Codes, size: int) -> Floats:
         chosen = order[:members]
         if score(probabilities[chosen].mean(axis=0), truth)[0] >= best:
             return np.asarray(np.bincount(chosen, minlength=len(order)) / members)
-    return np.eye(len(order))[order[0]]
+    return np.asarray(np.eye(len(order))[order[0]])
 
 
 def ranking(scores: Sequence[tuple[float, float]]) -> list[int]:

@@ -73,7 +73,7 @@ class Family:
     parameters : mapping of str to Parameter
         What may be set.
     prepared : bool
-        Whether it takes the parameters of ``PREPARATION`` too.
+        Whether it takes the parameters of ``PREPARATION`` and ``WORLDS`` too.
     """
 
     make: Callable[..., Any]
@@ -82,7 +82,7 @@ class Family:
 
     def takes(self) -> dict[str, Parameter]:
         """Return every parameter that may be set."""
-        return {**self.parameters, **(PREPARATION if self.prepared else {})}
+        return {**self.parameters, **(PREPARATION | WORLDS if self.prepared else {})}
 
 
 def _sklearn(kind: type, *, seeded: bool = True, **fixed: Any) -> Callable[..., Any]:
@@ -124,7 +124,10 @@ PREPARATION: dict[str, Parameter] = {
     "reduce": Parameter(0, 0, 1000),
     "whiten": Parameter("no", choices=("no", "yes")),
 }
-"""Parameters that every family takes besides its own (``easeml.automl.preprocessing``)."""
+"""Parameters that families take besides their own (``easeml.automl.preprocessing``)."""
+
+WORLDS: dict[str, Parameter] = {"worlds": Parameter(0, 0, 32)}
+"""How many possible worlds a trial samples uncertain rows from; 0: each row at its most probable."""
 
 
 FAMILIES: dict[str, Family] = {
@@ -228,6 +231,7 @@ def build(family: str, parameters: str, seed: int) -> Any:
         When the family or a parameter is unknown or a value is out of range.
     """
     values = parse_parameters(family, parameters)
+    values.pop("worlds", None)  # of the rows, not of the estimator
     settings = {name: values.pop(name) for name in PREPARATION if name in values}
     estimator = FAMILIES[family].make(seed, **values)
     plain = all(value == PREPARATION[name].default for name, value in settings.items())

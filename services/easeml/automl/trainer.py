@@ -110,7 +110,7 @@ class TrainerService(Service[None]):
             work.run,
             (
                 trial,
-                work.labelled(train.first(ctx.app, trial.train_rows)),
+                work.learnable(trial, train.first(ctx.app, trial.train_rows)),
                 work.labelled(validation.first(ctx.app, trial.validation_rows)),
                 ctx.app.columns,
                 ctx.app.classes,

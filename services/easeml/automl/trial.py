@@ -12,10 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from easeml.artifacts import ArtifactStore, Stored, dump
+from easeml.automl.families import parse_parameters
 from easeml.automl.limits import cpu_limit, memory_limit
 from easeml.automl.race import refusal
 from easeml.automl.training import train
-from easeml.errors import Busy, UnavailableError
+from easeml.errors import Busy, ConfigurationError, UnavailableError
 from easeml.relation import Relation, features
 from easeml.stream.payloads import Column, TrialAssigned
 
@@ -62,6 +63,25 @@ def sampled(relation: Relation, worlds: int, seed: int) -> list[Labelled]:
     rng = np.random.default_rng(seed)
     drawn = [relation.sample_world(rng).block for _ in range(worlds)]
     return [Labelled(features(block), block.labels) for block in drawn]
+
+
+def learnable(trial: TrialAssigned, relation: Relation) -> Labelled:
+    """Return the rows that a trial trains on: at their most probable, or in as many worlds as its algorithm asks for.
+
+    Rows whose label nobody knows are drawn in no world.
+    """
+    try:
+        worlds = parse_parameters(trial.family, trial.parameters).get("worlds", 0)
+    except ConfigurationError:
+        worlds = 0  # running it says what is wrong
+    if not worlds:
+        return labelled(relation)
+    known = relation.most_probable_world().labels >= 0
+    drawn = sampled(relation.take(known), worlds, seed_of(trial.trial))
+    return Labelled(
+        pd.concat([world.frame for world in drawn], ignore_index=True),
+        np.concatenate([world.labels for world in drawn]),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +164,8 @@ def run(
         "accuracy": trained.accuracy,
         "log_loss": trained.log_loss,
         "cpu_seconds": trained.cpu_seconds,
-        "train_rows": float(len(train_rows.labels)),
-        "validation_rows": float(len(validation_rows.labels)),
+        "train_rows": float(trial.train_rows),
+        "validation_rows": float(trial.validation_rows),
     }
     return Result(time.process_time() - started, stored, metrics)
 

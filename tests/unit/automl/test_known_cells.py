@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from easeml.automl.service import AutoMLService
-from easeml.automl.trial import labelled
+from easeml.automl.trial import labelled, learnable
 from easeml.relation.arrivals import Arrivals
 from easeml.stream.payloads import Answer, CandidateBatch, DataVersion, Pillar, QuestionKind, TrialAssigned
 from easeml.stream.topics import ANSWERS, CANDIDATES, DATA_VERSIONS, TRIALS
@@ -51,6 +51,26 @@ def test_rows_are_at_their_most_probable(town, view):
     assert labels[1] == 2
     view.add("late", answer("t0", "4", "x"))
     assert labelled(view.first(town.app, 20)).frame.loc["t0", "x"] == 4, "an answer stands above candidates"
+
+
+def test_a_trial_may_train_in_sampled_worlds(town, view):
+    view.add("c", candidates(["t0"], ["7", "9"], [0.4, 0.6]))
+    view.add("a", answer("t1", "maybe"))
+    known = view.first(town.app, 20)
+
+    def shown(name, parameters):
+        trial = TrialAssigned("churn", name, "l", "logistic", parameters, "", 60.0, "v1", 20, 1)
+        return learnable(trial, known)
+
+    frame, labels = shown("one", '{"worlds": 20}')
+    assert len(frame) == len(labels) == 20 * 20
+    values = frame["x"].to_numpy()[::20]
+    assert set(values) == {7.0, 9.0}
+    assert (labels[1::20] == 2).all()
+    assert shown("one", '{"worlds": 20}').frame.equals(frame)
+    assert not shown("two", '{"worlds": 20}').frame.equals(frame)
+    for plain in ("{}", '{"worlds": 0}', '{"worlds": 99}', "nonsense"):
+        assert shown("one", plain).frame.equals(labelled(known).frame)
 
 
 def test_what_does_not_fit_says_nothing(town, view):

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 
 from easeml.artifacts import ArtifactStore, load
+from easeml.automl import Portfolio
+from easeml.automl.portfolio import ARMS
 from easeml.automl.service import AutoMLService
 from easeml.automl.trainer import PATIENCE, TrainerService, model_id
+from easeml.automl.trial import seed_of
 from easeml.errors import UnavailableError
+from easeml.relation import Relation
 from easeml.stream.payloads import (
     AlgorithmAnnounced,
     AppDefined,
@@ -48,6 +52,24 @@ def test_data_becomes_models(town):
         frame = rows(10, 5, "p")
         assert (np.array(CLASSES)[classifier.predict(frame)] == frame["label"]).mean() >= 0.8
     assert not town.cluster.dead_letters(TRIALS)
+
+
+def test_a_committee_comes_through_the_stream_as_the_batch_form_finds_it(tmp_path):
+    committee = AlgorithmAnnounced("committee", "committee", '{"arms": 4, "members": 2}', 1.0)
+    town = Town(tmp_path, (committee,))
+    town.data()
+    town.cluster.run()
+    (model,) = models(town)
+    classifier = load(ArtifactStore(town.store_uri, 10_000_000).get(model.uri, model.sha256))
+    assert type(classifier.estimator).__name__ == "Vote"
+    assert 1 <= len(classifier.estimator.members) <= 2
+    train, validation = rows(40, 1, "train"), rows(20, 2, "validation")
+    trial = finished(town)[0].trial
+    portfolio = Portfolio(arms=ARMS[:4], members=2, seed=seed_of(trial))
+    relation = Relation.from_frame(train, label="label", classes=CLASSES, columns=COLUMNS)
+    *_, best = portfolio.fit(relation, 60.0, clock=lambda: 0.0)
+    batch, stream = (one.predict_proba(validation[["x", "colour"]]) for one in (best.model, classifier))
+    np.testing.assert_allclose(stream, batch, atol=1e-12)
 
 
 def test_model_names_are_readable_and_follow_from_the_trial(town):
