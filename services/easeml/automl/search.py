@@ -176,7 +176,8 @@ def fit(
     ConfigurationError
         When the budget is not above 0.
     InvalidDataError
-        When the relation has no label, fewer than two classes have rows, or nothing can be learnt from.
+        When the relation has no label, fewer than two classes have rows, nothing can be learnt from, or the
+        validation rows have other classes.
     """
     return (portfolio or Portfolio()).fit(relation, budget_cpu_seconds, validation=validation)
 
@@ -227,24 +228,30 @@ class Search(Iterator[Candidate]):
         portfolio = self._portfolio
         if relation.label is None:
             raise InvalidDataError("The relation has no label.", mend="Name the label column.")
-        known = relation.most_probable_world().labels >= 0
-        rows = relation.take(known)
-        judged = labelled(rows) if validation is None else _known(labelled(validation))
-        worlds = sampled(rows, portfolio.worlds, portfolio.seed) if portfolio.worlds else [labelled(rows)]
+        if validation is not None and validation.classes != relation.classes:
+            raise InvalidDataError(
+                "The validation rows have other classes than the training rows.",
+                mend="Read both with the same classes.",
+            )
+        rows = relation.take(relation.most_probable_world().labels >= 0)
+        likeliest = labelled(rows)
+        worlds = sampled(rows, portfolio.worlds, portfolio.seed) if portfolio.worlds else [likeliest]
+        judged = likeliest if validation is None else _known(labelled(validation))
         codes = np.concatenate([world.labels for world in worlds]).astype(np.int64)
-        check_enough(codes, judged.labels.astype(np.int64), len(self._classes))
-        encoder = Encoder().fit(worlds[0].frame, relation.columns)
+        truth = judged.labels.astype(np.int64)
+        check_enough(codes, truth, len(self._classes))
+        encoder = Encoder().fit(likeliest.frame, relation.columns)
         matrix = np.vstack([encoder.transform(world.frame) for world in worlds])
         if validation is None:
-            fold = folds_of(judged.labels.astype(np.int64), portfolio.seed)
+            fold = folds_of(truth, portfolio.seed)
             learnt = Examples(matrix, codes, np.tile(fold, len(worlds)))
         else:
-            fold = np.zeros(len(judged.labels), np.int64)
+            fold = np.zeros(len(truth), np.int64)
             learnt = Examples(matrix, codes, np.full(len(codes), -1))
-        shown = matrix if validation is None and not portfolio.worlds else encoder.transform(judged.frame)
+        shown = matrix if judged is worlds[0] else encoder.transform(judged.frame)
         return encoder, Race(
             learnt,
-            Examples(shown, judged.labels.astype(np.int64), fold),
+            Examples(shown, truth, fold),
             classes=len(self._classes),
             fit=lambda arm, rows, labels: train(arm, portfolio.seed, rows, labels),
         )

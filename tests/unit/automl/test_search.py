@@ -231,6 +231,8 @@ def test_relations_without_anything_to_learn_are_explained():
         fit(RELATION.take(RELATION.labels == 0), 1)
     with pytest.raises(InvalidDataError, match="No validation row"):
         fit(RELATION, 1, validation=RELATION.without_labels())
+    with pytest.raises(InvalidDataError, match="other classes"):
+        fit(RELATION, 1, validation=Relation.from_frame(frame, label="label", classes=("c", "b", "a")))
 
 
 def test_unknown_labels_are_left_out():
