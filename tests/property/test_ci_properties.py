@@ -124,7 +124,7 @@ def test_the_betting_interval_holds_at_every_time():
     """Share of streams whose interval ever misses the mean, read after each example."""
     values, probabilities = np.array([0.0, 1.0, -1.0]), np.array([0.7, 0.2, 0.1])
     rng = np.random.default_rng(20)
-    bets, mean, missed, runs = TwoSidedBet.around(values, 0.05, 0.1), 0.1, 0, 400
+    bets, mean, missed, runs = TwoSidedBet.around(values, 0.05, 0.1, 0.3), 0.1, 0, 400
     for _ in range(runs):
         cells = rng.choice(3, size=600, p=probabilities)
         counts = np.cumsum(np.eye(3)[cells], axis=0)

@@ -34,7 +34,7 @@ def _bets(best: float) -> tuple[Floats, Floats]:
     Half of the wealth stands near the best stake, the other half is spread log-uniformly up to staking
     nearly everything: larger gaps, and streams with less variance, want more than the best stake.
     """
-    best = min(best, 0.9)
+    best = min(max(best, 1e-4), 0.9)
     near = np.geomspace(0.6 * best, min(1.8 * best, _LARGEST_BET), _FOCUS)
     wide = np.geomspace(0.4 * best, _LARGEST_BET, _BROAD)
     weights = np.concatenate([np.full(_FOCUS, 0.5 / _FOCUS), np.full(_BROAD, 0.5 / _BROAD)])
@@ -48,9 +48,12 @@ class LowerBet:
     Parameters
     ----------
     values : ndarray of float64, shape (s,)
-        The values one example can take, at least two.
-    thetas, log_weights : ndarray of float64, shape (j,)
-        Fractions of the wealth staked, in (0, 1), and the logs of their shares, which sum to 1.
+        The values one example can take, at least two distinct ones.
+    thetas : ndarray of float64, shape (j, s)
+        Fractions of the wealth staked, in (0, 1). They may differ between values that tell examples apart by
+        what was known before them, such as early and late ones.
+    log_weights : ndarray of float64, shape (j,)
+        Logs of the parts of the mixture, which sum to 1.
     """
 
     values: Floats
@@ -58,13 +61,18 @@ class LowerBet:
     log_weights: Floats
 
     @classmethod
-    def against(cls, values: Floats, mean: float, gap: float) -> LowerBet:
+    def against(cls, values: Floats, mean: float, gap: float, variance: float) -> LowerBet:
         """Return bets tuned to tell a mean of about ``mean + gap`` or more from ``mean``.
 
-        For two values the best stake on a gap g is g / (high - mean).
+        The best stake on a gap g is g (mean - low) / variance.
         """
-        room = max(float(values.max()) - mean, gap, 1e-12)
-        return cls(values, *_bets(gap / room))
+        thetas, log_weights = _bets(gap * (mean - float(values.min())) / max(variance, 1e-12))
+        return cls(values, np.repeat(thetas[:, None], len(values), axis=1), log_weights)
+
+    def then(self, other: LowerBet) -> LowerBet:
+        """Return the bets that go on as ``other``: counts hold the values seen under these bets, then those since."""
+        values, thetas = np.concatenate([self.values, other.values]), np.hstack([self.thetas, other.thetas])
+        return LowerBet(values, thetas, self.log_weights)
 
     def log_wealth(self, counts: npt.NDArray[np.number], mean: float) -> Floats:
         """Return the log of the wealth against "the mean is at most ``mean``".
@@ -101,7 +109,7 @@ class LowerBet:
 
     def _log_factors(self, ratios: Floats) -> Floats:
         """Return the log of what each stake makes of each value; shape (..., j, s) for ratios (..., s)."""
-        factors = self.thetas[:, None] * (np.minimum(ratios, 1e300)[..., None, :] - 1)
+        factors = self.thetas * (np.minimum(ratios, 1e300)[..., None, :] - 1)
         return np.asarray(np.log1p(factors), dtype=np.float64)
 
     def _mixed(self, logs: Floats) -> Floats:
@@ -122,13 +130,17 @@ class TwoSidedBet:
     falling: LowerBet
 
     @classmethod
-    def around(cls, values: Floats, threshold: float, gap: float, *, upper: float | None = None) -> TwoSidedBet:
-        """Return the two bets, tuned to ``gap`` above ``upper`` (default: ``threshold``) and below ``threshold``.
+    def around(cls, values: Floats, threshold: float, gap: float, variance: float) -> TwoSidedBet:
+        """Return the two bets, tuned to a ``gap`` on either side of ``threshold`` at this ``variance``.
 
         Tuning affects how fast they decide; the interval is valid whatever it is.
         """
-        rising = LowerBet.against(values, threshold if upper is None else upper, gap)
-        return cls(rising, LowerBet.against(-values, -threshold, gap))
+        rising = LowerBet.against(values, threshold, gap, variance)
+        return cls(rising, LowerBet.against(-values, -threshold, gap, variance))
+
+    def then(self, other: TwoSidedBet) -> TwoSidedBet:
+        """Return the bets that go on as ``other``; see :meth:`LowerBet.then`."""
+        return TwoSidedBet(self.rising.then(other.rising), self.falling.then(other.falling))
 
     def interval(self, counts: npt.NDArray[np.number], log_low: float, log_high: float) -> tuple[float, float]:
         """Return the bounds of the mean, wrong below with level ``log_low`` and above with ``log_high``."""

@@ -1,16 +1,14 @@
-"""The sequential test of one clause on its stream of test examples.
+"""The sequential test of one clause on the stream of test examples.
 
-When the label of an example matters only where the models disagree (``n - o``, whatever else on ``d``), the
-stream holds the disagreements alone, and the expression is d times the mean of a value on it; d is known up to
-an interval from predictions, which cost nothing. Otherwise the stream holds every example of the clause's
-slice. Disagreements where both models are wrong stay in the stream as a value of 0.
+The expression is the mean of a value per example, whose label matters only where the models disagree (``n - o``,
+whatever else on ``d``) or everywhere. Examples that need no label stay in the stream, agreements as a value of 0,
+and so do disagreements where both models are wrong. Where agreements matter little (``n > 1.02 * o``: by 0.02
+each), only a random part of them is labelled, and counts for the others too: the mean stays what it is, and labels
+are spent where the models disagree.
 
-Where agreements matter little (``n > 1.02 * o``: by 0.02 each), only a random part of them is labelled, and
-counts for the others too: the mean stays what it is, and labels are spent where the models disagree.
-
-One twentieth of the error goes to the interval of d where it is needed; the rest is halved between an e-process
-that may stop after any label, and one exact test at a cap fixed before the first label, at which the expression
-is known to its tolerance whatever happens.
+An e-process over the stream may stop after any label; one exact test stands at a cap fixed by predictions alone, at
+which the expression is known to its tolerance whatever happens. They halve the error between them; a twentieth of it
+is kept for what predictions alone can show.
 
 Guarantee: a clause is called true though it is false, or false though it is true, with probability at most
 alpha, for examples drawn independently; both-wrong disagreements and an unknown disagreement rate included.
@@ -20,7 +18,7 @@ Source: Renggli et al., SysML 2019, section 4 (pattern 2, active labelling); the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -28,17 +26,17 @@ import numpy.typing as npt
 
 from easeml.ci.betting import TwoSidedBet
 from easeml.ci.bounds import LOG_SMALLEST, clopper_pearson, exact_binomial_size, hoeffding_size
+from easeml.ci.exact import PairedDesign
 from easeml.ci.language import Clause
 from easeml.ci.logic import Interval, Truth
 from easeml.ci.scores import ACCURACY, Scores
 
-_LOG2 = math.log(2)
 _SHARE_OF_D = 0.05
 _WIDTH_LOOK_EVERY = 16
 _THINNED_BELOW = 0.25
 """Weight of an agreement against a disagreement up to which labelling a part of the agreements pays."""
-_LEAST_PRECISION = 0.2
-"""Part of the tolerance that is left to the labels even where the interval of d takes more than the rest."""
+EARLY = 256
+"""Examples after which the bets are tuned to the disagreements seen so far: earlier ones cannot know them."""
 _CERTAIN = Interval(1.0, 1.0)
 
 
@@ -73,18 +71,26 @@ class Seen:
     ----------
     rows, changed : int
         Examples of the clause's slice in the test set, and how many of their predictions changed.
+    early : int
+        How many of the first :data:`EARLY` of them changed.
     pool_rows, pool_changed : int
-        The same of further unlabelled examples from the same source.
+        Further unlabelled examples from the same source.
     """
 
     rows: int
     changed: int
+    early: int
     pool_rows: int = 0
     pool_changed: int = 0
 
     def share(self, log_alpha: float) -> Interval:
         """Return the interval of d, each end wrong with probability at most alpha."""
         return clopper_pearson(self.changed + self.pool_changed, self.rows + self.pool_rows, log_alpha)
+
+    def guesses(self) -> tuple[float, float]:
+        """Return d as one would guess it for the first examples, and for those after them."""
+        changed, rows = self.pool_changed + 1, self.pool_rows + 10
+        return changed / rows, (changed + self.early) / (rows + min(self.rows, EARLY))
 
 
 class ClauseTest:
@@ -100,69 +106,65 @@ class ClauseTest:
     """
 
     def __init__(self, clause: Clause, levels: Levels, seen: Seen, scores: Scores = ACCURACY) -> None:
-        self.clause = clause
+        self.clause, self.seen, self.unlabelled_cell = clause, seen, scores.cells
         # the claim "above" is the true one for '>' and the false one for '<'
         above, below = (levels.true, levels.false) if clause.above else (levels.false, levels.true)
         self.free = not clause.needs_disagreements
         self.paired = not self.free and not clause.needs_agreements
         lowest = min(above, below)
         self.share = _CERTAIN
-        if self.free:
-            self.share = seen.share(lowest)
-        elif self.paired:
-            self.share = seen.share(lowest + math.log(_SHARE_OF_D))
+        if self.free or self.paired:
+            self.share = seen.share(lowest + (math.log(_SHARE_OF_D) if self.paired else 0.0))
         rest = math.log((1 - _SHARE_OF_D if self.paired else 1.0) / 2)
         self.log_above, self.log_below = above + rest, below + rest
-        self.part = 1.0 if self.paired else _labelled_part(clause)
-        self.values, self.cells = scores.values(clause.coefficients, only_changed=self.paired, part=self.part)
-        self.low, self.high = float(self.values.min()), float(self.values.max())
-        self.items = 0 if self.free else seen.changed if self.paired else seen.rows
+        self.part = 0.0 if self.paired else _labelled_part(clause)
+        self.values, self.cells = scores.values(clause.coefficients, part=self.part)
+        exact = scores.values(clause.coefficients, only_changed=True)[0] if self.paired else self.values
+        self.low, self.width = float(exact.min()), float(np.ptp(exact))
+        self.design = self._paired_design()
         self.full_size = self._full_size()
-        self.cap = min(self.items, self.full_size)
-        lower, upper = self._means(clause.threshold)
-        gap = 2 * clause.tolerance / max(self._middle, clause.tolerance)
-        self.bets = TwoSidedBet.around(self.values, lower, gap, upper=upper)
-        self.counts = np.zeros(len(self.values), dtype=np.int64)
-        self.taken = 0
-        self.tossed = 0
+        self.cap = min(seen.changed if self.paired else seen.rows, self.full_size)
+        self.bets = self._bets()
+        self.counts = np.zeros(2 * len(self.values), dtype=np.int64)
+        self.taken = self.reached = self.tossed = 0
 
-    @property
-    def _middle(self) -> float:
-        return (self.share.low + self.share.high) / 2
+    def _bets(self) -> TwoSidedBet:
+        """Return bets for the first examples, and after them such as are tuned to the disagreements seen by then."""
+        c, gap = self.clause.threshold, 2 * self.clause.tolerance
+        low, high = float(self.values.min()), float(self.values.max())
+        first, later = (
+            TwoSidedBet.around(self.values, c, gap, max(abs(low), abs(high)) ** 2 * (share + (1 - share) * self.part))
+            if self.part < 1
+            else TwoSidedBet.around(self.values, c, gap, (c - low) * (high - c))
+            for share in self.seen.guesses()
+        )
+        return first.then(later)
 
-    def _means(self, threshold: float) -> tuple[float, float]:
-        """Return the least and the largest mean on the stream at which the expression is ``threshold``."""
-        if threshold == 0:
-            return 0.0, 0.0
-        ends = threshold / max(self.share.low, 1e-12), threshold / max(self.share.high, 1e-12)
-        return min(ends), max(ends)
+    def _paired_design(self) -> PairedDesign:
+        seen, clause = self.seen, self.clause
+        lowest = min(self.log_above, self.log_below)
+        rows = max(seen.rows + seen.pool_rows, 1)
+        return PairedDesign(rows, not seen.pool_rows, self.low, self.width, clause.threshold, clause.tolerance, lowest)
 
     def _full_size(self) -> int:
-        """Return after how many examples of the stream the expression is known to its tolerance."""
+        """Return after how many disagreements, or examples, the expression is known to its tolerance."""
         if self.free:
             return 0
-        c, tolerance, middle = self.clause.threshold, self.clause.tolerance, self._middle
-        lost = abs(c) * self.share.half_width / max(middle, 1e-12)
-        left = max(tolerance - lost, _LEAST_PRECISION * tolerance) / max(middle, 1e-12)
-        if left >= self.high - self.low:
-            return 1
-        return _exact_size(left / (self.high - self.low), min(self.log_above, self.log_below))
+        if self.paired:
+            return int(self.design.labels(np.array([self.seen.changed + self.seen.pool_changed]))[0])
+        return _exact_size(self.clause.tolerance / self.width, min(self.log_above, self.log_below))
 
     @property
     def short(self) -> bool:
         """Whether all examples were taken and the expression is not known to its tolerance."""
         if self.free:
             return abs(self.clause.coefficients[2]) * self.share.half_width > self.clause.tolerance
-        return self.taken >= self.items < self.full_size
-
-    def takes(self, changed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return which examples of the slice belong to the stream, given where predictions changed."""
-        if self.free:
-            return np.zeros_like(changed)
-        return changed if self.paired else np.ones_like(changed)
+        return self.reached >= self.cap < self.full_size
 
     def asks(self, changed: npt.NDArray[np.bool_], draws: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Return which examples of the stream need a label, given a uniform number per example."""
+        """Return which examples of the slice need a label, given where predictions changed and uniform numbers."""
+        if self.free:
+            return np.zeros_like(changed)
         return changed | (draws < self.part)
 
     def decide_without_labels(self) -> Truth | None:
@@ -170,9 +172,9 @@ class ClauseTest:
         if self.free:
             return self._compare(self.clause.coefficients[2] * self.share)
         if self.paired:
-            truth = self._compare(_times(self.share, Interval(self.low, self.high)))
-            return None if truth is Truth.UNKNOWN and self.items else truth
-        return None if self.items else Truth.UNKNOWN
+            truth = self._compare(_times(self.share, Interval(self.low, self.low + self.width)))
+            return None if truth is Truth.UNKNOWN and self.cap else truth
+        return None if self.cap else Truth.UNKNOWN
 
     def first_decision(self, cells: npt.NDArray[np.int64], coins: npt.NDArray[np.float64]) -> tuple[int, Truth] | None:
         """Return the first of the next examples of the stream after which the clause is decided.
@@ -191,82 +193,117 @@ class ClauseTest:
             Position in ``cells`` and the truth; UNKNOWN when the expression is known to its tolerance and
             still straddles the threshold.
         """
-        if not len(cells):
+        labelled = np.flatnonzero(cells != self.unlabelled_cell)
+        if not len(labelled):
             return None
-        found = self.cells[cells]
-        counts = self.counts + np.cumsum(np.eye(len(self.values), dtype=np.int64)[found], axis=0)
-        number = np.arange(self.taken + 1, self.taken + len(cells) + 1)
+        places = self._places(cells)
+        steps = np.eye(len(self.counts), dtype=np.int64)[places]
+        counts = (self.counts + np.cumsum(steps, axis=0))[labelled]
+        capped = self.reached + np.cumsum(self._counts_to_the_cap(cells))[labelled] == self.cap
         above, below = self.refuted(counts, self.clause.threshold)
+        number = self.taken + labelled
         looks = np.flatnonzero((number % _WIDTH_LOOK_EVERY == 0) & ~(above | below))
-        # Half-width <= tolerance around the threshold implies that both shifted claims are refuted; only there
-        # is the costly interval computed.
-        apart = 2 * self.clause.tolerance
-        high = self.refuted(counts[looks], self.clause.threshold - apart)[0]
-        low = self.refuted(counts[looks], self.clause.threshold + apart)[1]
-        narrow = np.zeros(len(cells), dtype=np.bool_)
-        narrow[looks[high & low]] = True
-        for at in np.flatnonzero(above | below | (number == self.cap) | narrow):
+        narrow = np.zeros(len(labelled), dtype=np.bool_)
+        narrow[looks] = self.near_the_tolerance(counts[looks])
+        for at in np.flatnonzero(above | below | capped | narrow):
+            row = int(labelled[at])
             if above[at] or below[at]:
-                return int(at), Truth.TRUE if bool(above[at]) == self.clause.above else Truth.FALSE
-            if number[at] == self.cap:
-                ones = self.tossed + self._tosses(found[: at + 1], coins[: at + 1])
-                return int(at), self._compare(self._exact(ones))
+                return row, Truth.TRUE if bool(above[at]) == self.clause.above else Truth.FALSE
+            if capped[at]:
+                ones = self.tossed + self._tosses(cells[: row + 1], coins[: row + 1])
+                return row, self._at_the_cap(ones)
             if self.interval(counts[at]).half_width <= self.clause.tolerance:
-                return int(at), Truth.UNKNOWN
+                return row, Truth.UNKNOWN
         return None
 
     def take(self, cells: npt.NDArray[np.int64], coins: npt.NDArray[np.float64]) -> None:
-        """Count examples of the stream in."""
-        found = self.cells[cells]
-        self.counts = self.counts + np.bincount(found, minlength=len(self.values))
+        """Count examples of the slice in."""
+        self.counts = self.counts + np.bincount(self._places(cells), minlength=len(self.counts))
+        self.tossed += self._tosses(cells, coins)
+        self.reached += int(self._counts_to_the_cap(cells).sum())
         self.taken += len(cells)
-        self.tossed += self._tosses(found, coins)
+
+    def _places(self, cells: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return where each example counts: by its value, and whether it is one of the early ones."""
+        late = np.arange(self.taken, self.taken + len(cells)) >= EARLY
+        return self.cells[cells] + len(self.values) * late
+
+    def _counts_to_the_cap(self, cells: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        return cells % 2 == 1 if self.paired else np.ones(len(cells), dtype=np.bool_)
 
     def refuted(
         self, counts: npt.NDArray[np.number], threshold: float
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Return where "at most ``threshold``" and "at least ``threshold``" are refuted by the e-process."""
-        lower, upper = self._means(threshold)
-        never = np.zeros(len(counts), dtype=np.bool_)
-        above, below = never, never
-        if upper < self.high:
-            above = ~never if upper < self.low else self.bets.rising.log_wealth(counts, upper) >= -self.log_above
-        if lower > self.low:
-            below = ~never if lower > self.high else self.bets.falling.log_wealth(counts, -lower) >= -self.log_below
+        above = below = np.zeros(len(counts), dtype=np.bool_)
+        if threshold < self.values.max():
+            above = self.bets.rising.log_wealth(counts, threshold) >= -self.log_above
+        if threshold > self.values.min():
+            below = self.bets.falling.log_wealth(counts, -threshold) >= -self.log_below
         return above, below
+
+    def near_the_tolerance(self, counts: npt.NDArray[np.number]) -> npt.NDArray[np.bool_]:
+        """Return where the expression may be known to its tolerance: only there the costly interval is computed.
+
+        A half-width up to the tolerance around the threshold implies that both shifted claims are refuted.
+        """
+        apart = 2 * self.clause.tolerance
+        high = self.refuted(counts, self.clause.threshold - apart)[0]
+        return np.asarray(high & self.refuted(counts, self.clause.threshold + apart)[1], dtype=np.bool_)
 
     def interval(self, counts: npt.NDArray[np.number]) -> Interval:
         """Return the interval of the expression that holds at every time at once, given counts of the values."""
         low, high = self.bets.interval(counts, self.log_above, self.log_below)
-        return _times(self.share, Interval(min(low, high), max(low, high)))
+        return Interval(min(low, high), max(low, high))
 
-    def known(self) -> Interval | None:
-        """Return the interval of the expression where the test stands; None before the first label."""
+    def known(self, truth: Truth | None) -> Interval | None:
+        """Return the interval of the expression where the test stands; None before the first label.
+
+        The side of the threshold on which it lies was shown by one of the two tests, at the same level.
+        """
         if self.free:
             return self.clause.coefficients[2] * self.share
         if not self.taken:
             return None
-        found = self.interval(self.counts)
-        if self.taken < self.cap:
+        found, c = self.interval(self.counts), self.clause.threshold
+        if truth in (None, Truth.UNKNOWN):
             return found
-        exact = self._exact(self.tossed)
-        # both hold at once; that they do not meet is one of the rare errors they may make
-        ends = max(found.low, exact.low), min(found.high, exact.high)
-        return Interval(*ends) if ends[0] <= ends[1] else exact
+        above = (truth is Truth.TRUE) == self.clause.above
+        return (
+            Interval(max(found.low, c), max(found.high, c))
+            if above
+            else Interval(min(found.low, c), min(found.high, c))
+        )
 
-    def _tosses(self, found: npt.NDArray[np.int64], coins: npt.NDArray[np.float64]) -> int:
+    def _tosses(self, cells: npt.NDArray[np.int64], coins: npt.NDArray[np.float64]) -> int:
         """Return how many examples become 1 when each is rounded to 0 or 1 by its coin.
 
         The mean stays what it was and the count is binomial, so the exact test needs no third value.
         """
-        return int((coins < (self.values[found] - self.low) / (self.high - self.low)).sum())
+        values = self.values[self.cells[cells]]
+        return int((self._counts_to_the_cap(cells) & (coins < (values - self.low) / self.width)).sum())
 
-    def _exact(self, ones: int) -> Interval:
-        """Return the interval of the expression at the cap, where ``ones`` examples were rounded to 1."""
-        low = clopper_pearson(ones, self.cap, self.log_above).low
-        high = clopper_pearson(ones, self.cap, self.log_below).high
-        mean = Interval(self.low, self.low) + (self.high - self.low) * Interval(low, high)
-        return _times(self.share, mean)
+    def _at_the_cap(self, ones: int) -> Truth:
+        """Return what the exact test says of ``ones`` examples that were rounded to 1, of as many as the cap."""
+        seen, c = self.seen, self.clause.threshold
+        if self.paired and seen.pool_rows and self.cap < self.full_size:
+            # the exact test of pooled examples counts on labels that this test set does not have
+            return Truth.UNKNOWN
+        if not self.paired or min(self.log_above, self.log_below) < LOG_SMALLEST:
+            low = clopper_pearson(ones, self.cap, self.log_above).low
+            high = clopper_pearson(ones, self.cap, self.log_below).high
+            mean = Interval(self.low, self.low) + self.width * Interval(low, high)
+            return self._compare(_times(self.share, mean))
+        changed = seen.changed + seen.pool_changed
+        above = changed / self.design.rows * (self.low + self.width * ones / self.cap) > c
+        if above:
+            shown = self.design.log_p_value(changed, ones) <= self.log_above
+        else:
+            mirrored = replace(self.design, low=-self.low - self.width, threshold=-c)
+            shown = mirrored.log_p_value(changed, self.cap - ones) <= self.log_below
+        if not shown:
+            return Truth.UNKNOWN
+        return Truth.TRUE if above == self.clause.above else Truth.FALSE
 
     def _compare(self, interval: Interval) -> Truth:
         compare = interval.above if self.clause.above else interval.below
@@ -292,4 +329,4 @@ def _exact_size(tolerance: float, log_alpha: float) -> int:
     return exact_binomial_size(tolerance, log_alpha)
 
 
-__all__ = ["ClauseTest", "Levels", "Seen"]
+__all__ = ["EARLY", "ClauseTest", "Levels", "Seen"]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from easeml.ci.betting import TwoSidedBet
 from easeml.ci.bounds import clopper_pearson
-from easeml.ci.clause_test import ClauseTest, Levels, Seen
+from easeml.ci.clause_test import EARLY, ClauseTest, Levels, Seen
 from easeml.ci.language import Condition
 from easeml.ci.logic import Interval, Truth
 from easeml.ci.scores import Scores
@@ -165,17 +165,18 @@ class Walk:
         self.changed = self.new != self.old
         everyone = np.ones(len(order), dtype=np.bool_)
         self.tests: list[ClauseTest] = []
-        self.streams: list[npt.NDArray[np.bool_]] = []
+        self.members: list[npt.NDArray[np.bool_]] = []
         self.asked: list[npt.NDArray[np.bool_]] = []
         for clause in setting.condition.clauses:
             members = setting.slices[clause.slice][order] if clause.slice else everyone
             # further examples come without their slices, so they tell about the whole only
             changed, rows = (0, 0) if clause.slice else pool
-            seen = Seen(int(members.sum()), int((members & self.changed).sum()), rows, changed)
+            where = self.changed[members]
+            seen = Seen(len(where), int(where.sum()), int(where[:EARLY].sum()), rows, changed)
             test = ClauseTest(clause, setting.levels, seen, setting.scores)
             self.tests.append(test)
-            self.streams.append(members & test.takes(self.changed))
-            self.asked.append(self.streams[-1] & test.asks(self.changed, setting.coins[1]))
+            self.members.append(members)
+            self.asked.append(members & test.asks(self.changed, setting.coins[1]))
         self.truths: list[Truth | None] = [test.decide_without_labels() for test in self.tests]
         self.rows = 0
         self.cells = np.zeros(setting.scores.cells, dtype=np.int64)
@@ -238,7 +239,7 @@ class Walk:
         taken, decisions, streams = len(needs), {}, {}
         for index, test in enumerate(self.tests):
             if self.truths[index] is None:
-                at = np.flatnonzero(self.streams[index][part])
+                at = np.flatnonzero(self.members[index][part])
                 turned_out = np.where(self.asked[index][part][at], cells[at], self.setting.scores.cells)
                 streams[index] = (at, turned_out, self.setting.coins[0][part][at])
                 if (decision := test.first_decision(*streams[index][1:])) is not None:
@@ -290,14 +291,14 @@ class Walk:
         lowest, highest = counts.copy(), counts.copy()
         lowest[0] += self.unseen
         highest[-1] += self.unseen
-        bets = TwoSidedBet.around(values, 0.5, 0.04)
+        bets = TwoSidedBet.around(values, 0.5, 0.04, 0.25)
         low, high = bets.rising.bound(lowest, log_alpha), -bets.falling.bound(highest, log_alpha)
         return Interval(min(low, high), max(low, high))
 
     def clauses(self) -> tuple[ClauseVerdict, ...]:
         """Return what is known of each clause at the end of the walk."""
         return tuple(
-            ClauseVerdict(str(test.clause), Truth.UNKNOWN.name if truth is None else truth.name, test.known())
+            ClauseVerdict(str(test.clause), Truth.UNKNOWN.name if truth is None else truth.name, test.known(truth))
             for test, truth in zip(self.tests, self.truths, strict=True)
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,15 +20,14 @@ from easeml.ci.bounds import (
     log_histories,
     pass_budget_histories,
 )
-from easeml.ci.clause_test import ClauseTest, Levels, Seen
+from easeml.ci.clause_test import EARLY, ClauseTest, Levels, Seen
+from easeml.ci.exact import PairedDesign
 from easeml.ci.language import Clause, Condition, parse
 from easeml.errors import ConfigurationError
 
 ADAPTIVITIES = ("none", "first_change", "full")
 MODES = ("fp-free", "fn-free")
 MAX_STEPS = 100_000
-_AS_GOOD_AS_ALL = 10**12
-"""Unlabelled examples that tell d as well as exactly."""
 
 _METHOD = "sequential e-process on the paired stream with an exact test at a cap; active labelling"
 
@@ -261,62 +260,74 @@ class _Size:
 def _engine_size(clause: Clause, levels: Levels, share: float, pool: int) -> _Size:
     """Return what the sequential test of one clause takes when a ``share`` of the predictions changed."""
 
-    def test(rows: int, pool: int = pool) -> ClauseTest:
-        changed = math.ceil(share * rows)
-        return ClauseTest(clause, levels, Seen(rows, min(changed, rows), pool, math.floor(share * pool)))
+    def test(rows: int) -> ClauseTest:
+        changed = min(math.ceil(share * rows), rows)
+        early = round(share * min(rows, EARLY))
+        return ClauseTest(clause, levels, Seen(rows, changed, early, pool, math.floor(share * pool)))
 
     if not clause.needs_disagreements:
         width = abs(clause.coefficients[2])
         size = hoeffding_size(width, clause.tolerance, min(levels.true, levels.false))
         return _Size(math.ceil(size), 0, 0)
-    if not clause.needs_agreements:
-        rows = _enough_rows(test, share)
-        labels = test(rows).full_size
-        return _Size(rows, labels, min(labels, _stopping(test(rows), share, decisive=True)))
-    whole = test(1)
-    # a stream of every example: those that changed are labelled, and of the others the part that stands for all
-    active = share + (1 - share) * whole.part
-    rows = _stopping(whole, 1.0, decisive=False, changed=share)
-    decisive = _stopping(whole, 1.0, decisive=True, changed=share)
-    return _Size(rows, math.ceil(rows * active), min(rows, math.ceil(decisive * active)))
+    # of the stream of all examples those are labelled that changed, and a part of the others
+    of_all = share + (1 - share) * test(1).part
+    if clause.needs_agreements:
+        rows = _stopping(test(1), share, decisive=False)
+        worst = math.ceil(rows * of_all)
+    else:
+        rows = _enough_rows(test(1).design, share, pool)
+        worst = test(rows).full_size
+    decisive = math.ceil(_stopping(test(rows), share, decisive=True) * of_all)
+    return _Size(rows, worst, min(worst, decisive))
 
 
-def _enough_rows(test: Callable[..., ClauseTest], share: float) -> int:
-    """Return the fewest examples whose disagreements reach the cap, to 1 %.
+def _enough_rows(design: PairedDesign, share: float, pool: int) -> int:
+    """Return the fewest examples whose disagreements reach the cap.
 
-    More examples tell d better and thereby lower the cap, so both meet at one size: between what is needed if
-    d were known, and what is needed if it were known no better than from so many.
+    More examples tell d better and thereby lower the cap, so both meet at one size.
     """
-    low = math.ceil(test(1, _AS_GOOD_AS_ALL).full_size / share)
-    high = max(low, math.ceil(test(low).full_size / share))
-    while high - low > low // 100:
+
+    def lacking(rows: int) -> bool:
+        known = np.array([math.ceil(share * (rows + pool))])
+        return int(replace(design, rows=rows + pool).labels(known)[0]) > share * rows
+
+    low, high = 1, 2
+    while lacking(high):
+        low, high = high, 2 * high
+    while high - low > max(1, low // 200):
         middle = (low + high) // 2
-        low, high = (middle + 1, high) if test(middle).full_size > share * middle else (low, middle)
+        low, high = (middle, high) if lacking(middle) else (low, middle)
     return high
 
 
-def _stopping(test: ClauseTest, share: float, *, decisive: bool, changed: float = 1.0) -> int:
-    """Return after how many examples of its stream a test stops when values hold their expected counts.
+def _stopping(test: ClauseTest, share: float, *, decisive: bool) -> int:
+    """Return after how many examples a test stops when values hold their expected counts.
 
     The expression lies on the threshold, or where ``decisive`` two tolerances on the passing side. The values
-    of the ``changed`` part are the two extreme ones (the largest variance for their mean), the others 0, or
-    all are extreme where agreements count as much.
+    of the ``share`` that changed are the two extreme ones (the largest variance for their mean), the others 0,
+    or all are extreme where agreements count as much.
     """
-    clause, (low, high) = test.clause, (test.low, test.high)
-    sign = 1 if clause.above else -1
-    mean = (clause.threshold + decisive * sign * 2 * clause.tolerance) / share
-    busy = changed if test.part < 1 else 1.0
+    clause, values = test.clause, test.values
+    low, high = float(values.min()), float(values.max())
+    busy = share if test.part < 1 else 1.0
+    mean = clause.threshold + decisive * (1 if clause.above else -1) * 2 * clause.tolerance
     inner = min(max(mean / busy, low), high)
-    cells = np.zeros(len(test.values))
+    cells = np.zeros(len(values))
     cells[-1] = busy * (inner - low) / (high - low)
     cells[0] = busy - cells[-1]
-    cells[int(np.abs(test.values).argmin())] += 1 - busy
+    cells[int(np.abs(values).argmin())] += 1 - busy
+    # bets tuned from the first example on: the few early ones matter little
+    cells = np.concatenate([np.zeros(len(values)), cells])
 
     def stops(number: int) -> bool:
-        above, below = test.refuted((number * cells)[None, :], clause.threshold)
-        return bool(above[0] or below[0]) or test.interval(number * cells).half_width <= clause.tolerance
+        counts = number * cells
+        above, below = test.refuted(counts[None, :], clause.threshold)
+        if above[0] or below[0]:
+            return True
+        near = test.near_the_tolerance(counts[None, :])[0]
+        return bool(near) and test.interval(counts).half_width <= clause.tolerance
 
-    first, last = 1, max(test.full_size, 1)
+    first, last = 1, max(math.ceil(test.full_size / (share if test.paired else 1.0)), 1)
     while first < last:
         middle = (first + last) // 2
         first, last = (first, middle) if stops(middle) else (middle + 1, last)

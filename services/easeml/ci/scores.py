@@ -96,7 +96,7 @@ class Scores:
         return self.distinct[cell // (2 * r)], self.distinct[cell // 2 % r], cell % 2 == 1
 
     def values(
-        self, coefficients: tuple[float, float, float], *, only_changed: bool, part: float = 1.0
+        self, coefficients: tuple[float, float, float], *, only_changed: bool = False, part: float = 1.0
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Return the values that ``c_n * new + c_o * old + c_d * changed`` can take, and their place per cell.
 
@@ -106,7 +106,8 @@ class Scores:
         only_changed : bool
             Whether only examples count whose prediction changed.
         part : float
-            Share of the unchanged examples that are labelled, in (0, 1]; these stand for the others too.
+            Share of the unchanged examples that are labelled, in [0, 1]; these stand for the others too. 0: their
+            labels change nothing.
 
         Returns
         -------
@@ -122,8 +123,9 @@ class Scores:
         if only_changed:
             occurs &= changed
         c_n, c_o, c_d = coefficients
-        every = np.append(np.round((c_n * new + c_o * old) / np.where(changed, 1.0, part) + c_d * changed, 12), 0.0)
-        values = np.unique(every[np.append(occurs, part < 1)])
+        weight = np.where(changed, 1.0, part or 1.0)
+        every = np.append(np.round((c_n * new + c_o * old) / weight + c_d * changed, 12), 0.0)
+        values = np.unique(every[np.append(occurs, part < 1 and not only_changed)])
         return values, np.minimum(np.searchsorted(values, every), len(values) - 1)
 
 

@@ -216,8 +216,8 @@ def test_the_wealth_of_two_values_is_a_likelihood_ratio():
     """Each stake of the mixture is a coin: its wealth is the coin's likelihood against the null coin's."""
     from easeml.ci.betting import LowerBet
 
-    bet = LowerBet.against(np.array([-1.0, 1.0]), 0.2, 0.2)
-    null, coins = 0.6, 0.6 + bet.thetas * 0.4
+    bet = LowerBet.against(np.array([-1.0, 1.0]), 0.2, 0.2, 0.96)
+    null, coins = 0.6, 0.6 + bet.thetas[:, 0] * 0.4
     wins, fails = 70, 30
     ratio = wins * np.log(coins / null) + fails * np.log((1 - coins) / (1 - null)) + bet.log_weights
     assert float(bet.log_wealth(np.array([fails, wins]), 0.2)) == pytest.approx(math.log(np.exp(ratio).sum()))
