@@ -145,9 +145,16 @@ def test_arrival_order_duplicates_and_restarts_do_not_matter(seed, adaptivity, d
     new = np.where(rng.random(n) < rng.random(), truth, rng.integers(3, size=n))
     text = data.draw(
         st.sampled_from(
-            ["n - o > 0 +/- 0.1", "n > 0.6 +/- 0.1 and d < 0.5 +/- 0.2", "n - 0.5 * o - 0.5 * d > 0 +/- 0.1"]
+            [
+                "n - o > 0 +/- 0.1",
+                "n > 0.6 +/- 0.1 and d < 0.5 +/- 0.2",
+                "n - 0.5 * o - 0.5 * d > 0 +/- 0.1",
+                "n > 1.1 * o +/- 0.1 and n[third=first] > 0.4 +/- 0.2",
+            ]
         )
     )
+
+    scores = data.draw(st.sampled_from([None, [[1, 0.5, 0], [0.5, 1, 0.5], [0, 0.5, 1]]]))
 
     def book():
         return TestSetLedger(
@@ -157,6 +164,8 @@ def test_arrival_order_duplicates_and_restarts_do_not_matter(seed, adaptivity, d
             steps=3,
             adaptivity=adaptivity,
             mode="fp-free",
+            scores=scores,
+            slices={"third=first": np.arange(n) % 3 == 0},
             rng=np.random.default_rng(seed),
         )
 

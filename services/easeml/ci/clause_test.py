@@ -193,23 +193,22 @@ class ClauseTest:
             Position in ``cells`` and the truth; UNKNOWN when the expression is known to its tolerance and
             still straddles the threshold.
         """
-        labelled = np.flatnonzero(cells != self.unlabelled_cell)
-        if not len(labelled):
+        ripe = self._counts_to_the_cap(cells)
+        at_the_cap = ripe & (self.reached + np.cumsum(ripe) == self.cap)
+        rows = np.flatnonzero((cells != self.unlabelled_cell) | at_the_cap)
+        if not len(rows):
             return None
-        places = self._places(cells)
-        steps = np.eye(len(self.counts), dtype=np.int64)[places]
-        counts = (self.counts + np.cumsum(steps, axis=0))[labelled]
-        capped = self.reached + np.cumsum(self._counts_to_the_cap(cells))[labelled] == self.cap
+        steps = np.eye(len(self.counts), dtype=np.int64)[self._places(cells)]
+        counts = (self.counts + np.cumsum(steps, axis=0))[rows]
         above, below = self.refuted(counts, self.clause.threshold)
-        number = self.taken + labelled
-        looks = np.flatnonzero((number % _WIDTH_LOOK_EVERY == 0) & ~(above | below))
-        narrow = np.zeros(len(labelled), dtype=np.bool_)
+        looks = np.flatnonzero(((self.taken + rows) % _WIDTH_LOOK_EVERY == 0) & ~(above | below))
+        narrow = np.zeros(len(rows), dtype=np.bool_)
         narrow[looks] = self.near_the_tolerance(counts[looks])
-        for at in np.flatnonzero(above | below | capped | narrow):
-            row = int(labelled[at])
+        for at in np.flatnonzero(above | below | at_the_cap[rows] | narrow):
+            row = int(rows[at])
             if above[at] or below[at]:
                 return row, Truth.TRUE if bool(above[at]) == self.clause.above else Truth.FALSE
-            if capped[at]:
+            if at_the_cap[row]:
                 ones = self.tossed + self._tosses(cells[: row + 1], coins[: row + 1])
                 return row, self._at_the_cap(ones)
             if self.interval(counts[at]).half_width <= self.clause.tolerance:

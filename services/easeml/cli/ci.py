@@ -70,7 +70,7 @@ def plan(
     title = f"{condition}, reliability {reliability:g}, {steps} steps, {adaptivity}"
     current.table(("method", "labels"), rows, title=title)
     if page is not None:
-        page.write_text(appearance.page(f"What it costs to test {condition}", explain.as_html(answers)), "utf-8")
+        page.write_text(_page(f"What it costs to test {condition}", explain.as_html(answers)), "utf-8")
 
 
 @app.command("check")
@@ -202,4 +202,9 @@ def _tell(current: Session, book: Book, verdict: ci.Verdict, *, owner: bool) -> 
 
 def _rendered(book: Book, form: str, *, owner: bool) -> str:
     text = report.FORMATS[form](book.ledger, owner=owner)
-    return appearance.page(f"Verdicts on {book.ledger.condition.text}", text) if form == "html" else text
+    return _page(f"Verdicts on {book.ledger.condition.text}", text) if form == "html" else text
+
+
+def _page(title: str, body: str) -> str:
+    style = appearance.card("easeml-ci", "", "", ".card p{max-width:48em}.card h2{font-size:1.1em}")
+    return appearance.page(title, f'<style>{style}</style><div class="easeml-ci">{body}</div>')

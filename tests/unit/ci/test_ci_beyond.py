@@ -168,6 +168,17 @@ def test_a_relative_condition_labels_a_part_of_the_agreements():
     assert float((new == TRUTH).mean() - 1.05 * (old == TRUTH).mean()) in found.clauses[0].interval
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_cap_is_met_on_an_example_without_a_label_too(seed):
+    old = guesses(0.7)
+    new = np.where(np.arange(N) % 50 == 0, TRUTH, old)
+    book = ledger("n > 1.02 * o +/- 0.3", rng=np.random.default_rng(seed))
+    found, asked = verdict(book, "new", new, old)
+    assert found.outcome == "UNDECIDED"
+    assert found.alarm is None
+    assert len(asked) < 20
+
+
 def test_knowing_d_better_saves_labels():
     rng = np.random.default_rng(1)
     old = guesses(0.7)

@@ -118,6 +118,34 @@ def test_the_first_model_is_the_baseline_and_better_ones_pass():
     assert opened == TestSetOpened("churn", 1, N, figures.labels_worst, 3)
 
 
+def test_planted_improvements_and_regressions_get_the_right_verdicts_with_the_planned_labels():
+    app = dataclasses.replace(APP, steps=8, condition="n - o > 0.02 +/- 0.06", reliability=0.95)
+    house = House(app)
+    house.labels(0, 3 * N)
+    plays = {"first": 0.5, "better": 0.7, "worse": 0.55, "same": 0.7, "best": 0.9, "poor": 0.4, "twin": 0.9}
+    for step, (name, accuracy) in enumerate(plays.items()):
+        house.model(name)
+        house.predictions(name, guesses(accuracy, seed=step), 0, 3 * N)
+        house.cluster.run()
+    assert house.verdicts() == [
+        ("first", False, False, None),
+        ("better", True, True, "first"),
+        ("worse", False, True, "better"),
+        ("same", False, True, "better"),
+        ("best", True, True, "better"),
+        ("poor", False, True, "best"),
+        ("twin", False, True, "best"),
+    ]
+    planned = house.said(TESTSETS)[0].planned
+    details = house.said(VERDICTS_DETAIL)
+    assert all(0 < detail.labels_used + detail.labels_reused <= planned for detail in details)
+    decided = {detail.model: detail.outcome for detail in details}
+    assert [name for name, outcome in decided.items() if outcome is VerdictOutcome.UNDECIDED] == ["same", "twin"]
+    # clear cases are cheap, and labels are bought once
+    assert sum(detail.labels_used for detail in details) < 0.8 * 3 * N
+    assert {d.model: d.labels_used + d.labels_reused for d in details}["best"] < planned / 5
+
+
 def test_the_verdict_topic_carries_one_bit():
     house = House()
     house.labels()
