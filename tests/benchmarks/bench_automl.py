@@ -109,7 +109,7 @@ def peer(python, frame, labels, rows, test, seconds, seed):
         return told["accuracy"], told["seconds"], told["best"]
 
 
-def measure(name, options, say):
+def measure(name, options):
     """Return our and FLAML's accuracies and CPU seconds, one row per split."""
     frame, labels = SETS[name]()
     mine, theirs = [], []
@@ -120,7 +120,7 @@ def measure(name, options, say):
         if options.peers and split < options.peer_splits:
             theirs.append(peer(options.peers, frame, labels, rows, test, options.peer_seconds, split))
             line += f", FLAML {theirs[-1][0]:.4f} in {theirs[-1][1]:.1f} CPU s ({theirs[-1][2]})"
-        say(line)
+        print(line, flush=True)
     return mine, theirs
 
 
@@ -146,7 +146,7 @@ def main() -> None:
     ):
         table.add_column(column)
     for name in options.sets.split(","):
-        mine, theirs = measure(name, options, lambda line: console.print(line, highlight=False))
+        mine, theirs = measure(name, options)
         accuracy = np.mean([row[0] for row in mine])
         cells = [name, f"{accuracy:.4f}, {len(mine)}", f"{max(row[1] for row in mine):.2f}"]
         if theirs:

@@ -94,10 +94,10 @@ def test_the_budget_ends_the_search():
 
 def test_the_budget_holds_in_cpu_seconds():
     began = time.process_time()
-    found = fit(RELATION, 1.0)
+    found = fit(RELATION, 0.7)
     candidates = list(found)
     assert candidates
-    assert found.spent <= 1.3
+    assert found.spent <= 1.5
     assert time.process_time() - began < 2.0
 
 
@@ -208,7 +208,7 @@ def test_an_endless_algorithm_is_cut_and_leaves_the_others_their_time(monkeypatc
 
     monkeypatch.setitem(FAMILIES, "endless", Family(Endless, {}))
     endless = AlgorithmAnnounced("endless", "endless", "{}", 0.001)
-    found = Portfolio(arms=(endless, FEW[0])).fit(RELATION, 2.0)
+    found = Portfolio(arms=(endless, FEW[0])).fit(RELATION, 1.0)
     assert [candidate.algorithm for candidate in found] == ["lda", "lda"]
     assert found.tried[0].outcome is Outcome.COSTLY
     assert "used up" in found.tried[0].error
