@@ -58,7 +58,7 @@ def test_a_decided_comparison_is_right(x, threshold, s, strict):
         assert truth is Truth.UNKNOWN or (truth is Truth.TRUE) == right
 
 
-@given(st.text(alphabet="nod 0.19e+-*()/\\<>=±and%|x", max_size=60))
+@given(st.text(alphabet="nod 0.19e+-*()/\\<>=±and%|x[]", max_size=60))
 def test_the_parser_reads_or_names_a_column(text):
     try:
         condition = parse(text)

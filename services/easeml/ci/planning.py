@@ -97,7 +97,6 @@ def plan(
     mode: str = "fp-free",
     disagreement: float | None = None,
     passes: int | None = None,
-    pool: int = 0,
 ) -> Plan:
     """Return how many labels and examples a condition needs.
 
@@ -116,8 +115,6 @@ def plan(
         Share of predictions expected to change, in (0, 1]; 0.1 stands in for it in the published figure.
     passes : int, optional
         With full adaptivity: the test set is retired after so many passes.
-    pool : int
-        Further unlabelled examples that both models predict; they tell how many predictions change.
 
     Raises
     ------
@@ -144,7 +141,7 @@ def plan(
     share = disagreement
     if share is None:
         share = min([1.0, *(_filter_bound(clause) for clause in condition.clauses if _is_filter(clause))])
-    sizes = [_engine_size(clause, levels, share, pool) for clause in condition.clauses]
+    sizes = [_engine_size(clause, levels, share) for clause in condition.clauses]
     return Plan(
         reference=references["formula_hoeffding_optimal_split"],
         references=references,
@@ -257,13 +254,13 @@ class _Size:
     labels_expected: int
 
 
-def _engine_size(clause: Clause, levels: Levels, share: float, pool: int) -> _Size:
+def _engine_size(clause: Clause, levels: Levels, share: float) -> _Size:
     """Return what the sequential test of one clause takes when a ``share`` of the predictions changed."""
 
     def test(rows: int) -> ClauseTest:
         changed = min(math.ceil(share * rows), rows)
         early = round(share * min(rows, EARLY))
-        return ClauseTest(clause, levels, Seen(rows, changed, early, pool, math.floor(share * pool)))
+        return ClauseTest(clause, levels, Seen(rows, changed, early))
 
     if not clause.needs_disagreements:
         width = abs(clause.coefficients[2])
@@ -275,21 +272,21 @@ def _engine_size(clause: Clause, levels: Levels, share: float, pool: int) -> _Si
         rows = _stopping(test(1), share, decisive=False)
         worst = math.ceil(rows * of_all)
     else:
-        rows = _enough_rows(test(1).design, share, pool)
+        rows = _enough_rows(test(1).design, share)
         worst = test(rows).full_size
     decisive = math.ceil(_stopping(test(rows), share, decisive=True) * of_all)
     return _Size(rows, worst, min(worst, decisive))
 
 
-def _enough_rows(design: PairedDesign, share: float, pool: int) -> int:
+def _enough_rows(design: PairedDesign, share: float) -> int:
     """Return the fewest examples whose disagreements reach the cap.
 
     More examples tell d better and thereby lower the cap, so both meet at one size.
     """
 
     def lacking(rows: int) -> bool:
-        known = np.array([math.ceil(share * (rows + pool))])
-        return int(replace(design, rows=rows + pool).labels(known)[0]) > share * rows
+        changed = np.array([math.ceil(share * rows)])
+        return int(replace(design, rows=rows).labels(changed)[0]) > share * rows
 
     low, high = 1, 2
     while lacking(high):
