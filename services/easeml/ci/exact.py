@@ -87,7 +87,7 @@ class PairedDesign:
         interval = clopper_pearson(changed, self.rows, log_nuisance)
         ends = max(interval.low, 1e-9), interval.high
         worst = max(self._tail(d, estimate) for d in np.linspace(*ends, _NUISANCE_VALUES))
-        return math.log(worst + math.exp(log_nuisance))
+        return math.log(worst + 2 * math.exp(log_nuisance))  # d may lie beyond either end
 
     def _tail(self, share: float, estimate: float) -> float:
         """Return the probability of an estimate of at least ``estimate`` when d is ``share``."""
