@@ -88,14 +88,16 @@ ARMS: tuple[AlgorithmAnnounced, ...] = tuple(
 
 _ANNOUNCED = (
     "logistic", "extra-trees", "lda", "knn-5", "boosting", "random-forest", "linear-svm", "mlp-64", "decision-tree",
-    "naive-bayes", "knn-1-cosine", "logistic-c30", "hoeffding-tree", "online-logistic", "adaptive-forest",
+    "naive-bayes", "svm", "hoeffding-tree", "online-logistic", "adaptive-forest",
 )  # fmt: skip
+_COMMITTEE = AlgorithmAnnounced(algorithm="committee", family="committee", parameters="{}", cost_hint=5.0)
 
 
 def announcements() -> list[AlgorithmAnnounced]:
     """Return the algorithms that a new house announces, in the order of their first runs.
 
     They are few, for each of an app's models costs it a step of its test set; any of ``ARMS`` can be announced too.
+    The last is the vote of the best arms, the most accurate and the most expensive.
 
     Examples
     --------
@@ -103,4 +105,4 @@ def announcements() -> list[AlgorithmAnnounced]:
     'logistic'
     """
     by_name = {arm.algorithm: arm for arm in ARMS}
-    return [by_name[name] for name in _ANNOUNCED]
+    return [*(by_name[name] for name in _ANNOUNCED), _COMMITTEE]
