@@ -57,8 +57,9 @@ class PublishedTurns(Turns):
         if self.still < 10:
             super().improved()
 
-    def _overdue(self, tenants):
-        return None
+    def _first_due(self, tenants, patience):
+        first, end = super()._first_due(tenants, patience)
+        return first, np.inf if patience > 1 else end
 
     def _greedy(self, tenants):
         return None if self.policy == "hybrid" and self.still >= 10 else super()._greedy(tenants)
@@ -280,7 +281,7 @@ def main() -> None:
     table = Table("figure", "measured", "beside", "to reach", title=f"AutoML scheduling, {draws} paired draws")
     rules(table, draws)
     curves(table, draws)
-    devices(table, 2 if options.quick else 8)
+    devices(table, draws)
     decisions(table)
     workloads(table, draws if options.quick else 40)
     Console(width=190).print(table)

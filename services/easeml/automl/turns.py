@@ -54,29 +54,30 @@ class Turns:
         self.taken += 1
         if self.policy == "fcfs":
             return next(iter(tenants))
-        in_turn = min(tenants, key=lambda name: tenants[name].started / tenants[name].priority)
-        if self.policy == "round_robin":
-            return in_turn
         fresh = [name for name, tenant in tenants.items() if not tenant.started]
         if fresh:
             return max(fresh, key=lambda name: tenants[name].priority)
-        late = self._overdue(tenants)
-        known = {name: tenant for name, tenant in tenants.items() if tenant.runs}
-        if late is not None:
+        in_turn, _ = self._first_due(tenants, 1.0)
+        late, end = self._first_due(tenants, PATIENCE)
+        if self.policy == "round_robin":
+            return in_turn
+        if end < self.taken:
             return late
-        hopeless = not tenants[in_turn].runs and not tenants[in_turn].running
-        if not known or hopeless:
+        known = {name: tenant for name, tenant in tenants.items() if tenant.runs}
+        only_failed = not tenants[in_turn].runs and not tenants[in_turn].running
+        if not known or only_failed:
             return in_turn
         if self.policy == "gp_ei":
             return max(known, key=lambda name: known[name].choice()[1] * known[name].priority)
         return self._greedy(known) or in_turn
 
-    def _overdue(self, tenants: Mapping[str, Tenant]) -> str | None:
-        """Return the tenant that has waited too long, the one whose time ended first."""
-        total = sum(tenant.priority for tenant in tenants.values())
-        ends = {name: tenant.served + PATIENCE * total / tenant.priority for name, tenant in tenants.items()}
+    @staticmethod
+    def _first_due(tenants: Mapping[str, Tenant], patience: float) -> tuple[str, float]:
+        """Return the tenant whose time ends first, and when: ``patience`` times the turns between two of its share."""
+        total = patience * sum(tenant.priority for tenant in tenants.values())
+        ends = {name: tenant.served + total / tenant.priority for name, tenant in tenants.items()}
         first = min(ends, key=lambda name: ends[name])
-        return first if ends[first] < self.taken else None
+        return first, ends[first]
 
     def _greedy(self, tenants: Mapping[str, Tenant]) -> str | None:
         """Return the candidate with most to gain; None while HYBRID is frozen."""
