@@ -1,7 +1,7 @@
 """A support vector machine with a Gaussian kernel, frozen as plain arrays.
 
 libsvm's predictor follows index arrays in native code without looking; what a published model needs of it is a kernel
-matrix and one product per pair of classes. ``easeml.automl.kernels`` makes this from scikit-learn's ``SVC``.
+matrix and one product per pair of classes. ``easeml.automl.kernel_machines`` makes this from scikit-learn's ``SVC``.
 """
 
 from __future__ import annotations

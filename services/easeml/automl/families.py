@@ -27,7 +27,7 @@ from easeml.artifacts import trimmed
 from easeml.artifacts.compound import Pipeline
 from easeml.automl.committee import Committee
 from easeml.automl.incremental import AdaptiveForest, HoeffdingTree, OnlineLogistic, OnlineNaiveBayes
-from easeml.automl.kernels import KernelMachine
+from easeml.automl.kernel_machines import KernelMachine
 from easeml.automl.portfolio import ARMS
 from easeml.automl.preprocessing import fit_steps
 from easeml.errors import ConfigurationError, InvalidDataError

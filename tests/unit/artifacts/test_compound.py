@@ -8,7 +8,7 @@ from sklearn.svm import SVC, LinearSVC
 from easeml.artifacts import Classifier, dump, load
 from easeml.artifacts.compound import Pipeline, Vote
 from easeml.artifacts.steps import Clipped, Products, Projection, Ranks, Selection
-from easeml.automl.kernels import MAX_ROWS, KernelMachine, freeze_machine
+from easeml.automl.kernel_machines import MAX_ROWS, KernelMachine, freeze_machine
 from easeml.errors import ArtifactError, InvalidDataError
 
 from .conftest import mixed_frame
