@@ -7,7 +7,8 @@ late or twice. Fails by ``InvalidDataError`` (unknown class, wrong number of vot
 (a row never asked about, a model that does not take part).
 """
 
+from easeml.modelpicker.decision import Decision
 from easeml.modelpicker.information import information_gain
-from easeml.modelpicker.picker import Decision, ModelPicker
+from easeml.modelpicker.picker import ModelPicker
 
 __all__ = ["Decision", "ModelPicker", "information_gain"]

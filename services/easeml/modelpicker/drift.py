@@ -9,12 +9,15 @@ Source: Bifet and Gavalda, "Learning from Time-Changing Data with Adaptive Windo
 from __future__ import annotations
 
 import math
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 _WINDOW = 400
 _SHORTEST = 8
+_BLOCK = 20
+_BLOCK_DELTA = 1e-4
 
 
 class Adwin:
@@ -55,3 +58,54 @@ class Adwin:
             return False
         self.window = self.window[left[cuts[-1]] :]
         return True
+
+
+class LossWatch:
+    """Watches whether labelled rows go on to be right as often as believed.
+
+    What is watched is 1[wrong] minus the probability believed, brought to [0, 1], so that a choice of harder rows is no
+    change.
+    """
+
+    def __init__(self) -> None:
+        self.adwin = Adwin()
+
+    def update(self, *, right: bool, believed: float) -> bool:
+        """Take an answered row; return the alarm."""
+        return self.adwin.update((1.0 - right - (1.0 - believed)) / 2 + 0.5)
+
+
+class VoteWatch:
+    """Watches, without labels, how often models disagree and by how much (Gini impurity of a row's votes).
+
+    Means over blocks of 20 rows go to a detector each.
+    """
+
+    def __init__(self) -> None:
+        self.sums = np.zeros(2)
+        self.rows = 0
+        self.adwins = (Adwin(delta=_BLOCK_DELTA), Adwin(delta=_BLOCK_DELTA))
+
+    def update(self, *, contested: bool, impurity: float) -> bool:
+        """Take a row; return the alarm."""
+        self.sums += (contested, impurity)
+        self.rows += 1
+        if self.rows < _BLOCK:
+            return False
+        alarms = [adwin.update(float(mean)) for adwin, mean in zip(self.adwins, self.sums / _BLOCK, strict=True)]
+        self.sums[:], self.rows = 0.0, 0
+        return any(alarms)
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums and windows."""
+        first, second = self.adwins
+        return {"sums": self.sums.copy(), "rows": self.rows, "first": first.window, "second": second.window}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Return what :meth:`state` described."""
+        watch = cls()
+        watch.sums, watch.rows = np.array(state["sums"], np.float64), int(state["rows"])
+        watch.adwins[0].window = np.array(state["first"], np.float64)
+        watch.adwins[1].window = np.array(state["second"], np.float64)
+        return watch

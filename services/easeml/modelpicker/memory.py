@@ -8,9 +8,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from easeml.modelpicker.rows import RowKey
 from easeml.modelpicker.voting import MISSING, Floats, Votes
-
-RowKey = str | int
 
 
 @dataclass(slots=True)

@@ -1,67 +1,24 @@
-"""The model picker: follows a stream of votes, asks for few labels, and says which model is best now.
-
-Source: Karimi et al., "Online Active Model Selection for Pre-trained Classifiers", AISTATS 2021, algorithm 1.
-"""
+"""The model picker: follows a stream of votes, asks for few labels, and says which model is best now."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
-from easeml.modelpicker.drift import Adwin
-from easeml.modelpicker.experts import Experts, half_lives
-from easeml.modelpicker.information import believed, information_gain
-from easeml.modelpicker.intervals import accuracy_intervals
-from easeml.modelpicker.memory import Asked, Memory, RowKey
-from easeml.modelpicker.spending import Spending
-from easeml.modelpicker.voting import (
-    MISSING,
-    Floats,
-    Votes,
-    contested,
-    exponential_weights,
-    vote_mass,
-    vote_variance,
-)
+from easeml.modelpicker.decision import Decision
+from easeml.modelpicker.experts import half_lives
+from easeml.modelpicker.portfolio import Portfolio
+from easeml.modelpicker.published import Published
+from easeml.modelpicker.rows import RowKey
+from easeml.modelpicker.voting import MISSING, Floats, Votes
 
 ModelKey = str | int
 
-_POLICIES = ("modelpicker",)
-_INTERVAL_ALPHA = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to do with the rows just seen.
-
-    Attributes
-    ----------
-    query : tuple of row ids
-        Rows to ask a human about now.
-    served : int
-        Index of the model that is served.
-    prediction : int
-        The class it gives to the last row; -1 when no model voted.
-    predictions : ndarray of int32, shape (n,)
-        The classes of all rows of a batch.
-    probabilities : ndarray of float64, shape (len(query), n_classes)
-        Posterior vote mass of each class for the questions.
-    gains : ndarray of float64, shape (len(query),)
-        Bits per recent row, see :mod:`easeml.modelpicker.information`.
-    """
-
-    query: tuple[RowKey, ...]
-    served: int
-    prediction: int
-    predictions: Votes = field(repr=False)
-    probabilities: Floats = field(repr=False)
-    gains: Floats = field(repr=False)
+_ENGINES: dict[str, type[Portfolio | Published]] = {"portfolio": Portfolio, "modelpicker": Published}
 
 
 class ModelPicker:
@@ -79,24 +36,20 @@ class ModelPicker:
         Rows over which to spread the budget.
     model_ids : sequence of str or int, optional
         By default 0, 1, ...
-    policy : {"modelpicker"}
+    policy : {"portfolio", "modelpicker"}
+        The engine of :mod:`easeml.modelpicker.portfolio`, or the published algorithm with our own spending.
     half_life : float, "auto" or None
-        Rows after which a loss counts half; None for a stationary stream, "auto" follows drift.
+        Rows after which a row counts half; None for a stationary stream, "auto" follows drift.
     lookback : int
-        Rows kept for models that join.
+        Rows kept for models that join, which a question may name.
     rng : numpy.random.Generator
     scale : float, optional
-        A fixed scale s of the published query probability; by default it follows from the budget.
+        A fixed scale s of the published query probability, for ``policy="modelpicker"`` alone; by default it follows
+        from the budget.
 
     Raises
     ------
     ConfigurationError
-
-    Notes
-    -----
-    For every row, eta = sqrt(ln k/(2t)), w proportional to exp(-eta (L - min L)), v = max_j W_j (1 - W_j);
-    the row is asked about with probability 0 when all models agree, else u = min(1, max(s v, eta)); an answer
-    adds 1[vote != label]/u to L. Cost per row O(k + c), per answer O(k).
 
     Examples
     --------
@@ -116,8 +69,8 @@ class ModelPicker:
         budget: int,
         horizon: int,
         model_ids: Sequence[ModelKey] | None = None,
-        policy: str = "modelpicker",
-        half_life: float | str | None = None,
+        policy: str = "portfolio",
+        half_life: float | str | None = "auto",
         lookback: int = 200,
         rng: np.random.Generator,
         scale: float | None = None,
@@ -127,16 +80,25 @@ class ModelPicker:
             raise ConfigurationError(
                 f"{len(set(ids))} distinct model ids were given for {n_models} models.", mend="Give one id each."
             )
-        _check_settings(n_classes, budget, horizon, lookback, policy)
+        _check_settings(n_classes, budget, horizon, lookback)
+        half_lives(half_life)
         self.n_classes, self.policy, self.half_life = n_classes, policy, half_life
-        self.drift = False
-        self.alarms = 0
         self._ids = ids
-        self._experts = Experts(half_lives(half_life), n_models)
-        self._spending = Spending(budget, horizon, scale)
-        self._memory = Memory(lookback)
-        self._adwin = Adwin()
-        self._rng = rng
+        engine = _engine(policy)
+        settings: dict[str, Any] = {"scale": scale} if engine is Published else {}
+        if scale is not None and not settings:
+            raise ConfigurationError("The portfolio has no scale.", mend='Leave it out, or use policy="modelpicker".')
+        self._engine = engine(
+            n_models,
+            n_classes,
+            budget=budget,
+            horizon=horizon,
+            half_life=half_life,
+            lookback=lookback,
+            rng=rng,
+            **settings,
+        )
+        self._lookback = lookback
 
     @property
     def model_ids(self) -> tuple[ModelKey, ...]:
@@ -151,44 +113,57 @@ class ModelPicker:
     @property
     def budget(self) -> int:
         """Labels that may be asked for in all."""
-        return self._spending.budget
+        return self._engine.pace.budget
 
     @property
     def rows_seen(self) -> int:
         """Rows stepped through."""
-        return self._spending.row
+        return self._engine.pace.row
 
     @property
     def labels_used(self) -> int:
         """Labels asked for, answered or not; never above the budget."""
-        return self._spending.asked
+        return self._engine.pace.asked
 
     @property
     def labels_answered(self) -> int:
         """Answers received."""
-        return len(self._memory.labels)
+        return len(self._engine.labels)
 
     @property
     def pending(self) -> tuple[RowKey, ...]:
         """Rows asked about and not answered yet."""
-        return tuple(self._memory.open)
+        return tuple(self._engine.open)
 
     @property
     def lookback_rows(self) -> tuple[RowKey, ...]:
         """Rows in the window, oldest first."""
-        return tuple(self._memory.window)
+        return tuple(self._engine.lookback_rows)
+
+    @property
+    def drift(self) -> bool:
+        """Whether the last rows or the last answer raised an alarm."""
+        return self._engine.drift
+
+    @property
+    def alarms(self) -> int:
+        """Drift alarms so far."""
+        return self._engine.alarms
 
     @property
     def posterior(self) -> Floats:
         """Weight of each model, shape (k,); sums to 1."""
-        leader = self._experts.leader
-        rate = self._experts.rate(self._experts.rows[[leader]])
-        return exponential_weights(self._experts.losses[leader], rate)[0] if self.k else np.zeros(0)
+        return self._engine.posterior
 
     @property
     def alive(self) -> npt.NDArray[np.bool_]:
-        """Which models are still considered, shape (k,); this policy never prunes."""
-        return np.ones(self.k, dtype=np.bool_)
+        """Which models may still be the best, shape (k,); the best is ever ruled out with probability 0.05 at most."""
+        return self._engine.alive
+
+    @property
+    def e_values(self) -> Floats:
+        """Evidence that each model is not the best, shape (k,), valid at any time; k/0.05 rules it out."""
+        return self._engine.e_values
 
     @property
     def intervals(self) -> Floats:
@@ -196,8 +171,7 @@ class ModelPicker:
 
         Each interval misses at any time with probability at most 0.05, as long as the accuracy stands still.
         """
-        right, ratios = self._memory.history(self.k)
-        return accuracy_intervals(right, ratios, _INTERVAL_ALPHA)
+        return self._engine.intervals
 
     @property
     def recommended(self) -> ModelKey:
@@ -208,12 +182,12 @@ class ModelPicker:
         NotFoundError
             When there is no model.
         """
-        return self._ids[self._served()]
+        self._check_models()
+        return self._ids[self._engine.best]
 
-    def _served(self) -> int:
+    def _check_models(self) -> None:
         if not self.k:
             raise NotFoundError("No model takes part yet.", mend="Add one with add_model.")
-        return int(self._experts.losses[self._experts.leader].argmin())
 
     def step(self, votes: npt.ArrayLike, row_id: RowKey | None = None) -> Decision:
         """Take one production row.
@@ -234,65 +208,19 @@ class ModelPicker:
 
     def step_batch(self, votes: npt.ArrayLike, row_ids: Sequence[RowKey]) -> Decision:
         """Take several rows in order, shape (n, k); the same as a :meth:`step` for each."""
-        checked = self._checked(votes, len(row_ids))
-        served = self._served()
-        n = len(checked)
-        rates, weights = self._experts.ahead(n)
-        mass = vote_mass(weights, checked, self.n_classes)
-        variance, split = vote_variance(mass), contested(checked)
-        # one draw per row, asked or not, keeps single steps and batches on the same random numbers
-        draws = self._rng.random(n)
-        asked: list[int] = []
-        windows: list[Votes] = []
-        for i, row in enumerate(row_ids):
-            self._memory.see(row, checked[i].copy())
-            fresh = row not in self._memory.open and row not in self._memory.labels
-            if split[i] and fresh:
-                u, floor = self._spending.probability(float(variance[i]), float(rates[i]))
-                if draws[i] < u:
-                    self._spending.asked += 1
-                    asked.append(i)
-                    windows.append(self._memory.recent(self.k))
-                    classes = np.array([self._class_of(checked[i], m) for m in self._experts.serves()])
-                    self._memory.open[row] = Asked(checked[i].copy(), classes.astype(np.int32), u, floor / u)
-            self._spending.passed(float(variance[i]), contested=bool(split[i]))
-        self._experts.pass_rows(n)
-        predictions = np.array([self._class_of(row, served) for row in checked], dtype=np.int32)
-        return Decision(
-            query=tuple(row_ids[i] for i in asked),
-            served=served,
-            prediction=int(predictions[-1]) if n else MISSING,
-            predictions=predictions,
-            probabilities=mass[asked],
-            gains=self._gains(checked[asked], windows),
-        )
+        checked = self._checked(votes, row_ids)
+        self._check_models()
+        return self._engine.step_batch(checked, row_ids)
 
-    def _gains(self, votes: Votes, windows: list[Votes]) -> Floats:
-        """Return what labels are expected to tell about predictions on the windows that they end."""
-        if not windows:
-            return np.zeros(0)
-        posterior, error = believed(self._memory.history(self.k)[0], self.n_classes)
-        return np.array(
-            [
-                information_gain(posterior, own, recent, self.n_classes, error=error)
-                for own, recent in zip(votes, windows, strict=True)
-            ]
-        )
-
-    def _class_of(self, votes: Votes, model: int) -> int:
-        """Return the class a model gives, or, when it gives none, that of the next best model that does."""
-        if votes[model] != MISSING:
-            return int(votes[model])
-        order = np.argsort(self._experts.losses[self._experts.leader], kind="stable")
-        return next((int(votes[m]) for m in order if votes[m] != MISSING), MISSING)
-
-    def _checked(self, votes: npt.ArrayLike, n: int) -> Votes:
-        array = np.asarray(votes)
+    def _checked(self, votes: npt.ArrayLike, row_ids: Sequence[RowKey]) -> Votes:
+        array, n = np.asarray(votes), len(row_ids)
         if array.shape != (n, self.k):
             raise InvalidDataError(
                 f"The votes have shape {array.shape}; {n} rows and {self.k} models need {(n, self.k)}.",
                 mend="Give one class per model, -1 where there is none; retired models have no vote.",
             )
+        if len(set(row_ids)) != n:
+            raise InvalidDataError("A row comes twice in one batch.", mend="Give each row once.")
         self._check_classes(array, MISSING)
         return array.astype(np.int32)
 
@@ -323,40 +251,27 @@ class ModelPicker:
             When the row has another label already.
         """
         self._check_classes(np.asarray([label]), 0)
-        known = self._memory.labels.get(row_id)
+        known = self._engine.labels.get(row_id)
         if known is not None:
             if known != label:
                 raise ConflictError(f"Row {row_id!r} has label {known}, not {label}.", mend="The first one stands.")
             return False
-        if row_id not in self._memory.open:
+        if row_id not in self._engine.open:
             raise NotFoundError(f"Row {row_id!r} was not asked about.", mend="Answer rows that `query` named.")
-        asked = self._memory.close(row_id, int(label))
-        self._experts.learn(asked.votes, asked.served, label, asked.probability)
-        self._watch(loss=float(asked.served[self._experts.leader] != label))
+        self._engine.answer(row_id, int(label))
         return True
-
-    def _watch(self, loss: float) -> None:
-        self.drift = self._adwin.update(loss)
-        if self.drift:
-            self.alarms += 1
-            self._memory.forget_history()
-            if self.half_life is not None:
-                self._experts.temper()
 
     def withdraw(self, row_id: RowKey) -> bool:
         """Take back a question that will not be answered; its label returns to the budget."""
-        if self._memory.open.pop(row_id, None) is None:
-            return False
-        self._spending.asked -= 1
-        return True
+        return self._engine.withdraw(row_id)
 
     def grant(self, budget: int, horizon: int) -> None:
         """Change the budget, counted from the start, and the rows over which to spread it.
 
         A budget below what was asked for already ends the questions.
         """
-        _check_settings(self.n_classes, budget, horizon, self._memory.lookback, self.policy)
-        self._spending.budget, self._spending.horizon = budget, horizon
+        _check_settings(self.n_classes, budget, horizon, self._lookback)
+        self._engine.pace.budget, self._engine.pace.horizon = budget, horizon
 
     def add_model(self, model_id: ModelKey, votes_on_lookback: npt.ArrayLike | None = None) -> None:
         """Let a model join; it starts level with the best one, corrected on answered rows of the window.
@@ -373,7 +288,7 @@ class ModelPicker:
         """
         if model_id in self._ids:
             raise ConflictError(f"Model {model_id!r} takes part already.", mend="Give a new model a new id.")
-        rows = len(self._memory.window)
+        rows = len(self._engine.lookback_rows)
         votes = np.full(rows, MISSING) if votes_on_lookback is None else np.asarray(votes_on_lookback)
         if votes.shape != (rows,):
             raise InvalidDataError(
@@ -382,7 +297,7 @@ class ModelPicker:
             )
         if rows:
             self._check_classes(votes, MISSING)
-        self._experts.join(self._memory.join(votes.astype(np.int32), self._served() if self.k else None))
+        self._engine.join(votes.astype(np.int32))
         self._ids.append(model_id)
 
     def retire_model(self, model_id: ModelKey) -> None:
@@ -395,53 +310,38 @@ class ModelPicker:
         if model_id not in self._ids:
             raise NotFoundError(f"Model {model_id!r} does not take part.", mend=f"Models: {self._ids}.")
         index = self._ids.index(model_id)
-        self._experts.leave(index)
-        self._memory.leave(index)
+        self._engine.leave(index)
         del self._ids[index]
 
     def state(self) -> dict[str, Any]:
         """Return everything as JSON-able scalars and lists, and arrays; replays bit for bit."""
         return {
-            "version": 1,
+            "version": 2,
             "n_classes": self.n_classes,
             "policy": self.policy,
             "half_life": self.half_life,
             "model_ids": list(self._ids),
-            "drift": self.drift,
-            "alarms": self.alarms,
-            "experts": self._experts.state(),
-            "spending": self._spending.state(),
-            "memory": self._memory.state(self.k, len(self._experts.half_lives)),
-            "adwin": self._adwin.window.copy(),
-            "rng": deepcopy(self._rng.bit_generator.state),
+            **self._engine.state(),
         }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Return the picker that :meth:`state` described."""
-        generator = getattr(np.random, str(state["rng"]["bit_generator"]))()
-        generator.state = state["rng"]
-        picker = cls(
-            len(state["model_ids"]),
-            state["n_classes"],
-            budget=state["spending"]["budget"],
-            horizon=state["spending"]["horizon"],
-            model_ids=state["model_ids"],
-            policy=state["policy"],
-            half_life=state["half_life"],
-            rng=np.random.Generator(generator),
-        )
-        picker.drift, picker.alarms = bool(state["drift"]), int(state["alarms"])
-        picker._experts = Experts.from_state(state["experts"])
-        picker._spending = Spending.from_state(state["spending"])
-        picker._memory = Memory.from_state(state["memory"])
-        picker._adwin = Adwin(state["adwin"])
+        picker = cls.__new__(cls)
+        picker.n_classes, picker.policy, picker.half_life = state["n_classes"], state["policy"], state["half_life"]
+        picker._ids = list(state["model_ids"])
+        picker._engine = _engine(picker.policy).from_state(state, picker.n_classes, picker.half_life)
+        picker._lookback = int(state["memory"]["lookback"])
         return picker
 
 
-def _check_settings(n_classes: int, budget: int, horizon: int, lookback: int, policy: str) -> None:
-    if policy not in _POLICIES:
-        raise ConfigurationError(f"policy={policy!r} does not exist.", mend=f"Use one of {', '.join(_POLICIES)}.")
+def _engine(policy: str) -> type[Portfolio | Published]:
+    if policy not in _ENGINES:
+        raise ConfigurationError(f"policy={policy!r} does not exist.", mend=f"Use one of {', '.join(_ENGINES)}.")
+    return _ENGINES[policy]
+
+
+def _check_settings(n_classes: int, budget: int, horizon: int, lookback: int) -> None:
     if n_classes < 2:
         raise ConfigurationError(f"{n_classes} classes cannot be told apart.", mend="Give at least two.")
     if budget < 0 or horizon < 1 or lookback < 0:

@@ -52,8 +52,9 @@ def vote_mass(weights: Floats, votes: Votes, n_classes: int) -> Floats:
     # one column more collects the missing votes and is cut off
     column = np.where(votes == MISSING, n_classes, votes)
     flat = (column + np.arange(n)[:, None] * (n_classes + 1)).ravel()
-    mass = np.bincount(flat, weights=weights.ravel(), minlength=n * (n_classes + 1))
-    mass = mass.reshape(n, n_classes + 1)[:, :n_classes]
+    # without rows, counts are integers
+    found = np.bincount(flat, weights=weights.ravel(), minlength=n * (n_classes + 1)).astype(np.float64)
+    mass = found.reshape(n, n_classes + 1)[:, :n_classes]
     total = mass.sum(axis=1, keepdims=True)
     return np.asarray(np.divide(mass, total, out=np.zeros_like(mass), where=total > 0), dtype=np.float64)
 

@@ -18,7 +18,9 @@ DATA = pathlib.Path(os.environ.get("EASEML_REFERENCE_DATA", ROOT.parent / "share
 
 
 def picker(k=3, c=3, seed=0, **settings):
-    return ModelPicker(k, c, **{"budget": 50, "horizon": 500} | settings, rng=np.random.default_rng(seed))
+    """Return the published baseline."""
+    chosen = {"policy": "modelpicker", "half_life": None, "budget": 50, "horizon": 500} | settings
+    return ModelPicker(k, c, **chosen, rng=np.random.default_rng(seed))
 
 
 def stream(n, accuracies, classes=3, seed=0):
@@ -233,7 +235,7 @@ def test_violations_are_refused():
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"policy": "portfolio"}, "modelpicker"),
+        ({"policy": "magic"}, "portfolio"),
         ({"half_life": "soon"}, "auto"),
         ({"half_life": -1.0}, "auto"),
         ({"budget": -1}, "budget"),
@@ -300,7 +302,7 @@ def test_differences_that_change_no_other_prediction_are_worth_little():
     apart = rng.integers(0, 2, (100, 4))
     gains = []
     for votes in (alike, apart):
-        pick = ModelPicker(4, 2, budget=50, horizon=100, rng=np.random.default_rng(0))
+        pick = picker(4, 2, horizon=100)
         pick.step_batch(votes, range(100))
         decision = pick.step_batch(np.tile([0, 0, 1, 1], (30, 1)) ^ (np.arange(30)[:, None] % 2), range(100, 130))
         gains.append(decision.gains[0])
@@ -332,6 +334,8 @@ def test_reference_streams(name, rows, budget, at_least):
             int(votes.max()) + 1,
             budget=budget,
             horizon=rows,
+            policy="modelpicker",
+            half_life=None,
             rng=np.random.default_rng(100 + seed),
         )
         play(pick, votes, truth, order)
@@ -350,7 +354,7 @@ def test_a_discounted_pick_follows_the_drifting_file():
     for half_life in (None, "auto"):
         shares = []
         for seed in range(3):
-            pick = ModelPicker(9, 6, budget=180, horizon=3600, half_life=half_life, rng=np.random.default_rng(seed))
+            pick = picker(9, 6, seed, budget=180, horizon=3600, half_life=half_life)
             served, _ = play(pick, votes, truth)
             shares.append((served == truth).mean())
         accuracy[half_life] = np.mean(shares)

@@ -1,0 +1,83 @@
+"""Which row's label tells most about which model is best: Model Selector, in closed form.
+
+The best model votes for the label with odds ``gamma = (1 - eps) / eps`` against any other class, so a label y turns
+the posterior p into p gamma^[vote = y] / Z. With A_y the posterior mass that votes y and B_y the sum of p ln p there,
+B in all, its entropy is ln Z - [gamma (B_y + ln(gamma) A_y) + B - B_y] / Z where Z = 1 + (gamma - 1) A_y; the row is
+worth the mean fall of the entropy over all classes of the label domain. Classes that nobody votes for change nothing.
+
+Source: Okanovic et al., "Model Selector", AISTATS 2025, equations 3-5.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from easeml.modelpicker.voting import Floats, Votes
+
+EPSILON = 0.45
+ODDS = (1 - EPSILON) / EPSILON
+"""gamma: how much likelier a model becomes to be the best by being right once."""
+
+
+def posterior_of(right: Floats, shares: Floats) -> Floats:
+    """Return the posterior after discounted counts of right answers.
+
+    Parameters
+    ----------
+    right : ndarray of float64, shape (k,)
+        Right answers of each model.
+    shares : ndarray of float64, shape (k,)
+        Prior weights, at least one above 0; 0 excludes a model.
+
+    Returns
+    -------
+    ndarray of float64, shape (k,)
+        Sums to 1.
+    """
+    raw = shares * np.exp(math.log(ODDS) * (right - right[shares > 0].max()))
+    return np.asarray(raw / raw.sum(), dtype=np.float64)
+
+
+def expected_gains(posterior: Floats, votes: Votes, n_classes: int) -> Floats:
+    """Return by how many nats the posterior's entropy falls in the mean over labels, for each row.
+
+    Cost O(n k).
+
+    Parameters
+    ----------
+    posterior : ndarray of float64, shape (k,)
+    votes : ndarray of int, shape (n, k)
+        Classes, or -1; a missing vote is never the label.
+    n_classes : int
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        0 where all vote alike.
+
+    Examples
+    --------
+    >>> expected_gains(np.array([0.5, 0.5]), np.array([[0, 0], [0, 1]]), 2).round(4).tolist()
+    [0.0, 0.005]
+    """
+    n = len(votes)
+    if n == 0:
+        return np.zeros(0)
+    spread = posterior * np.log(posterior, out=np.zeros_like(posterior), where=posterior > 0)
+    keys = ((votes + 1) + np.arange(n)[:, None] * (n_classes + 1)).ravel()
+    size = n * (n_classes + 1)
+    mass = np.bincount(keys, np.broadcast_to(posterior, votes.shape).ravel(), size).astype(np.float64)
+    part = np.bincount(keys, np.broadcast_to(spread, votes.shape).ravel(), size).astype(np.float64)
+    mass[:: n_classes + 1] = 0.0
+    voted = np.flatnonzero(mass)
+    gains = _falls(mass[voted], part[voted], spread.sum()) / n_classes
+    return np.asarray(np.bincount(voted // (n_classes + 1), gains, n), np.float64)
+
+
+def _falls(mass: Floats, part: Floats, total: float) -> Floats:
+    """Return how far the entropy -B falls for labels that have ``mass`` A_y and ``part`` B_y."""
+    scale = 1 + (ODDS - 1) * mass
+    entropy = np.log(scale) - (ODDS * (part + math.log(ODDS) * mass) + total - part) / scale
+    return np.asarray(-total - entropy, dtype=np.float64)

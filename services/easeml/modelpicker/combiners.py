@@ -1,0 +1,121 @@
+"""Vote combiners: classes from the votes of all models, served instead of a model once they have proved better.
+
+Two, both from what speaks for each class among labelled rows with similar votes (:mod:`easeml.modelpicker.similarity`):
+one as it is, and one for streams whose classes come and go, which divides by the balance of the labelled rows and
+multiplies by the classes of recent rows, as answered or, where there is no answer, as believed.
+
+Source: Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities",
+Neural Computation 2002.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from easeml.modelpicker.voting import MISSING, Floats, Votes
+
+N_COMBINERS = 2
+_HALF_LIFE = 15.0
+_ANSWER = 20.0
+_FLAT = 0.1
+_FALLBACK = 0.01
+_EVIDENCE_HALF_LIFE = 1600.0
+_DEVIATIONS = 1.5
+_HEAD_START = 1.0
+
+
+class RecentClasses:
+    """Discounted counts of the classes of recent rows.
+
+    Attributes
+    ----------
+    counts : ndarray of float64, shape (n_classes,)
+        An answer counts as many believed rows.
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        self.counts: Floats = np.zeros(n_classes)
+
+    def see(self, belief: Floats) -> None:
+        """Let a row pass that is believed to be of these classes."""
+        self.counts *= 0.5 ** (1 / _HALF_LIFE)
+        self.counts += belief
+
+    def answer(self, label: int, ago: int) -> None:
+        """Take the label of a row seen some rows ago."""
+        self.counts[label] += _ANSWER * 0.5 ** (ago / _HALF_LIFE)
+
+    def combine(self, sums: Floats, balance: Floats, mass: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return what is believed about one row.
+
+        Parameters
+        ----------
+        sums : ndarray of float64, shape (n_classes,)
+            What speaks for each class.
+        balance : ndarray of float64, shape (n_classes,)
+            Weight of the labelled rows of each class.
+        mass : ndarray of float64, shape (n_classes,)
+            Posterior vote mass, believed where no similar row is labelled.
+
+        Returns
+        -------
+        plain, adapted, even : ndarray of float64, shape (n_classes,)
+            As the labelled rows are balanced, as recent rows are, and as if all classes were as frequent, which is to
+            be seen of the row. Each sums to 1.
+        """
+        backed = sums + _FALLBACK * mass
+        total = backed.sum()
+        plain = backed / total if total > 0 else np.full(len(sums), 1 / len(sums))
+        even = plain / (balance + 1.0)
+        adapted = even * (self.counts + _FLAT)
+        return plain, adapted / adapted.sum(), even / even.sum()
+
+
+class Evidence:
+    """Whether a combiner has been right more often than the best model, on answered rows before their answers.
+
+    Attributes
+    ----------
+    ahead, spread : ndarray of float64, shape (2,)
+        Discounted wins minus losses, and wins plus losses.
+    row : int
+        Row of the last answer.
+    """
+
+    def __init__(self) -> None:
+        self.ahead: Floats = np.zeros(N_COMBINERS)
+        self.spread: Floats = np.zeros(N_COMBINERS)
+        self.row = 0
+
+    def add(self, said: Votes, label: int, row: int, *, fading: bool) -> None:
+        """Take what the best model and then the combiners said about an answered row, shape (3,)."""
+        if fading:
+            faded = 0.5 ** (max(row - self.row, 0) / _EVIDENCE_HALF_LIFE)
+            self.ahead *= faded
+            self.spread *= faded
+            self.row = row
+        right = (said == label).astype(np.float64)
+        if said[0] != MISSING:
+            self.ahead += right[1:] - right[0]
+            self.spread += np.abs(right[1:] - right[0])
+
+    @property
+    def proven(self) -> int | None:
+        """The better combiner, once weak evidence does not suffice to explain it."""
+        margins = self.ahead - _DEVIATIONS * np.sqrt(self.spread) - _HEAD_START
+        best = int(margins.argmax())
+        return best if margins[best] > 0 else None
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums."""
+        return {"ahead": self.ahead.copy(), "spread": self.spread.copy(), "row": self.row}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Return what :meth:`state` described."""
+        evidence = cls()
+        evidence.ahead, evidence.spread = np.array(state["ahead"]), np.array(state["spread"])
+        evidence.row = int(state["row"])
+        return evidence

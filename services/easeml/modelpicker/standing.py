@@ -1,0 +1,200 @@
+"""How good each model is on the rows of late: over all rows remembered, and by experts of shorter memory.
+
+What a row's label will be is believed from its votes and the labels of similar rows, so that every row counts, labelled
+or not; a model's advantage is how much likelier its vote is than the mean vote of the row. The estimate over all rows
+remembered is made anew with every answer. Experts forget: rows count half after 50 or 400 rows. The longest memory
+leads until an expert's choices have been believed better, on rows not seen when they were made, by more than chance
+explains.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from easeml.modelpicker.voting import MISSING, Floats, Votes
+
+AUTO = (50.0, 400.0)
+_MEMORY = 400.0
+_DEVIATIONS = 3.0
+_FALLBACK = 0.3
+_SHRINKAGE = 50.0
+
+
+def beliefs(sums: Floats, mass: Floats, votes: Votes) -> Floats:
+    """Return the probability that each vote is the label.
+
+    Parameters
+    ----------
+    sums : ndarray of float64, shape (n, n_classes)
+        What labelled rows with similar votes say.
+    mass : ndarray of float64, shape (n, k)
+        Posterior mass of the models that vote as each model does; counts as 0.3 of a row with the same votes.
+    votes : ndarray of int, shape (n, k)
+
+    Returns
+    -------
+    ndarray of float64, shape (n, k)
+        A missing vote is as good as the others in the mean.
+    """
+    said = np.take_along_axis(sums, np.maximum(votes, 0).astype(np.int64), axis=1)
+    found = (said + _FALLBACK * mass) / (sums.sum(axis=1) + _FALLBACK)[:, None]
+    return level(found, votes)
+
+
+def level(found: Floats, votes: Votes) -> Floats:
+    """Return the values with those of missing votes at the mean of the others."""
+    voted = votes != MISSING
+    if voted.all():
+        return found
+    count = np.maximum(voted.sum(axis=-1, keepdims=True), 1)
+    return np.where(voted, found, np.where(voted, found, 0.0).sum(axis=-1, keepdims=True) / count)
+
+
+class Standing:
+    """Advantages of k models.
+
+    Parameters
+    ----------
+    k : int
+    half_life : float, "auto" or None
+        One memory for all, experts beside an endless one, or an endless one alone.
+
+    Attributes
+    ----------
+    advantage, seen : ndarray of float64, shape (k,)
+        Sum of advantages over the rows remembered, and the number of the model's votes there.
+    recent : ndarray of float64, shape (e, k)
+        Discounted advantages by expert.
+    gained, spread : ndarray of float64, shape (e,)
+        Discounted differences of an expert's choice to that of the longest memory, and their squares.
+    """
+
+    def __init__(self, k: int, half_life: float | str | None) -> None:
+        self.half_life = half_life
+        self.experts = AUTO if half_life == "auto" else ()
+        self.advantage, self.seen = np.zeros(k), np.zeros(k)
+        self.recent = np.zeros((len(self.experts), k))
+        self.gained, self.spread = np.zeros(len(self.experts)), np.zeros(len(self.experts))
+        self.row = 0
+
+    @property
+    def half_life_in_use(self) -> float | None:
+        """Rows after which a row counts half for whoever leads; None for ever."""
+        leader = self.leader
+        return self.experts[leader] if leader is not None else self._own
+
+    @property
+    def _own(self) -> float | None:
+        return None if self.half_life is None or isinstance(self.half_life, str) else float(self.half_life)
+
+    @property
+    def leader(self) -> int | None:
+        """The expert to follow; None for the longest memory."""
+        margins = self.gained - _DEVIATIONS * np.sqrt(self.spread)
+        return int(margins.argmax()) if len(margins) and margins.max() > 0 else None
+
+    def scores(self, expert: int | None) -> Floats:
+        """Return a value per model by which an expert, or the longest memory, chooses; shape (k,)."""
+        return self.recent[expert] if expert is not None else self.advantage / (self.seen + _SHRINKAGE)
+
+    def see(self, numbers: np.ndarray, votes: Votes, own: Floats, adapted: Floats, alive: np.ndarray) -> np.ndarray:
+        """Let contested rows pass; return the best model before each, shape (n,).
+
+        Parameters
+        ----------
+        numbers : ndarray of int64, shape (n,)
+            Of the rows.
+        votes : ndarray of int, shape (n, k)
+        own, adapted : ndarray of float64, shape (n, k)
+            Probability that each vote is the label, as it is and by the classes of recent rows.
+        alive : ndarray of bool, shape (k,)
+        """
+        n = len(numbers)
+        gaps = np.diff(numbers, prepend=self.row)
+        choices = self._long(gaps, votes, own, alive)
+        if len(self.experts) and n:
+            picks = self._short(gaps, adapted, alive)
+            rows = np.arange(n)[:, None]
+            more = adapted[rows, picks] - adapted[rows, choices[:, None]]
+            memory = np.exp2(-gaps / _MEMORY)
+            for i in range(n):
+                leader = self.leader
+                self.gained = self.gained * memory[i] + more[i]
+                self.spread = self.spread * memory[i] + more[i] ** 2
+                if leader is not None:
+                    choices[i] = picks[i, leader]
+        if n:
+            self.row = int(numbers[-1])
+        return choices
+
+    def _long(self, gaps: np.ndarray, votes: Votes, own: Floats, alive: np.ndarray) -> np.ndarray:
+        above, voted = own - own.mean(axis=1, keepdims=True), votes != MISSING
+        choices = np.zeros(len(gaps), np.int64)
+        for i, gap in enumerate(gaps.tolist()):
+            choices[i] = self._best(alive)
+            if self._own is not None:
+                faded = 0.5 ** (gap / self._own)
+                self.advantage *= faded
+                self.seen *= faded
+            self.advantage += above[i]
+            self.seen += voted[i]
+        return choices
+
+    def _short(self, gaps: np.ndarray, adapted: Floats, alive: np.ndarray) -> np.ndarray:
+        above = adapted - adapted.mean(axis=1, keepdims=True)
+        faded = np.exp2(-gaps[:, None] / np.array(self.experts))[:, :, None]
+        before = np.empty((len(gaps), *self.recent.shape))
+        for i in range(len(gaps)):
+            before[i] = self.recent
+            self.recent = self.recent * faded[i] + above[i]
+        return np.asarray(np.where(alive, before, -np.inf).argmax(axis=2))
+
+    def _best(self, alive: np.ndarray) -> int:
+        return int(np.where(alive, self.scores(None), -np.inf).argmax())
+
+    def best(self, alive: np.ndarray) -> int:
+        """Return the best model now."""
+        return int(np.where(alive, self.scores(self.leader), -np.inf).argmax())
+
+    def remake(self, numbers: np.ndarray, votes: Votes, own: Floats) -> None:
+        """Make the longest memory's estimate anew from the rows remembered.
+
+        Parameters
+        ----------
+        numbers : ndarray of int64, shape (n,)
+        votes : ndarray of int, shape (n, k)
+        own : ndarray of float64, shape (n, k)
+            Probability that each vote is the label: 0 or 1 where it is known.
+        """
+        weights = np.ones(len(numbers)) if self._own is None else np.exp2((numbers - self.row) / self._own)
+        above = (own - own.mean(axis=1, keepdims=True)) * weights[:, None]
+        self.advantage = above.sum(axis=0)
+        self.seen = ((votes != MISSING) * weights[:, None]).sum(axis=0)
+
+    def join(self) -> None:
+        """Add a model; the experts let it start level with the best."""
+        self.advantage, self.seen = np.append(self.advantage, 0.0), np.append(self.seen, 0.0)
+        start = self.recent.max(axis=1, initial=-np.inf, keepdims=True) if self.recent.shape[1] else 0.0
+        self.recent = np.hstack([self.recent, np.broadcast_to(start, (len(self.experts), 1))])
+
+    def leave(self, index: int) -> None:
+        """Remove a model."""
+        self.advantage, self.seen = np.delete(self.advantage, index), np.delete(self.seen, index)
+        self.recent = np.delete(self.recent, index, axis=1)
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums."""
+        names = ("advantage", "seen", "recent", "gained", "spread")
+        return {"half_life": self.half_life, "row": self.row, **{name: getattr(self, name).copy() for name in names}}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Return what :meth:`state` described."""
+        standing = cls(len(state["seen"]), state["half_life"])
+        standing.row = int(state["row"])
+        for name in ("advantage", "seen", "gained", "spread"):
+            setattr(standing, name, np.array(state[name], np.float64))
+        standing.recent = np.array(state["recent"], np.float64).reshape(standing.recent.shape)
+        return standing
