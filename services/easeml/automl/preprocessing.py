@@ -1,9 +1,8 @@
 """Steps between the encoder's matrix and a model, each fitted to the training rows.
 
 The encoder imputes, scales, encodes categories, weighs words and flattens images; what stands here is the choice that
-each pipeline makes on top: scaling (clipped outliers, ranks), products of columns, selection of columns by mutual
-information's cheap stand-in, the F test, and projection (principal components: of words the concepts of latent
-semantic analysis, of pixels eigenimages).
+each pipeline makes on top: scaling (clipped outliers, ranks), products of columns, selection of columns by the F test,
+and projection on principal components: of words the concepts of latent semantic analysis, of pixels eigenimages.
 """
 
 from __future__ import annotations
