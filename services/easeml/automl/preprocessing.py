@@ -83,8 +83,9 @@ def _relevance(matrix: Floats, codes: Codes) -> Floats:
     varied = np.flatnonzero(matrix.max(axis=0) > matrix.min(axis=0))
     found = np.zeros(matrix.shape[1])
     if len(varied):
-        statistic, _ = f_classif(matrix[:, varied], codes)
         # A column that is constant within each class parts them perfectly: its statistic is infinite.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            statistic, _ = f_classif(matrix[:, varied], codes)
         found[varied] = np.nan_to_num(statistic, nan=0.0, posinf=np.finfo(np.float64).max)
     return found
 
