@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo bench lock clean
+.PHONY: help setup check format test demo bench lock vendor clean
 
 help:  ## show the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -41,6 +41,17 @@ bench: setup  ## every benchmark, as ratios against a peer in the same run
 
 lock:  ## resolve the lock file anew (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --all-extras --group dev pyproject.toml -o requirements.lock
+
+vendor: UPLOT := uplot-1.6.32
+vendor: UPLOT_SHA256 := 4b8a8191e425658e3ea8c8c1314b0fc679c861ee3a1af2b20c7b16ba50b5133d
+vendor: VENDORED := services/easeml/dashboard/static/vendor
+vendor:  ## fetch the dashboard's chart library anew (needs npm)
+	@mkdir -p build/vendor
+	cd build/vendor && npm pack --silent $(subst uplot-,uplot@,$(UPLOT)) && echo "$(UPLOT_SHA256)  $(UPLOT).tgz" | sha256sum --check
+	tar --extract --file build/vendor/$(UPLOT).tgz --directory $(VENDORED) --strip-components 2 \
+		package/dist/uPlot.esm.js package/dist/uPlot.min.css
+	tar --extract --file build/vendor/$(UPLOT).tgz --directory $(VENDORED) --strip-components 1 package/LICENSE
+	mv $(VENDORED)/LICENSE $(VENDORED)/uPlot.LICENSE
 
 clean:  ## remove the environment and everything that runs left behind
 	rm -rf $(VENV) .easeml build dist

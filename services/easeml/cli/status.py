@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 
 from easeml.cli import waiting
-from easeml.cli.doors import doors
+from easeml.cli.doors import address, doors
 from easeml.cli.session import Session, session
 from easeml.errors import EaseMLError
 from easeml.stream import admin, deadletters
@@ -34,7 +34,7 @@ def status(context: typer.Context) -> None:
     current = session(context)
     settings = connected(current.settings)
     admin.metadata(settings)
-    rows = [_service_row(current, name) for name in PROCESSES]
+    rows = [service_row(current.settings, name) for name in PROCESSES]
     current.line(f"Broker {settings.bootstrap_servers}", broker=settings.bootstrap_servers)
     current.table(("service", "state", "pid", "lag", "address", "reasons"), rows)
     for one in waiting.read(settings)[0]:
@@ -43,9 +43,10 @@ def status(context: typer.Context) -> None:
         raise typer.Exit(1)
 
 
-def _service_row(current: Session, name: str) -> dict[str, object]:
-    running = read_run_file(current.settings.home, name)
-    row: dict[str, object] = {
+def service_row(settings: Settings, name: str) -> dict[str, Any]:
+    """Return what a process of the house says of itself."""
+    running = read_run_file(settings.home, name)
+    row: dict[str, Any] = {
         "service": name,
         "state": "not running",
         "pid": "",
@@ -55,12 +56,12 @@ def _service_row(current: Session, name: str) -> dict[str, object]:
     }
     if running is None or not alive(running["pid"]):
         return row
-    health = _health(f"http://{current.settings.host}:{running['health_port']}/health")
+    health = _health(f"http://{address(settings, running['health_port'])}/health")
     return row | {
         "state": health.get("status", "?"),
         "pid": running["pid"],
         "lag": health.get("lag", ""),
-        "address": ", ".join(doors(current.settings, running.get("ports", {})).values()),
+        "address": ", ".join(doors(settings, running.get("ports", {})).values()),
         "reasons": "; ".join(health.get("reasons", [])),
     }
 
@@ -79,12 +80,16 @@ def _health(url: str) -> dict[str, Any]:
 def topics(context: typer.Context) -> None:
     """List the topics with their messages."""
     current = session(context)
-    settings = connected(current.settings)
+    current.table(("topic", "partitions", "end_offsets", "policy"), topic_rows(connected(current.settings)))
+
+
+def topic_rows(settings: Settings) -> list[dict[str, Any]]:
+    """Return the topics of a cluster with their messages."""
     present = admin.existing(settings)
     reader = TopicReader(settings, present)
     ends = reader.ends()
     reader.close()
-    rows = [
+    return [
         {
             "topic": name,
             "partitions": layout.partitions,
@@ -93,7 +98,6 @@ def topics(context: typer.Context) -> None:
         }
         for name, layout in sorted(present.items())
     ]
-    current.table(("topic", "partitions", "end_offsets", "policy"), rows)
 
 
 def _policy(name: str) -> str:
@@ -165,7 +169,7 @@ def _examine(current: Session) -> Iterator[Finding]:
     if not missing:
         yield from _read(settings)
     for name in PROCESSES:
-        row = _service_row(current, name)
+        row = service_row(current.settings, name)
         yield Finding(name, row["state"] == "SERVING", f"{row['state']} {row['reasons']}".strip())
 
 

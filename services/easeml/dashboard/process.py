@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from easeml.dashboard.changes import Changes
 from easeml.dashboard.feed import Feed
 from easeml.dashboard.house import House
+from easeml.dashboard.letters import Letters
 from easeml.dashboard.replies import reply
 from easeml.dashboard.web import Web
 from easeml.errors import ConfigurationError, EaseMLError
@@ -59,6 +60,7 @@ class Dashboard:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._house = House()
+        self._letters = Letters()
         self._changes = Changes(secrets.token_hex(4))
         self._metrics = Metrics(NAME)
         self._reasons = ["reading the topics"]
@@ -76,8 +78,8 @@ class Dashboard:
         settings = self._settings
         health_port = await self._serve(self._health(), settings.health_port or free_port(settings.host), tls=False)
         write_run_file(settings.home, NAME, health_port=health_port, ports={}, ready=False)
-        feed = Feed(settings, self._house, self._changes, self._failed)
-        web = Web(settings, self._house, self._changes)
+        feed = Feed(settings, self._house, self._letters, self._changes, self._failed)
+        web = Web(settings, self._house, self._letters, self._changes)
         try:
             await self._first(stop, feed.start())
             if stop.is_set():

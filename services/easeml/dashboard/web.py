@@ -17,13 +17,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from easeml.dashboard import asking, journey
+from easeml.dashboard import asking, feasibility, journey, learning, letters, operations, verdicts
 from easeml.dashboard.access import COOKIE, Gate, UnknownCallerError, require, require_app
 from easeml.dashboard.changes import Changes, News
 from easeml.dashboard.house import APPS_PART, House
+from easeml.dashboard.letters import Letters
 from easeml.dashboard.replies import Doorkeeper, body_of, on_error, refusal, reply
 from easeml.dashboard.views import AppView
-from easeml.errors import EaseMLError, NotFoundError, UnavailableError
+from easeml.errors import EaseMLError, InvalidDataError, NotFoundError, UnavailableError
+from easeml.stream import deadletters
+from easeml.stream.deadletters import DeadLetter
 from easeml.stream.settings import Settings
 from easeml.tokens import Holder, Right
 
@@ -33,6 +36,11 @@ _PAUSE = 0.25
 _HEARTBEAT = 15.0
 _LISTENERS = 200
 _WEEK = 7 * 24 * 3600
+_DIGITS = 9
+_MENDS: dict[str, Callable[[Settings, list[DeadLetter]], object]] = {
+    "redrive": deadletters.redrive,
+    "discard": deadletters.discard,
+}
 
 Page = Callable[[AppView, float], Any]
 
@@ -44,7 +52,7 @@ class Web:
     ----------
     settings : Settings
         Tokens, and where the label service is.
-    house : House
+    house, dead : House, Letters
         What is shown.
     changes : Changes
         What has changed.
@@ -53,10 +61,16 @@ class Web:
     """
 
     def __init__(
-        self, settings: Settings, house: House, changes: Changes, clock: Callable[[], float] = time.time
+        self,
+        settings: Settings,
+        house: House,
+        dead: Letters,
+        changes: Changes,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._house = house
+        self._letters = dead
         self._changes = changes
         self._clock = clock
         self._gate = Gate(settings)
@@ -74,8 +88,16 @@ class Web:
             Route("/api/changes", self._news),
             Route("/api/apps", self._apps),
             Route("/api/apps/{app}/journey", self._page(self._journey)),
+            Route("/api/apps/{app}/models", self._page(learning.models)),
+            Route("/api/apps/{app}/picker", self._page(learning.picker)),
+            Route("/api/apps/{app}/feasibility", self._page(feasibility.feasibility)),
+            Route("/api/apps/{app}/ci", self._ci),
             Route("/api/apps/{app}/questions", self._questions),
             Route("/api/apps/{app}/questions/{question:path}", self._act, methods=["POST"]),
+            Route("/api/operations", self._operations),
+            Route("/api/letters", self._list),
+            Route("/api/letters/{letter}", self._letter),
+            Route("/api/letters/{letter}", self._mend, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
         handlers = {EaseMLError: on_error, HTTPException: _absent, Exception: on_error}
@@ -116,7 +138,8 @@ class Web:
 
     def _told(self, holder: Holder) -> dict[str, Any]:
         rights = [right.value for right in Right if right in holder.rights]
-        return {"known": True, "name": holder.name, "rights": rights, "open": self._gate.open}
+        house = holder.apps is None
+        return {"known": True, "name": holder.name, "rights": rights, "house": house, "open": self._gate.open}
 
     # -- what has changed ------------------------------------------------------------------------------------------
 
@@ -142,7 +165,7 @@ class Web:
                     yield ":\n\n"
                     continue
                 last = news.id
-                found = [c for c in news.changes if holder.sees(c[0]) and (c[0] == app or c[1] == APPS_PART)]
+                found = [c for c in news.changes if holder.sees(c[0]) and (c[0] in {app, ""} or c[1] == APPS_PART)]
                 if found or news.reset:
                     yield _event(news, found)
                 await asyncio.sleep(_PAUSE)
@@ -172,6 +195,14 @@ class Web:
         lines = self._house.recent(view.app.app)
         return journey.journey(view, now) | {"recent": [{"at": line.at, "text": line.text} for line in lines]}
 
+    async def _ci(self, request: Request) -> Response:
+        holder, view = self._view(request)
+        wanted = request.query_params.get("details") == "1"
+        if wanted:
+            require(holder, Right.DETAILS)
+        plan = await asyncio.to_thread(verdicts.plan, view.app)
+        return reply(verdicts.verdicts(view, details=wanted) | {"plan": plan})
+
     async def _questions(self, request: Request) -> Response:
         holder, view = self._view(request)
         now, app = self._clock(), view.app.app
@@ -191,6 +222,44 @@ class Web:
         annotator = holder.name or str(body.get("annotator") or "")
         done = await asyncio.to_thread(self._desk.act, action, view.app.app, question, annotator, body)
         return reply({"id": done})
+
+    # -- the house -------------------------------------------------------------------------------------------------
+
+    def _keeper(self, request: Request, *rights: Right) -> Holder:
+        """Return the caller, who sees all apps and has these rights; for others there is nothing here."""
+        holder = self._gate.caller(request)
+        if holder.apps is not None:
+            raise NotFoundError("There is nothing here.", mend="Ask for a token that sees all apps.")
+        for right in rights:
+            require(holder, right)
+        return holder
+
+    async def _operations(self, request: Request) -> Response:
+        self._keeper(request)
+        return reply(await operations.operations(self._settings))
+
+    async def _list(self, request: Request) -> Response:
+        holder = self._keeper(request)
+        start = request.query_params.get("start", "0")
+        if not start.isdecimal() or len(start) > _DIGITS:
+            raise InvalidDataError("start is no number.", mend="Send how many letters to leave out.", reason="page")
+        closed = request.query_params.get("all") == "1"
+        texts = Right.MESSAGES in holder.rights
+        return reply(self._letters.page(closed=closed, start=int(start), texts=texts))
+
+    async def _letter(self, request: Request) -> Response:
+        name = request.path_params["letter"]
+        self._keeper(request, Right.MESSAGES, *((Right.DETAILS,) if letters.restricted(name) else ()))
+        return reply(letters.view(await asyncio.to_thread(self._letters.fetch, self._settings, name)))
+
+    async def _mend(self, request: Request) -> Response:
+        self._keeper(request, Right.REDRIVE)
+        action = _MENDS.get(str((await body_of(request)).get("action")))
+        if action is None:
+            raise NotFoundError("There is nothing here.", mend="Send redrive or discard as action.")
+        letter = await asyncio.to_thread(self._letters.fetch, self._settings, request.path_params["letter"])
+        await asyncio.to_thread(action, self._settings, [letter])
+        return reply({"letter": letter.letter})
 
 
 def _event(news: News, changes: list[tuple[str, str]]) -> str:

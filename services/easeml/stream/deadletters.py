@@ -69,11 +69,13 @@ class DeadLetter:
         return (self.topic, self.partition, self.offset) if self.offset >= 0 else here
 
 
-def _texts(raw: Record) -> dict[str, str]:
+def headers_of(raw: Record) -> dict[str, str]:
+    """Return the headers of a message as text."""
     return {name: (value or b"").decode(errors="replace") for name, value in raw.headers}
 
 
-def _parse(raw: Record, headers: Mapping[str, str], state: str) -> DeadLetter:
+def letter_of(raw: Record, headers: Mapping[str, str], state: str) -> DeadLetter:
+    """Return the dead letter of a message that is no mark, given its ``headers_of``."""
     letter = f"{raw.topic}:{raw.partition}:{raw.offset}"
     return DeadLetter(
         letter,
@@ -125,7 +127,7 @@ def read(settings: Settings, topic: str | None = None, *, closed: bool = False) 
     reader = TopicReader(settings, names)
     try:
         for raw in reader.replay_raw():
-            headers = _texts(raw)
+            headers = headers_of(raw)
             if MARK in headers:
                 identity = headers.get(MARKED, "")
                 marks[identity] = headers[MARK]
@@ -138,7 +140,7 @@ def read(settings: Settings, topic: str | None = None, *, closed: bool = False) 
     finally:
         reader.close()
     for identity, (raw, headers) in found.items():
-        yield _parse(raw, headers, marks.get(identity, OPEN))
+        yield letter_of(raw, headers, marks.get(identity, OPEN))
 
 
 def find(settings: Settings, letter: str) -> DeadLetter:
@@ -219,7 +221,7 @@ def _again(settings: Settings, group: Sequence[DeadLetter]) -> Message:
 
 
 def _value(settings: Settings, letter: DeadLetter) -> bytes | None:
-    if f"{PREFIX}size" not in _texts(letter.raw):
+    if f"{PREFIX}size" not in headers_of(letter.raw):
         return letter.raw.value
     reader = BulkReader(settings)  # the letter holds an excerpt only
     try:

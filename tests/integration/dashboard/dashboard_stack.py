@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from confluent_kafka import Producer
 
 from easeml.broker.process import BrokerProcess
 from easeml.relation import Relation
@@ -133,6 +134,11 @@ class DashboardStack:
                     probabilities=np.array([0.75, 0.25]),
                 )
             )
+
+    def garbage(self, topic: str, value: bytes) -> None:
+        producer = Producer(self.settings.kafka())
+        producer.produce(topic, value, b"key", 0)
+        assert producer.flush(30) == 0
 
     @property
     def port(self) -> int:

@@ -12,6 +12,7 @@ from dashboard_stack import DashboardStack
 from easeml.stream import payloads as p
 from easeml.stream.reader import TopicReader
 from easeml.stream.topics import ANNOTATIONS
+from easeml.stream.topics import QUESTIONS as QUESTIONS_TOPIC
 from easeml.tokens import Right, TokenFile
 
 QUESTIONS = 25
@@ -186,7 +187,7 @@ def test_a_cookie_is_given_for_a_token_and_taken_back(stack, tokens):
     entered = stack.call("/api/session", "POST", {"token": token})
     cookie = entered.headers["set-cookie"]
     assert {"HttpOnly", "SameSite=strict"} <= {part.strip() for part in cookie.split(";")}
-    assert entered.content == {"known": True, "name": "ada", "rights": [], "open": False}
+    assert entered.content == {"known": True, "name": "ada", "rights": [], "house": True, "open": False}
     shown = {"cookie": cookie.split(";")[0]}
     assert stack.call("/api/apps", **shown).status == 200
     assert 'easeml_session=""' in stack.call("/api/session", "DELETE").headers["set-cookie"]
@@ -201,10 +202,17 @@ def test_a_token_that_may_look_cannot_answer(stack, tokens):
     assert stack.call("/api/apps/churn/questions/q%2Fchurn-5", "POST", body, **bearer(token)).status == 404
 
 
+def test_details_of_verdicts_are_for_the_owner_of_the_test_set(stack, tokens):
+    owner, other = tokens.create("owner", None, [Right.DETAILS]), tokens.create("other", None, [Right.ANSWER])
+    assert stack.call("/api/apps/churn/ci?details=1", **bearer(owner)).content["details"] is True
+    assert stack.call("/api/apps/churn/ci", **bearer(other)).content["details"] is False
+    assert stack.call("/api/apps/churn/ci?details=1", **bearer(other)).status == 404
+
+
 def test_absent_and_forbidden_look_the_same(stack, tokens):
     token = tokens.create("ada", ["churn"], list(Right))
     assert stack.call("/api/apps", **bearer(token)).content == {"apps": ["churn"]}
-    paths = ("journey", "questions")
+    paths = ("journey", "questions", "models", "picker", "feasibility", "ci", "ci?details=1")
     for path in paths:
         forbidden = stack.call(f"/api/apps/fraud/{path}", **bearer(token))
         absent = stack.call(f"/api/apps/frood/{path}", **bearer(token))
@@ -253,6 +261,65 @@ def test_news_are_of_the_app_alone_and_of_none_that_is_forbidden(stack, tokens):
         tokens.create("bob")
         stack.publish(p.DataVersion("fraud", p.Pillar.TRAIN, "v4", 40, "0" * 64, "published"))
         assert list(news) == []
+
+
+# -- the house ---------------------------------------------------------------------------------------------------------
+
+
+def letters(stack, query="", **headers):
+    return stack.call(f"/api/letters?{query}", **headers).content
+
+
+def test_services_and_topics_are_told(stack):
+    told = stack.call("/api/operations").content
+    states = {row["service"]: row["state"] for row in told["services"]}
+    assert (states["labels"], states["dashboard"], states["ci"]) == ("SERVING", "SERVING", "not running")
+    counts = {row["topic"]: row["messages"] for row in told["topics"]}
+    assert counts[QUESTIONS_TOPIC.name] == QUESTIONS
+
+
+def test_dead_letters_are_listed_viewed_redriven_and_discarded(stack, tokens):
+    keeper = bearer(tokens.create("keeper", None, [Right.REDRIVE, Right.MESSAGES]))
+    stack.garbage(QUESTIONS_TOPIC.name, b"<script>alert(1)</script>")
+    stack.until(lambda: letters(stack, **keeper)["open"] == 1)
+    (first,) = letters(stack, **keeper)["letters"]
+    assert (first["service"], first["reason"], first["state"]) == ("labels", "schema", "open")
+    path = f"/api/letters/{urllib.request.quote(first['letter'], safe='')}"
+    shown = stack.call(path, **keeper).content
+    assert (shown["bytes"], shown["key"], shown["content"]) == (25, "key", None)
+    assert bytes.fromhex(shown["begins"]).startswith(b"<script>")
+    assert stack.call(path, "POST", {"action": "redrive"}, **keeper).status == 200
+    stack.until(lambda: letters(stack, "all=1", **keeper)["count"] == 2)  # given up once more
+    stack.until(lambda: letters(stack, **keeper)["open"] == 1)
+    assert stack.call(path, "POST", {"action": "redrive"}, **keeper).status == 409
+    (second,) = letters(stack, **keeper)["letters"]
+    path = f"/api/letters/{urllib.request.quote(second['letter'], safe='')}"
+    assert stack.call(path, "POST", {"action": "discard"}, **keeper).status == 200
+    stack.until(lambda: letters(stack, **keeper)["open"] == 0)
+    states = {one["letter"]: one["state"] for one in letters(stack, "all=1", **keeper)["letters"]}
+    assert states == {first["letter"]: "redriven", second["letter"]: "discarded"}
+    assert letters(stack, "all=1&start=1", **keeper)["letters"][0]["letter"] == first["letter"]
+
+
+def test_letters_are_for_those_who_may(stack, tokens):
+    everything = bearer(tokens.create("everything", None, list(Right)))
+    some = letters(stack, "all=1", **everything)["letters"][0]
+    path = f"/api/letters/{urllib.request.quote(some['letter'], safe='')}"
+    for rights, apps in (([], None), ([Right.ANSWER, Right.DETAILS], None), (list(Right), ["churn"])):
+        token = bearer(tokens.create(f"somebody {len(rights)}", apps, rights))
+        assert stack.call(path, **token).status == 404
+        assert stack.call(path, "POST", {"action": "redrive"}, **token).status == 404
+        if apps:
+            assert stack.call("/api/operations", **token).status == 404
+            assert stack.call("/api/letters", **token).status == 404
+        else:
+            assert letters(stack, "all=1", **token)["letters"][0]["message"] == ""
+    assert some["message"]
+
+
+@pytest.mark.parametrize("start", ["-1", "x", "1e3", "9" * 30])
+def test_a_page_that_is_none_is_refused(stack, start):
+    assert stack.call(f"/api/letters?start={start}").status == 400
 
 
 def test_a_restart_shows_the_same(stack):

@@ -1,16 +1,23 @@
 // The frame around the pages: who is there, which app, which page, what has changed.
 
 import * as api from "./api.js";
+import { discard } from "./chart.js";
 import { empty, h, toast } from "./dom.js";
 import journey from "./pages/journey.js";
+import ci from "./pages/ci.js";
+import feasibility from "./pages/feasibility.js";
+import models from "./pages/models.js";
+import operations from "./pages/operations.js";
+import picker from "./pages/picker.js";
 import questions from "./pages/questions.js";
 
-const PAGES = [journey, questions];
+const ALL = [journey, questions, feasibility, models, ci, picker, operations];
 const THEMES = ["system", "light", "dark"];
 const REST = 300; // milliseconds between two readings of a page at least
 
 const state = { session: null, apps: [], app: "", page: journey, opened: null, close: () => {}, leave: () => {}, live: null };
 const main = () => document.getElementById("main");
+let PAGES = ALL;
 
 // -- where we are -----------------------------------------------------------------------------------------------------
 
@@ -44,20 +51,20 @@ async function open() {
     main().replaceChildren(empty("No apps yet.", h("p", {}, "Create one in the terminal:"), h("pre", {}, "easeml apps create churn --label churned --target 0.85\neaseml publish churn customers.csv")));
     return;
   }
-  const context = { app: state.app, session: state.session, go: (page) => { location.hash = address(state.app, { id: page }); }, has: (id) => PAGES.some((page) => page.id === id) };
+  const context = { app: state.app, session: state.session, read: () => state.opened?.read(), has: (id) => PAGES.some((page) => page.id === id) };
   const root = h("div", { class: `page page-${state.page.id}` });
   main().replaceChildren(root);
   const opened = state.page.open(root, context);
   const reader = reading(opened);
   state.opened = { ...opened, ...reader };
-  state.close = () => { reader.end(); opened.close?.(); state.opened = null; };
+  state.close = () => { reader.end(); opened.close?.(); discard(root); state.opened = null; };
   await reader.read();
   main().setAttribute("aria-busy", "false");
 }
 
 // Reads a page again when it has changed: one reading at a time, and never two in a blink.
 function reading(page) {
-  let running = false, again = false, ended = false, last = "";
+  let running = false, again = false, ended = false, last = "", shown = null;
   async function read() {
     if (running) { again = true; return; }
     running = true;
@@ -69,6 +76,7 @@ function reading(page) {
         if (ended) return;
         if (text !== last) keepingPlace(() => page.show(content));
         last = text;
+        shown = content;
         await new Promise((done) => setTimeout(done, REST));
       } while (again && !ended);
     } catch (error) {
@@ -78,7 +86,8 @@ function reading(page) {
       running = false;
     }
   }
-  return { read, end: () => { ended = true; } };
+  const recolour = () => { if (shown && !ended) keepingPlace(() => page.show(shown)); };
+  return { read, recolour, end: () => { ended = true; } };
 }
 
 // Drawing anew must not take the focus from somebody, nor close what somebody opened.
@@ -122,7 +131,7 @@ function frame() {
   const apps = h("select", { id: "apps", "aria-label": "App", onchange: (event) => { location.hash = address(event.target.value, state.page); } },
     state.apps.map((name) => h("option", { value: name, selected: name === state.app }, name)));
   document.getElementById("bar").replaceChildren(
-    h("a", { class: "brand", href: state.app ? address(state.app, journey) : "#/" }, h("img", { src: "/static/icon.svg", alt: "", width: 26, height: 26 }), h("span", {}, "Ease.ML")),
+    h("a", { class: "brand", "aria-label": "Ease.ML", href: state.app ? address(state.app, journey) : "#/" }, h("img", { src: "/static/icon.svg", alt: "", width: 26, height: 26 }), h("span", {}, "Ease.ML")),
     state.apps.length ? apps : "",
     h("span", { class: "spring" }),
     state.apps.length ? h("span", { id: "live", class: state.live ? "live on" : "live" }, state.live ? "live" : "connecting") : "",
@@ -131,6 +140,7 @@ function frame() {
     state.session?.known && !state.session.open ? h("button", { class: "quiet", type: "button", onclick: leave }, state.session.name ? `Leave (${state.session.name})` : "Leave") : "");
   document.getElementById("nav").replaceChildren(...(state.app ? PAGES.map((page) =>
     h("a", { href: address(state.app, page), "aria-current": page === state.page ? "page" : null }, page.title)) : []));
+  document.querySelector("#nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 }
 
 function nextTheme() {
@@ -159,7 +169,7 @@ function help() {
 let gone = 0;
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  if (event.target.matches("input, select, textarea")) return;
+  if (event.target.matches("input:not([type=checkbox]), select, textarea")) return;
   if (event.key === "?") { help(); return; }
   if (Date.now() - gone < 1500) {
     gone = 0;
@@ -199,6 +209,7 @@ async function leave() {
 async function begin() {
   if (!state.session?.known) state.session = await api.get("/api/session");
   if (!state.session.known) { enter(); return; }
+  PAGES = ALL.filter((page) => page.may?.(state.session) ?? true);
   state.apps = (await api.get("/api/apps")).apps;
   await go();
   if (!state.apps.length) setTimeout(begin, 3000); // without an app there is nobody to listen to

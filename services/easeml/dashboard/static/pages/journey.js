@@ -12,7 +12,18 @@ function advised(step) {
   return h("li", {}, h("strong", {}, step.title), sign || cost ? h("span", { class: "dim" }, ` ${[sign, cost && `costs ${cost}`].filter(Boolean).join("; ")}`) : "", h("p", { class: "dim" }, step.reason));
 }
 
-function next(content) {
+// What a person has to do: a command to copy, a page to go to, or a sentence.
+function todo(one, context) {
+  if (isCommand(one.do)) return command(one.do);
+  return one.page === "questions" ? h("a", { href: `#/${encodeURIComponent(context.app)}/questions` }, one.do) : one.do;
+}
+
+function wanted(one, context) {
+  if (!one.do || isCommand(one.do)) return h("li", {}, h("strong", {}, one.headline), one.do ? todo(one, context) : "");
+  return h("li", {}, h("strong", {}, todo(one, context)), h("p", { class: "dim" }, one.headline));
+}
+
+function next(content, context) {
   const waiting = content.steps.filter((step) => step.state === "attention" && step.id !== "advisor");
   const advice = content.advice.filter((step) => !step.idle);
   if (!waiting.length && !advice.length) {
@@ -20,7 +31,7 @@ function next(content) {
     return h("section", { class: "card next calm" }, h("h2", {}, "Next"), h("p", {}, idle ? `${idle.title}. ${idle.reason}` : "Nothing needs you now."));
   }
   return h("section", { class: "card next" }, h("h2", {}, "Next"),
-    h("ul", {}, waiting.map((step) => h("li", {}, h("strong", {}, step.headline), step.do ? (isCommand(step.do) ? command(step.do) : h("p", {}, step.do)) : "")), advice.map(advised)));
+    h("ul", {}, waiting.map((step) => wanted(step, context)), advice.map(advised)));
 }
 
 function step(one, number, context) {
@@ -31,7 +42,7 @@ function step(one, number, context) {
       h("div", { class: "step-head" }, h("h2", {}, title), h("span", { class: `state ${one.state}` }, WORDS[one.state]), h("span", { class: "dim service" }, one.id)),
       h("p", {}, one.headline),
       one.facts.length ? facts(one.facts) : "",
-      one.do && one.state !== "done" ? (isCommand(one.do) ? command(one.do) : h("p", { class: "do" }, context.has(one.page) && one.page === "questions" ? h("a", { href: `#/${encodeURIComponent(context.app)}/questions` }, one.do) : one.do)) : ""));
+      one.do && one.state !== "done" ? h("div", { class: "do" }, todo(one, context)) : ""));
 }
 
 export default {
@@ -46,8 +57,8 @@ export default {
         root.replaceChildren(
           h("div", { class: "title" }, h("h1", {}, content.app), h("p", { class: "dim" }, `predicts ${content.label} (${many(content.class_count, "class", "classes")}); target ${percent(content.target, 0)}; ${done} of ${content.steps.length} steps done`)),
           h("div", { class: "columns" },
-            h("div", {}, next(content), h("ol", { class: "steps" }, content.steps.map((one, place) => step(one, place + 1, context)))),
-            h("aside", { class: "card recent", "aria-labelledby": "recent" }, h("h2", { id: "recent" }, "Lately"),
+            h("div", {}, next(content, context), h("ol", { class: "steps" }, content.steps.map((one, place) => step(one, place + 1, context)))),
+            h("aside", { class: "card recent", tabindex: 0, "aria-labelledby": "recent" }, h("h2", { id: "recent" }, "Lately"),
               content.recent.length ? h("ol", {}, content.recent.map((line) => h("li", {}, time(line.at), h("span", {}, line.text)))) : h("p", { class: "dim" }, "Nothing has happened yet."))));
       },
     };

@@ -1,0 +1,89 @@
+// CI: which models passed the condition, what the condition costs, and how worn the test set is.
+
+import * as api from "../api.js";
+import { chart, discard } from "../chart.js";
+import { clock, command, count, empty, facts, figure, gauge, h, many, percent, table, time } from "../dom.js";
+
+const TAGS = { passed: "good", "not passed": "bad", baseline: "info", retired: "" };
+
+function plan(content) {
+  const found = content.plan;
+  if (found.error) return h("section", { class: "card" }, h("h2", {}, "Plan"), h("p", { class: "bad" }, found.error));
+  return h("section", { class: "card" }, h("h2", {}, "Plan"), facts([
+    ["labels at worst", count(found.labels_worst)],
+    ["labels expected", count(found.labels_expected)],
+    ["test rows needed", count(found.rows)],
+    ["models one test set may judge", count(found.steps)],
+    ["labels by the published formula", count(found.reference)],
+  ]), h("p", { class: "dim" }, `Reliability ${content.reliability} over all of them, ${content.mode}, adaptivity ${content.adaptivity}.`));
+}
+
+function meter(one, last) {
+  const head = h("div", { class: "step-head" }, h("h2", {}, `Test set ${one.epoch}`), one.worn ? h("span", { class: "tag warn" }, "worn out") : last ? h("span", { class: "tag good" }, "in use") : "", h("span", { class: "dim service" }, clock(one.since)));
+  return h("section", { class: "card" }, head,
+    one.examples === null ? "" : h("p", {}, `${count(one.examples)} labelled rows for ${many(one.steps, "model")}; ${count(one.planned)} labels planned at worst.`),
+    one.examples === null ? "" : gauge("power: rows there, of those planned", Math.min(one.examples, one.planned), one.planned, percent(one.examples / one.planned, 0)),
+    one.used_steps === undefined || one.steps === null ? "" : [
+      gauge("models judged", one.used_steps, one.steps, `${count(one.used_steps)} of ${count(one.steps)}`),
+      gauge("labels bought", one.labels, one.examples, `${count(one.labels)} of ${count(one.examples)}`)],
+    one.worn ? h("p", { class: "do" }, `${one.worn} Its rows may become development data; a new one is needed.`) : "");
+}
+
+function intervals(rows) {
+  const known = rows.filter((row) => row.intervals?.new?.every((end) => end !== null));
+  if (!known.length) return "";
+  return h("section", { class: "card" }, chart({
+    id: "intervals", title: "Intervals of the accuracy on the test set (n), in the order of the verdicts", x: { label: "model", values: known.map((_, place) => place), names: known.map((row) => row.model) }, y: { percent: true, low: 0, high: 1 },
+    series: [
+      { label: "low", values: known.map((row) => row.intervals.new[0]), points: "only", colour: "c8" },
+      { label: "high", values: known.map((row) => row.intervals.new[1]), points: "only", colour: "c8" },
+    ],
+    whiskers: known.map((row, place) => ({ x: place, low: row.intervals.new[0], high: row.intervals.new[1], colour: row.signal ? "good" : "bad" })),
+  }));
+}
+
+const span = (ends) => (ends?.every((end) => end !== null) ? `${percent(ends[0])} to ${percent(ends[1])}` : "");
+
+function history(content) {
+  const columns = [
+    ["model", "id", (row) => row.model],
+    ["verdict", "", (row) => [h("span", { class: `tag ${TAGS[row.verdict]}` }, row.verdict), row.outcome === "undecided" ? h("span", { class: "dim" }, " undecided") : ""]],
+    ["baseline", "id", (row) => row.baseline ?? ""],
+    ...(content.details ? [
+      ["accuracy", "num", (row) => span(row.intervals?.new)],
+      ["differ", "num", (row) => span(row.intervals?.differ)],
+      ["labels new, reused", "num", (row) => (row.labels_used === undefined ? "" : `${count(row.labels_used)}, ${count(row.labels_reused)}`)],
+      ["steps left", "num", (row) => (row.histories_left === undefined ? "" : figure(row.histories_left))],
+      ["alarm", "", (row) => (row.alarm ? h("span", { class: "tag warn", title: row.alarm }, "alarm") : "")],
+    ] : []),
+    ["when", "num", (row) => time(row.at)],
+  ];
+  return h("section", { class: "card" }, h("h2", {}, "Verdicts"), table("Verdicts, the newest first", columns, [...content.verdicts].reverse()));
+}
+
+export default {
+  id: "ci", title: "CI", key: "c",
+  parts: ["ci", "models", "app", "data"],
+  open(root, context) {
+    let details = false;
+    const owner = context.session.rights.includes("details");
+    const page = {
+      root,
+      load: () => api.get(api.of(context.app, details ? "ci?details=1" : "ci")),
+      show(content) {
+        discard(root);
+        const rows = content.verdicts;
+        const passed = rows.filter((row) => row.signal).length;
+        const toggle = owner ? h("label", { class: "toggle" }, h("input", { id: "details", type: "checkbox", checked: details, onchange: (event) => { details = event.target.checked; context.read(); } }), " show what only the test set's owner may see") : "";
+        root.replaceChildren(
+          h("div", { class: "title" }, h("h1", {}, "CI"), h("p", { class: "dim" }, rows.length ? `${passed} of ${many(rows.length, "model")} passed ` : "condition ", h("code", {}, content.condition)), toggle),
+          h("div", { class: "stack" },
+            content.needed ? h("section", { class: "card answer warn" }, h("h2", {}, content.waiting ? `${many(content.waiting, "model waits", "models wait")} for test rows` : "The next model needs a new test set"), h("p", {}, `${content.needed.reason} ${content.needed.examples ? `${count(content.needed.examples)} labelled rows are needed.` : ""}`), command(`easeml publish ${context.app} FILE --pillar test`)) : "",
+            h("div", { class: "grid" }, [...content.testsets].reverse().map((one, place) => meter(one, place === 0)), plan(content)),
+            details ? intervals(rows) : "",
+            rows.length ? history(content) : empty("No verdicts yet.", h("p", {}, "Each model is judged once, on predictions for the test rows. The first becomes the baseline."))));
+      },
+    };
+    return page;
+  },
+};
