@@ -109,6 +109,14 @@ def peer(python, frame, labels, rows, test, seconds, seed):
         return told["accuracy"], told["seconds"], told["best"]
 
 
+def has_flaml(python):
+    """Return whether an interpreter can run FLAML, and say so when it cannot."""
+    done = subprocess.run([python, "-c", "import flaml.automl"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"FLAML is absent in {python}: {done.stderr.strip().splitlines()[-1]}")
+    return not done.returncode
+
+
 def measure(name, options):
     """Return our and FLAML's accuracies and CPU seconds, one row per split."""
     frame, labels = SETS[name]()
@@ -133,31 +141,24 @@ def main() -> None:
     parser.add_argument("--peer-seconds", type=float, default=60.0, help="FLAML's CPU seconds per split")
     parser.add_argument("--peer-splits", type=int, default=10, help="how many of the splits FLAML runs")
     options = parser.parse_args()
-    console = Console()
-    table = Table(title=f"accuracy, ours {options.seconds:g} CPU s, FLAML {options.peer_seconds:g} CPU s per split")
-    for column in (
-        "data set",
-        "ours, splits",
-        "CPU s at most",
-        "ours, same splits",
-        "FLAML, splits",
-        "difference",
-        "bar",
-    ):
+    options.peers = options.peers if options.peers and has_flaml(options.peers) else ""
+    budgets = f"ours {options.seconds:g} CPU s, FLAML {options.peer_seconds:g} CPU s per split"
+    table = Table(title=f"mean accuracy (splits), {budgets}")
+    for column in ("data set", "ours", "CPU s", "on FLAML's splits", "FLAML", "ours - FLAML", "bar"):
         table.add_column(column)
     for name in options.sets.split(","):
         mine, theirs = measure(name, options)
         accuracy = np.mean([row[0] for row in mine])
-        cells = [name, f"{accuracy:.4f}, {len(mine)}", f"{max(row[1] for row in mine):.2f}"]
+        cells = [name, f"{accuracy:.4f} ({len(mine)})", f"{max(row[1] for row in mine):.1f}"]
         if theirs:
             same = np.mean([row[0] for row in mine[: len(theirs)]])
             their = np.mean([row[0] for row in theirs])
             held = "held" if same >= their - ALLOWANCE else "MISSED"
-            cells += [f"{same:.4f}", f"{their:.4f}, {len(theirs)}", f"{same - their:+.4f}", f"-{ALLOWANCE}: {held}"]
+            cells += [f"{same:.4f}", f"{their:.4f} ({len(theirs)})", f"{same - their:+.4f}", f"-{ALLOWANCE}: {held}"]
         else:
-            cells += ["", "not run: no --peers", "", f"-{ALLOWANCE}"]
+            cells += ["", "not run", "", f"-{ALLOWANCE}"]
         table.add_row(*cells)
-    console.print(table)
+    Console().print(table)
 
 
 if __name__ == "__main__":
