@@ -114,6 +114,8 @@ def select(queues: Iterable[Queue], wanted: Filter, holder: Callable[[str, str],
 def paginate(offered: Sequence[OpenQuestion], wanted: Filter, size: int, token: str) -> Page:
     """Return one page; questions that open or close between pages neither repeat nor hide others.
 
+    One whose information gain changes between pages may be on both or on neither.
+
     Raises
     ------
     InvalidDataError

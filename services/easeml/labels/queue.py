@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from easeml.errors import InvalidDataError, Poison
@@ -95,6 +95,11 @@ class OpenQuestion:
         """Sort key: best first, then by name."""
         return (-self.rate, self.question.app, self.question.question)
 
+    def value_anew(self, question: Question) -> None:
+        """Take over what the same question, asked again, is expected to tell now; all else stays as it was asked."""
+        if question.asked_by == self.question.asked_by:
+            self.question = replace(self.question, information_gain=question.information_gain)
+
     def expired(self, time: float) -> bool:
         """Whether an answer given at ``time`` (seconds since 1970 UTC) comes too late."""
         return self.question.expires_at is not None and time > self.question.expires_at
@@ -153,14 +158,17 @@ class Queue:
     now: float = 0.0  #: newest tick; only decides what is shown, never what counts
 
     def ask(self, question: Question, time: float) -> list[Payload]:
-        """Open a question, unless it is known already, and apply the annotations that came before it.
+        """Open a question and apply the annotations that came before it; one that is open already is valued anew.
 
         Raises
         ------
         Poison
             When the question is too large to keep.
         """
-        if question.question in self.open or digest(question.question) in self.closed:
+        if question.question in self.open:
+            self.open[question.question].value_anew(question)
+            return []
+        if digest(question.question) in self.closed:
             return []
         entry = OpenQuestion(question, time)
         if entry.size > MAX_QUESTION_BYTES:

@@ -88,7 +88,7 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         caller = self._caller(context)
         bell = asyncio.Event()
         self._bells.add(bell)
-        sent: set[tuple[str, str]] = set()
+        sent: dict[tuple[str, str], float] = {}
         try:
             selection = self._select(caller, wanted)
             for message in self._changes(selection, sent):
@@ -226,19 +226,21 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         queues = [queue for app, queue in self._service.queues.items() if caller.sees(app)]
         return select(queues, wanted, lambda app, question: self._leases.holder((app, question), now))
 
-    def _changes(self, selection: Selection, sent: set[tuple[str, str]]) -> list[Any]:
-        """Return what takes a caller from the questions in ``sent`` to those now offered; updates ``sent``."""
+    def _changes(self, selection: Selection, sent: dict[tuple[str, str], float]) -> list[Any]:
+        """Return what takes a caller from the questions ``sent``, with their rates, to the offer; updates ``sent``."""
         offered = {(entry.question.app, entry.question.question): entry for entry in selection.offered}
         messages = []
-        for app, question in sent - offered.keys():
+        for app, question in [key for key in sent if key not in offered]:
             reason = why_gone(self._service.queues.get(app), question)
             closed = pb.QuestionClosed(app=app, question=question, reason=reason)
             messages.append(pb.StreamQuestionsResponse(closed=closed))
         messages += [
-            pb.StreamQuestionsResponse(opened=self._message(entry)) for key, entry in offered.items() if key not in sent
+            pb.StreamQuestionsResponse(opened=self._message(entry))
+            for key, entry in offered.items()
+            if sent.get(key) != entry.rate
         ]
         sent.clear()
-        sent.update(offered)
+        sent.update({key: entry.rate for key, entry in offered.items()})
         return messages
 
     def _message(self, entry: OpenQuestion) -> Any:

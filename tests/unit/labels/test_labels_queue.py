@@ -63,6 +63,24 @@ def test_a_repeated_annotation_and_a_second_annotator_neither_count_nor_spend(qu
     assert queue.spent == {"modelpicker": 1.0}
 
 
+def test_a_question_asked_again_is_worth_what_it_says_now(queue, question, annotation):
+    queue.ask(question(information_gain=0.4), 1.0)
+    queue.ask(question("other", information_gain=0.3), 1.0)
+    assert queue.ask(question(information_gain=0.1, candidates=("no", "maybe")), 5.0) == []
+    again = unpack("churn", pack(queue), queue.aggregate)
+    assert [name for name, _ in sorted(again.open.items(), key=lambda item: item[1].rank)] == ["other", "q"]
+    known = again.open["q"]
+    assert (known.question.information_gain, known.question.candidates, known.asked_at) == (0.1, ("no", "yes"), 1.0)
+    assert answers(queue.annotate(annotation(), 6.0))
+
+
+def test_a_question_is_valued_by_nobody_but_its_asker(queue, question):
+    queue.ask(question(information_gain=0.4), 1.0)
+    queue.ask(question(information_gain=3.0, asked_by="stranger"), 2.0)
+    assert queue.open["q"].question.information_gain == 0.4
+    assert "stranger" not in queue.spent
+
+
 def test_a_known_question_is_not_opened_again(queue, question, annotation):
     queue.ask(question(), 1.0)
     assert queue.ask(question(), 2.0) == []
