@@ -33,6 +33,7 @@ CHROMIUM = next(
 PAGES = {
     "journey": ".step:nth-child(8)",
     "questions": ".candidate",
+    "data": ".doubt",
     "feasibility": "#curves-numbers",
     "models": "#stream-numbers",
     "ci": ".page-ci table",
@@ -170,6 +171,22 @@ def test_a_question_is_answered_by_keyboard_alone(visit, home):
     seen.page.keyboard.press("?")
     expect(seen.page.get_by_role("dialog")).to_be_visible()
     seen.page.keyboard.press("Escape")
+
+
+def test_a_cell_is_answered_where_it_stands(visit):
+    seen = visit()
+    seen.open("data")
+    seen.page.keyboard.press("u")
+    expect(seen.page.locator("#uncertain")).to_be_checked()
+    while not seen.page.locator(".doubt button", has_text="asked").count():
+        seen.page.keyboard.press("ArrowRight")
+        seen.page.wait_for_timeout(500)
+    seen.page.locator(".doubt button", has_text="asked").first.click()
+    dialog = seen.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("datamagic.repairs")
+    assert seen.serious() == []
+    dialog.locator(".answers button").first.click()
+    expect(seen.page.locator("#toasts")).to_contain_text("Answered.")
 
 
 def test_a_dead_letter_is_looked_at_and_redriven(visit, home):

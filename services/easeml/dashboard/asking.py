@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import threading
-from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -52,8 +51,8 @@ class Desk:
             for asker, budget in self._call().budget(app).items()
         }
 
-    def act(self, action: str, app: str, question: str, annotator: str, body: dict[str, Any]) -> str:
-        """Answer, skip, claim or release a question.
+    def act(self, action: str, app: str, question: str, annotator: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Answer, skip, claim or release a question; return the identity of the annotation or the question claimed.
 
         Raises
         ------
@@ -62,13 +61,14 @@ class Desk:
         """
         who: dict[str, Any] = {"app": app, "annotator": annotator or getpass.getuser()}
         client = self._call()
-        actions: dict[str, Callable[[], Any]] = {
-            "answer": lambda: client.answer(question, **who, **_answer(body)),
-            "skip": lambda: client.skip(question, **who, request_id=_request_id(body)),
-            "claim": lambda: client.claim(question, **who).question,
-            "release": lambda: client.release(question, **who),
-        }
-        return str(actions[action]() or "")
+        if action == "answer":
+            return {"id": client.answer(question, **who, **_answer(body))}
+        if action == "skip":
+            return {"id": client.skip(question, **who, request_id=_request_id(body))}
+        if action == "claim":
+            return {"question": shown(client.claim(question, **who))}
+        client.release(question, **who)
+        return {}
 
     def _call(self) -> LabelClient:
         running = read_run_file(self._settings.home, "labels") or {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from easeml.stream.payloads import (
     Answer,
     AppDefined,
     Budget,
+    CandidateBatch,
     CleaningReport,
     DataVersion,
     FeasibilityReport,
@@ -65,21 +67,41 @@ class Model:
     detail: VerdictDetail | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An open question.
+
+    Parameters
+    ----------
+    bits : float
+        Information of its answer.
+    expires : float
+        Seconds since 1970 UTC; infinity: never.
+    row_id, column : str
+        The cell it is about; no column: the label.
+    """
+
+    bits: float
+    expires: float
+    row_id: str
+    column: str | None
+
+
 @dataclass(slots=True)
 class Asked:
     """What an asker has asked.
 
     Parameters
     ----------
-    open : dict of str to (float, float)
-        Bits of each open question, and when it expires (infinity: never).
+    open : dict of str to Open
+        By the name of the question.
     answered : dict of str to float or None
         Bits of each answered question; None: its question did not come yet.
     older, older_bits : int, float
         Count and bits of answers that are not known by name any more.
     """
 
-    open: dict[str, tuple[float, float]] = field(default_factory=dict)
+    open: dict[str, Open] = field(default_factory=dict)
     answered: dict[str, float | None] = field(default_factory=dict)
     older: int = 0
     older_bits: float = 0.0
@@ -89,20 +111,21 @@ class Asked:
         if data.question in self.answered:
             self.answered[data.question] = data.information_gain
         else:
-            self.open[data.question] = (data.information_gain, math.inf if data.expires_at is None else data.expires_at)
+            expires = math.inf if data.expires_at is None else data.expires_at
+            self.open[data.question] = Open(data.information_gain, expires, data.row_id, data.column)
             _shorten(self.open, _NAMES)
 
     def answer(self, data: Answer) -> None:
         """Take an answer in."""
-        bits, _ = self.open.pop(data.question, (self.answered.get(data.question), 0.0))
-        self.answered[data.question] = bits
+        asked = self.open.pop(data.question, None)
+        self.answered[data.question] = self.answered.get(data.question) if asked is None else asked.bits
         while len(self.answered) > _NAMES:
             gone = self.answered.pop(next(iter(self.answered)))
             self.older, self.older_bits = self.older + 1, self.older_bits + (gone or 0.0)
 
     def waiting(self, now: float) -> int:
         """Return the number of open questions that have not expired."""
-        return sum(expires > now for _, expires in self.open.values())
+        return sum(question.expires > now for question in self.open.values())
 
     @property
     def answers(self) -> int:
@@ -159,6 +182,7 @@ class AppView:
     asked: dict[str, Asked] = field(default_factory=dict)
     budgets: dict[str, Budget] = field(default_factory=dict)
     advice: tuple[float, Advice] | None = None
+    edition: int = 0  #: changes of the rows so far: new ones, candidates, answers
 
     def fold(self, event: Event[Any]) -> str | None:
         """Take an event in; return the part that may have changed, or None."""
@@ -169,6 +193,10 @@ class AppView:
                 return APP
             case DataVersion():
                 self._version(at, data)
+                self.edition += 1
+                return DATA
+            case CandidateBatch():
+                self.edition += 1
                 return DATA
             case FeasibilityReport():
                 self.feasibility = _newer(self.feasibility, at, data)
@@ -208,6 +236,7 @@ class AppView:
             asked.ask(data)
         else:
             asked.answer(data)
+            self.edition += 1
         return QUESTIONS
 
     def _learning(self, at: float, data: Any) -> str | None:
@@ -282,6 +311,15 @@ class AppView:
     def testset(self) -> tuple[int, TestSet] | None:
         """The newest epoch of the test set."""
         return max(self.testsets.items()) if self.testsets else None
+
+    def open_about(self, row_ids: AbstractSet[str], now: float) -> dict[tuple[str, str | None], str]:
+        """Return the open question about each cell of some rows, by row and column; None stands for the label."""
+        return {
+            (question.row_id, question.column): name
+            for asked in self.asked.values()
+            for name, question in asked.open.items()
+            if question.row_id in row_ids and question.expires > now
+        }
 
     def waits_for_test_rows(self) -> TestSetNeeded | None:
         """Return what CI said it needs, when nothing has come since."""

@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from easeml.dashboard import asking, feasibility, journey, learning, letters, operations, verdicts
+from easeml.dashboard import asking, browsing, feasibility, journey, learning, letters, operations, verdicts
 from easeml.dashboard.access import COOKIE, Gate, UnknownCallerError, require, require_app
 from easeml.dashboard.changes import Changes, News
 from easeml.dashboard.house import APPS_PART, House
@@ -37,6 +37,7 @@ _HEARTBEAT = 15.0
 _LISTENERS = 200
 _WEEK = 7 * 24 * 3600
 _DIGITS = 9
+_LONGEST = 1000
 _MENDS: dict[str, Callable[[Settings, list[DeadLetter]], object]] = {
     "redrive": deadletters.redrive,
     "discard": deadletters.discard,
@@ -75,6 +76,7 @@ class Web:
         self._clock = clock
         self._gate = Gate(settings)
         self._desk = asking.Desk(settings)
+        self._shelf = browsing.Shelf(settings)
         self._listeners = 0
         self._stopping = False
 
@@ -92,6 +94,7 @@ class Web:
             Route("/api/apps/{app}/picker", self._page(learning.picker)),
             Route("/api/apps/{app}/feasibility", self._page(feasibility.feasibility)),
             Route("/api/apps/{app}/ci", self._ci),
+            Route("/api/apps/{app}/rows/{pillar}", self._rows),
             Route("/api/apps/{app}/questions", self._questions),
             Route("/api/apps/{app}/questions/{question:path}", self._act, methods=["POST"]),
             Route("/api/operations", self._operations),
@@ -203,6 +206,17 @@ class Web:
         plan = await asyncio.to_thread(verdicts.plan, view.app)
         return reply(verdicts.verdicts(view, details=wanted) | {"plan": plan})
 
+    async def _rows(self, request: Request) -> Response:
+        holder, view = self._view(request)
+        require(holder, Right.MESSAGES)
+        wanted = browsing.Wanted(
+            browsing.pillar_of(request.path_params["pillar"]),
+            _number(request, "start"),
+            request.query_params.get("uncertain") == "1",
+            request.query_params.get("from", "")[:_LONGEST],
+        )
+        return reply(await self._shelf.page(view, wanted, self._clock()))
+
     async def _questions(self, request: Request) -> Response:
         holder, view = self._view(request)
         now, app = self._clock(), view.app.app
@@ -220,8 +234,7 @@ class Web:
         if action not in asking.ACTIONS:
             raise NotFoundError("There is nothing here.", mend="Send answer, skip, claim or release as action.")
         annotator = holder.name or str(body.get("annotator") or "")
-        done = await asyncio.to_thread(self._desk.act, action, view.app.app, question, annotator, body)
-        return reply({"id": done})
+        return reply(await asyncio.to_thread(self._desk.act, action, view.app.app, question, annotator, body))
 
     # -- the house -------------------------------------------------------------------------------------------------
 
@@ -240,12 +253,10 @@ class Web:
 
     async def _list(self, request: Request) -> Response:
         holder = self._keeper(request)
-        start = request.query_params.get("start", "0")
-        if not start.isdecimal() or len(start) > _DIGITS:
-            raise InvalidDataError("start is no number.", mend="Send how many letters to leave out.", reason="page")
+        start = _number(request, "start")
         closed = request.query_params.get("all") == "1"
         texts = Right.MESSAGES in holder.rights
-        return reply(self._letters.page(closed=closed, start=int(start), texts=texts))
+        return reply(self._letters.page(closed=closed, start=start, texts=texts))
 
     async def _letter(self, request: Request) -> Response:
         name = request.path_params["letter"]
@@ -260,6 +271,13 @@ class Web:
         letter = await asyncio.to_thread(self._letters.fetch, self._settings, request.path_params["letter"])
         await asyncio.to_thread(action, self._settings, [letter])
         return reply({"letter": letter.letter})
+
+
+def _number(request: Request, name: str) -> int:
+    text = request.query_params.get(name, "0")
+    if not (text.isascii() and text.isdecimal()) or len(text) > _DIGITS:
+        raise InvalidDataError(f"{name} is no number.", mend="Send how many to leave out.", reason="page")
+    return int(text)
 
 
 def _event(news: News, changes: list[tuple[str, str]]) -> str:

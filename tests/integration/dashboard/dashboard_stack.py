@@ -24,7 +24,7 @@ from easeml.stream.admin import create_topics
 from easeml.stream.publisher import EventPublisher
 from easeml.stream.runfiles import read_run_file
 from easeml.stream.settings import Settings
-from easeml.stream.topics import CATALOGUE
+from easeml.stream.topics import CATALOGUE, PILLAR_TOPICS
 
 PATIENCE = 90.0
 PARTITIONS = 2
@@ -118,8 +118,9 @@ class DashboardStack:
         relation = Relation.from_frame(
             frame, label=app.label, classes=app.classes, row_ids=names, columns=list(app.columns)
         )
-        for batch in relation.to_batches(app.app, p.Pillar.POOL, "v1"):
-            self.publisher.publish(next(t for t in CATALOGUE if t.noun == "data.pool"), batch)
+        for batch in relation.to_batches(app.app, p.Pillar.POOL, app.life + "v1"):
+            self.publisher.publish(PILLAR_TOPICS[p.Pillar.POOL], batch)
+        self.publish(p.DataVersion(app.app, p.Pillar.POOL, app.life + "v1", count, "0" * 64, "published"))
         for place, name in enumerate(names):
             self.publish(
                 p.Question(

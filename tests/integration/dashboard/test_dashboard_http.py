@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import urllib.parse
 import urllib.request
 import uuid
 
+import numpy as np
 import pytest
 from dashboard_stack import DashboardStack
 
@@ -34,7 +36,7 @@ def questions(stack: DashboardStack, **headers: str):
 
 
 def reply(stack: DashboardStack, question: str, **body):
-    path = f"/api/apps/churn/questions/{urllib.request.quote(question, safe='')}"
+    path = f"/api/apps/churn/questions/{urllib.parse.quote(question, safe='')}"
     return stack.call(path, "POST", {"request_id": str(uuid.uuid4()), "annotator": "ada"} | body)
 
 
@@ -88,7 +90,7 @@ def test_nothing_but_static_files_is_served(stack, path):
 def test_the_journey_is_told(stack):
     told = stack.call("/api/apps/churn/journey").content
     assert [step["id"] for step in told["steps"]][:2] == ["datamagic", "snoopy"]
-    assert told["recent"][0]["text"].startswith("app defined")
+    assert told["recent"][-1]["text"].startswith("app defined")
 
 
 def test_questions_come_with_their_rows_the_most_informative_first(stack):
@@ -160,11 +162,47 @@ def test_unknown_questions_are_not_there(stack):
 
 def test_another_site_cannot_answer(stack):
     first = questions(stack)[0]["question"]
-    path = f"/api/apps/churn/questions/{urllib.request.quote(first, safe='')}"
+    path = f"/api/apps/churn/questions/{urllib.parse.quote(first, safe='')}"
     body = {"action": "answer", "value": 0, "request_id": "r"}
     for headers in ({"origin": "http://evil.example"}, {"sec_fetch_site": "cross-site"}, {"host": "evil.example"}):
         assert stack.call(path, "POST", body, **headers).status == 403
     assert stack.call("/api/apps", host="evil.example").status == 403
+
+
+def rows(stack, pillar="pool", **query):
+    return stack.call(f"/api/apps/churn/rows/{pillar}?{urllib.parse.urlencode(query)}")
+
+
+def test_rows_are_turned_page_by_page(stack):
+    first = rows(stack).content
+    assert [column["name"] for column in first["columns"]] == ["churned", "age", "plan"]
+    assert (first["count"], first["all"], len(first["rows"])) == (QUESTIONS, QUESTIONS, QUESTIONS)
+    assert first["rows"][0]["cells"][2] == {"text": "<b>basic</b>"}
+    assert rows(stack, start=20).content["rows"][0]["row_id"] == first["rows"][20]["row_id"]
+    assert rows(stack, start=10**8).content["rows"][-1]["row_id"] == first["rows"][-1]["row_id"]
+    assert rows(stack, **{"from": "churn-2"}).content["rows"][0]["row_id"] == "churn-2"
+    assert rows(stack, uncertain=1).content["rows"] == []
+    assert rows(stack, "train").content["rows"] == []
+
+
+def test_what_is_proposed_and_asked_about_a_cell_is_told_with_it(stack):
+    who = {"source": "my-cleaner@2", "columns": ("age",), "row_ids": ("churn-7",), "values": ("7", "70")}
+    where = {"row": np.zeros(2, np.int32), "column": np.zeros(2, np.int32), "probability": np.array([0.8, 0.2])}
+    stack.publish(p.CandidateBatch("churn", p.Pillar.POOL, **who, **where))
+    found = stack.until(lambda: rows(stack, uncertain=1).content["rows"])
+    assert [one["row_id"] for one in found] == ["churn-7"]
+    label, age, _ = found[0]["cells"]
+    assert age["choices"] == [["7", 0.8, ["my-cleaner@2"]], ["70", 0.2, ["my-cleaner@2"]]]
+    assert label["question"] == "q/churn-7"
+    asked = reply(stack, label["question"], action="claim").content["question"]
+    assert asked["candidates"] == ["no", "yes"]
+    assert reply(stack, label["question"], action="release").status == 200
+
+
+@pytest.mark.parametrize("query", [{"start": "-1"}, {"start": "x"}, {"start": "²"}])
+def test_rows_that_are_none_are_refused(stack, query):
+    assert rows(stack, **query).status == 400
+    assert rows(stack, "test-labels").status == 404
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------------
@@ -173,7 +211,7 @@ def test_another_site_cannot_answer(stack):
 def test_without_a_token_nothing_is_shown_once_there_are_tokens(stack, tokens):
     token = tokens.create("ada", None, [Right.ANSWER])
     first = questions(stack, **bearer(token))[0]["question"]
-    path = f"/api/apps/churn/questions/{urllib.request.quote(first, safe='')}"
+    path = f"/api/apps/churn/questions/{urllib.parse.quote(first, safe='')}"
     for wrong in ({}, bearer("x"), {"cookie": "easeml_session=x"}, {"authorization": token}):
         for there in ("/api/apps", "/api/apps/churn/journey", "/api/changes?app=churn", "/api/apps/none/journey"):
             assert stack.call(there, **wrong).status == 401
@@ -200,6 +238,7 @@ def test_a_token_that_may_look_cannot_answer(stack, tokens):
     assert told["progress"]
     body = {"action": "answer", "value": 0, "request_id": "r"}
     assert stack.call("/api/apps/churn/questions/q%2Fchurn-5", "POST", body, **bearer(token)).status == 404
+    assert stack.call("/api/apps/churn/rows/pool", **bearer(token)).status == 404
 
 
 def test_details_of_verdicts_are_for_the_owner_of_the_test_set(stack, tokens):
@@ -212,7 +251,7 @@ def test_details_of_verdicts_are_for_the_owner_of_the_test_set(stack, tokens):
 def test_absent_and_forbidden_look_the_same(stack, tokens):
     token = tokens.create("ada", ["churn"], list(Right))
     assert stack.call("/api/apps", **bearer(token)).content == {"apps": ["churn"]}
-    paths = ("journey", "questions", "models", "picker", "feasibility", "ci", "ci?details=1")
+    paths = ("journey", "questions", "models", "picker", "feasibility", "ci", "ci?details=1", "rows/pool")
     for path in paths:
         forbidden = stack.call(f"/api/apps/fraud/{path}", **bearer(token))
         absent = stack.call(f"/api/apps/frood/{path}", **bearer(token))
@@ -223,7 +262,7 @@ def test_absent_and_forbidden_look_the_same(stack, tokens):
 def test_answers_carry_the_name_of_the_token(stack, tokens):
     token = tokens.create("carol", None, [Right.ANSWER])
     first = questions(stack, **bearer(token))[0]["question"]
-    path = f"/api/apps/churn/questions/{urllib.request.quote(first, safe='')}"
+    path = f"/api/apps/churn/questions/{urllib.parse.quote(first, safe='')}"
     body = {"action": "answer", "value": 0, "request_id": str(uuid.uuid4()), "annotator": "somebody else"}
     assert stack.call(path, "POST", body, **bearer(token)).status == 200
     assert {a.annotator for a in annotations(stack) if a.question == first and a.value == 0} == {"carol"}
@@ -284,7 +323,7 @@ def test_dead_letters_are_listed_viewed_redriven_and_discarded(stack, tokens):
     stack.until(lambda: letters(stack, **keeper)["open"] == 1)
     (first,) = letters(stack, **keeper)["letters"]
     assert (first["service"], first["reason"], first["state"]) == ("labels", "schema", "open")
-    path = f"/api/letters/{urllib.request.quote(first['letter'], safe='')}"
+    path = f"/api/letters/{urllib.parse.quote(first['letter'], safe='')}"
     shown = stack.call(path, **keeper).content
     assert (shown["bytes"], shown["key"], shown["content"]) == (25, "key", None)
     assert bytes.fromhex(shown["begins"]).startswith(b"<script>")
@@ -293,7 +332,7 @@ def test_dead_letters_are_listed_viewed_redriven_and_discarded(stack, tokens):
     stack.until(lambda: letters(stack, **keeper)["open"] == 1)
     assert stack.call(path, "POST", {"action": "redrive"}, **keeper).status == 409
     (second,) = letters(stack, **keeper)["letters"]
-    path = f"/api/letters/{urllib.request.quote(second['letter'], safe='')}"
+    path = f"/api/letters/{urllib.parse.quote(second['letter'], safe='')}"
     assert stack.call(path, "POST", {"action": "discard"}, **keeper).status == 200
     stack.until(lambda: letters(stack, **keeper)["open"] == 0)
     states = {one["letter"]: one["state"] for one in letters(stack, "all=1", **keeper)["letters"]}
@@ -304,7 +343,7 @@ def test_dead_letters_are_listed_viewed_redriven_and_discarded(stack, tokens):
 def test_letters_are_for_those_who_may(stack, tokens):
     everything = bearer(tokens.create("everything", None, list(Right)))
     some = letters(stack, "all=1", **everything)["letters"][0]
-    path = f"/api/letters/{urllib.request.quote(some['letter'], safe='')}"
+    path = f"/api/letters/{urllib.parse.quote(some['letter'], safe='')}"
     for rights, apps in (([], None), ([Right.ANSWER, Right.DETAILS], None), (list(Right), ["churn"])):
         token = bearer(tokens.create(f"somebody {len(rights)}", apps, rights))
         assert stack.call(path, **token).status == 404

@@ -5,13 +5,14 @@ import { discard } from "./chart.js";
 import { empty, h, toast } from "./dom.js";
 import journey from "./pages/journey.js";
 import ci from "./pages/ci.js";
+import data from "./pages/data.js";
 import feasibility from "./pages/feasibility.js";
 import models from "./pages/models.js";
 import operations from "./pages/operations.js";
 import picker from "./pages/picker.js";
 import questions from "./pages/questions.js";
 
-const ALL = [journey, questions, feasibility, models, ci, picker, operations];
+const ALL = [journey, questions, data, feasibility, models, ci, picker, operations];
 const THEMES = ["system", "light", "dark"];
 const REST = 300; // milliseconds between two readings of a page at least
 

@@ -1,7 +1,7 @@
 // Questions: one at a time, the most informative first, answered with one key.
 
 import * as api from "../api.js";
-import { command, empty, figure, gauge, h, many, percent, toast } from "../dom.js";
+import { command, empty, figure, gauge, h, many, percent, short, toast } from "../dom.js";
 import { cell, large } from "../picture.js";
 
 const ASKERS = { cpclean: "Cleaning", market: "Labelling", modelpicker: "Production" };
@@ -13,9 +13,6 @@ const WHY = {
 const NAME = "easeml-annotator";
 
 const asker = (name) => ASKERS[name] ?? name;
-
-// Nobody compares the sixteenth digit; the whole number is in the title.
-const short = (text) => (/^-?\d+\.\d{8,}$/.test(text) ? String(Number(Number(text).toPrecision(7))) : text);
 
 export default {
   id: "questions", title: "Questions", key: "q",

@@ -1,0 +1,229 @@
+"""Rows of a pillar, page by page: read from the topics when somebody looks, and kept for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from easeml.dashboard.views import AppView
+from easeml.errors import InvalidDataError, NotFoundError
+from easeml.pillars import relation_of
+from easeml.relation import Relation
+from easeml.relation.overview import Cell, overview
+from easeml.stream.payloads import Pillar
+from easeml.stream.settings import Settings
+
+PAGE = 50
+MOST_CELLS = 3_000_000
+"""Cells of a pillar that is shown; reading takes some 60 bytes for each, most of them for a moment."""
+_MOST_COLUMNS = 100
+_KEPT = 1
+_IDLE = 300.0
+"""Seconds after which rows that nobody looks at are put away."""
+_PACE = 4.0
+"""Rows that change all the time are read again at most every so many times what reading takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A page somebody wants.
+
+    Parameters
+    ----------
+    pillar : Pillar
+        Whose rows; they are ordered by row id.
+    start : int
+        Rows left out before; of no account with ``begin``.
+    uncertain : bool
+        Only rows with an uncertain feature.
+    begin : str
+        Row id, or the beginning of one, with which the page begins; empty: begin at ``start``.
+    """
+
+    pillar: Pillar
+    start: int = 0
+    uncertain: bool = False
+    begin: str = ""
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows of one pillar as they were at some moment.
+
+    Parameters
+    ----------
+    relation : Relation
+        Ordered by row id.
+    doubtful : int64[m]
+        Places of the rows with an uncertain feature, ascending.
+    edition : int
+        That of the app's view when they were read.
+    seconds : float
+        What reading took.
+    read, used : float
+        When they were read and used last, on a clock that only runs forward.
+    """
+
+    relation: Relation
+    doubtful: NDArray[np.int64]
+    edition: int
+    seconds: float
+    read: float
+    used: float
+
+
+def pillar_of(name: str) -> Pillar:
+    """Return the pillar of a name.
+
+    Raises
+    ------
+    NotFoundError
+        When there is none.
+    """
+    try:
+        return Pillar(name)
+    except ValueError as error:
+        raise NotFoundError(f"There is no pillar {name!r}.", mend=f"There are {', '.join(Pillar)}.") from error
+
+
+class Shelf:
+    """Keeps the rows that people look at.
+
+    Parameters
+    ----------
+    settings : Settings
+        Cluster to read from.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._kept: dict[tuple[str, str, Pillar], Rows] = {}
+        self._lock = asyncio.Lock()
+
+    async def page(self, view: AppView, wanted: Wanted, now: float) -> dict[str, Any]:
+        """Return a page of rows as plain data, with their candidates and the open questions about them.
+
+        Parameters
+        ----------
+        view : AppView
+            What is known of the app.
+        wanted : Wanted
+            Which page.
+        now : float
+            Seconds since 1970 UTC.
+
+        Raises
+        ------
+        InvalidDataError
+            When the pillar is too large to be looked at here.
+        """
+        told: dict[str, Any] = {"pillars": {pillar.value: count for pillar, count in view.rows.items()}}
+        try:
+            rows = await self._rows(view, wanted.pillar)
+        except NotFoundError:  # nothing is there yet, which is no error for somebody who looks
+            return told | {"columns": [], "rows": [], "start": 0, "count": 0, "all": 0, "uncertain": 0, "page": PAGE}
+        return told | await asyncio.to_thread(page_of, rows, wanted, view, now)
+
+    async def _rows(self, view: AppView, pillar: Pillar) -> Rows:
+        key = (view.app.app, view.app.life, pillar)
+        async with self._lock:  # one pillar is read at a time, and nothing twice
+            rows = self._kept.get(key)
+            if rows is None or not _fresh(rows, view):
+                check_size(view, pillar)
+                edition = view.edition
+                self._kept.pop(key, None)
+                while len(self._kept) >= _KEPT:
+                    del self._kept[min(self._kept, key=lambda known: self._kept[known].used)]
+                rows = await asyncio.to_thread(self._read, view, pillar, edition)
+                self._kept[key] = rows
+                asyncio.get_running_loop().call_later(_IDLE, self._put_away)
+            rows.used = time.monotonic()
+            return rows
+
+    def _read(self, view: AppView, pillar: Pillar, edition: int) -> Rows:
+        begun = time.monotonic()
+        relation = relation_of(self._settings, view.app, pillar)
+        doubtful = np.flatnonzero(relation.uncertain_rows(labels=False))
+        done = time.monotonic()
+        return Rows(relation, doubtful, edition, done - begun, done, done)
+
+    def _put_away(self) -> None:
+        now = time.monotonic()
+        self._kept = {key: rows for key, rows in self._kept.items() if now - rows.used < _IDLE}
+        if self._kept:
+            asyncio.get_running_loop().call_later(_IDLE, self._put_away)
+
+
+def _fresh(rows: Rows, view: AppView) -> bool:
+    return rows.edition == view.edition or time.monotonic() - rows.read < _PACE * rows.seconds
+
+
+def check_size(view: AppView, pillar: Pillar) -> None:
+    """Refuse a pillar that is too large to be looked at here.
+
+    Raises
+    ------
+    InvalidDataError
+        When it has more than ``MOST_CELLS`` cells.
+    """
+    width = sum(math.prod(column.shape) if column.shape else 1 for column in view.app.columns)
+    rows = view.rows.get(pillar, 0)
+    if rows * width > MOST_CELLS:
+        raise InvalidDataError(
+            f"The {pillar} pillar has {rows:,} rows of {width:,} numbers, too many to be looked at here.",
+            mend=f"In Python, Client().relation({view.app.app!r}, {pillar.value!r}) reads them all.",
+            reason="size",
+        )
+
+
+def page_of(rows: Rows, wanted: Wanted, view: AppView, now: float) -> dict[str, Any]:
+    """Return one page of rows as plain data."""
+    relation = rows.relation
+    places = rows.doubtful if wanted.uncertain else np.arange(len(relation))
+    start = min(wanted.start, max(0, len(places) - 1))
+    if wanted.begin:
+        at = bisect_left(relation.row_ids, wanted.begin)
+        start = int(np.searchsorted(places, at))
+        start = min(start, max(0, len(places) - 1))
+    part = relation.take(places[start : start + PAGE])
+    seen = overview(part, len(part), most_columns=_MOST_COLUMNS)
+    names = [column.name for column in part.columns] if not seen.hidden_columns else [name for name, _ in seen.columns]
+    asked = view.open_about(frozenset(part.row_ids), now)
+    order = [len(seen.columns) - 1, *range(len(seen.columns) - 1)]  # the label first: people look for it
+    columns: list[str | None] = [*names[: len(seen.columns) - 1], None]
+    return {
+        "columns": [{"name": columns[place] or relation.label, "kind": seen.columns[place][1]} for place in order],
+        "rows": [
+            {
+                "row_id": row_id,
+                "alternatives": line.alternatives,
+                "cells": [_cell(line.cells[place], asked.get((row_id, columns[place]))) for place in order],
+            }
+            for row_id, line in zip(part.row_ids, seen.lines, strict=True)
+        ],
+        "start": start,
+        "count": len(places),
+        "all": len(relation),
+        "uncertain": len(rows.doubtful),
+        "page": PAGE,
+    }
+
+
+def _cell(cell: Cell, question: str | None) -> dict[str, Any]:
+    """Return a cell; what is not worth saying of it is left out, for a page has thousands."""
+    told: dict[str, Any] = {} if cell.text is None else {"text": cell.text}
+    if cell.uniform:
+        told["open"] = True
+    elif cell.choices:
+        told["choices"] = [[choice.text, choice.probability, list(choice.sources)] for choice in cell.choices]
+        told["more"] = cell.more
+    if question is not None:
+        told["question"] = question
+    return told

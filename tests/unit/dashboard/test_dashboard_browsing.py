@@ -1,0 +1,86 @@
+"""Rows page by page, with what is proposed and asked about each cell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from dashboard_day import APP, NOW, event, version
+
+from easeml.dashboard.browsing import MOST_CELLS, PAGE, Rows, Wanted, check_size, page_of, pillar_of
+from easeml.dashboard.house import House
+from easeml.errors import InvalidDataError, NotFoundError
+from easeml.relation import Relation
+from easeml.stream import payloads as p
+
+COUNT = 120
+NAMES = tuple(f"r{n:03d}" for n in range(COUNT))
+
+
+@pytest.fixture
+def rows():
+    frame = pd.DataFrame({"age": np.arange(COUNT) + 0.5, "churned": ["no", "yes"] * (COUNT // 2)}, index=NAMES)
+    frame.loc["r007", "age"] = np.nan
+    relation = Relation.from_frame(frame, label="churned", classes=APP.classes, row_ids=NAMES, columns=APP.columns)
+    table = pd.DataFrame(
+        {"row_id": ["r007", "r007"], "column": "age", "value": [1.0, 2.0], "probability": [0.25, 0.75]}
+    )
+    relation = relation.merge_candidates(table, source="tool@1")
+    return Rows(relation, np.flatnonzero(relation.uncertain_rows(labels=False)), 0, 0.0, 0.0, 0.0)
+
+
+@pytest.fixture
+def view():
+    house = House()
+    cell = p.Question(
+        "churn", "q7", p.QuestionKind.CELL, p.Pillar.TRAIN, "r007", ("1", "2"), 0.5, "cpclean", column="age"
+    )
+    house.fold([event(APP, 0.0), event(cell, 1.0)])
+    return house.apps["churn"]
+
+
+def names(told):
+    return [row["row_id"] for row in told["rows"]]
+
+
+def test_pages_follow_each_other(rows, view):
+    shown = [name for start in (0, 50, 100) for name in names(page_of(rows, Wanted(p.Pillar.TRAIN, start), view, NOW))]
+    assert shown == list(NAMES)
+    assert len(names(page_of(rows, Wanted(p.Pillar.TRAIN), view, NOW))) == PAGE
+
+
+def test_a_page_begins_with_a_row_or_where_it_would_be(rows, view):
+    assert names(page_of(rows, Wanted(p.Pillar.TRAIN, begin="r09"), view, NOW))[0] == "r090"
+    assert names(page_of(rows, Wanted(p.Pillar.TRAIN, begin="r0075"), view, NOW))[0] == "r008"
+    assert names(page_of(rows, Wanted(p.Pillar.TRAIN, begin="zzz"), view, NOW)) == ["r119"]
+    assert names(page_of(rows, Wanted(p.Pillar.TRAIN, 10**9), view, NOW)) == ["r119"]
+
+
+def test_an_uncertain_cell_tells_who_proposes_what_and_who_asks(rows, view):
+    told = page_of(rows, Wanted(p.Pillar.TRAIN, uncertain=True), view, NOW)
+    (row,) = told["rows"]
+    assert [column["name"] for column in told["columns"]] == ["churned", "age"]
+    assert row["cells"][0] == {"text": "yes"}
+    choices = [["2", 0.75, ["tool@1"]], ["1", 0.25, ["tool@1"]]]
+    assert row["cells"][1] == {"choices": choices, "more": 0, "question": "q7"}
+
+
+def test_a_pillar_too_large_is_refused():
+    house = House()
+    house.fold([event(APP, 0.0), event(version(p.Pillar.TRAIN, MOST_CELLS), 1.0)])
+    check_size(house.apps["churn"], p.Pillar.TRAIN)
+    house.fold([event(version(p.Pillar.TRAIN, MOST_CELLS + 1), 2.0)])
+    with pytest.raises(InvalidDataError):
+        check_size(house.apps["churn"], p.Pillar.TRAIN)
+    image = p.Column("image", p.ColumnKind.TENSOR, shape=(100, 100))
+    house.fold([event(replace(APP, columns=(image,)), 3.0), event(version(p.Pillar.POOL, 2000), 4.0)])
+    with pytest.raises(InvalidDataError):
+        check_size(house.apps["churn"], p.Pillar.POOL)
+
+
+def test_a_pillar_has_a_name():
+    assert pillar_of("pool") is p.Pillar.POOL
+    with pytest.raises(NotFoundError):
+        pillar_of("swimming")
