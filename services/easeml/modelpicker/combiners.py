@@ -21,9 +21,9 @@ _HALF_LIFE = 15.0
 _ANSWER = 20.0
 _FLAT = 0.1
 _FALLBACK = 0.01
-_EVIDENCE_HALF_LIFE = 1600.0
-_DEVIATIONS = 1.5
+_DEVIATIONS = 1.0
 _HEAD_START = 1.0
+_AUDITED = 0.25
 
 
 class RecentClasses:
@@ -76,46 +76,42 @@ class RecentClasses:
 class Evidence:
     """Whether a combiner has been right more often than the best model, on answered rows before their answers.
 
+    Rows chosen because models differ there are those on which the best model errs most, so all answers together must
+    speak for the combiner by more than chance explains, and the audited ones alone as well.
+
     Attributes
     ----------
-    ahead, spread : ndarray of float64, shape (2,)
-        Discounted wins minus losses, and wins plus losses.
-    row : int
-        Row of the last answer.
+    ahead, spread : ndarray of float64, shape (2, 2)
+        Wins minus losses, and wins plus losses; on all rows and on audited ones, for each combiner.
     """
 
     def __init__(self) -> None:
-        self.ahead: Floats = np.zeros(N_COMBINERS)
-        self.spread: Floats = np.zeros(N_COMBINERS)
-        self.row = 0
+        self.ahead: Floats = np.zeros((2, N_COMBINERS))
+        self.spread: Floats = np.zeros((2, N_COMBINERS))
 
-    def add(self, said: Votes, label: int, row: int, *, fading: bool) -> None:
+    def add(self, said: Votes, label: int, *, audited: bool) -> None:
         """Take what the best model and then the combiners said about an answered row, shape (3,)."""
-        if fading:
-            faded = 0.5 ** (max(row - self.row, 0) / _EVIDENCE_HALF_LIFE)
-            self.ahead *= faded
-            self.spread *= faded
-            self.row = row
         right = (said == label).astype(np.float64)
         if said[0] != MISSING:
-            self.ahead += right[1:] - right[0]
-            self.spread += np.abs(right[1:] - right[0])
+            self.ahead[: 1 + audited] += right[1:] - right[0]
+            self.spread[: 1 + audited] += np.abs(right[1:] - right[0])
 
     @property
     def proven(self) -> int | None:
         """The better combiner, once weak evidence does not suffice to explain it."""
-        margins = self.ahead - _DEVIATIONS * np.sqrt(self.spread) - _HEAD_START
+        deviations = np.sqrt(self.spread)
+        margins = self.ahead[0] - _DEVIATIONS * deviations[0] - _HEAD_START
+        margins[self.ahead[1] <= _AUDITED * deviations[1]] = -np.inf
         best = int(margins.argmax())
         return best if margins[best] > 0 else None
 
     def state(self) -> dict[str, Any]:
         """Return the sums."""
-        return {"ahead": self.ahead.copy(), "spread": self.spread.copy(), "row": self.row}
+        return {"ahead": self.ahead.copy(), "spread": self.spread.copy()}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Return what :meth:`state` described."""
         evidence = cls()
         evidence.ahead, evidence.spread = np.array(state["ahead"]), np.array(state["spread"])
-        evidence.row = int(state["row"])
         return evidence

@@ -17,7 +17,7 @@ from easeml.modelpicker.voting import MISSING, Floats, Votes
 
 AUTO = (50.0, 400.0)
 _MEMORY = 400.0
-_DEVIATIONS = 3.0
+_DEVIATIONS = 2.5
 _FALLBACK = 0.3
 _SHRINKAGE = 50.0
 
@@ -38,7 +38,7 @@ def beliefs(sums: Floats, mass: Floats, votes: Votes) -> Floats:
     ndarray of float64, shape (n, k)
         A missing vote is as good as the others in the mean.
     """
-    said = np.take_along_axis(sums, np.maximum(votes, 0).astype(np.int64), axis=1)
+    said = sums[np.arange(len(votes))[:, None], np.maximum(votes, 0)]
     found = (said + _FALLBACK * mass) / (sums.sum(axis=1) + _FALLBACK)[:, None]
     return level(found, votes)
 
