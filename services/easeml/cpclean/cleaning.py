@@ -147,6 +147,11 @@ class Cleaning:
                 found.append(asking)
         return tuple(found)
 
+    def asked(self, row_id: str, column: str | None) -> Asking | None:
+        """Return an open question as it is to be asked now; None: the row is not known, or nothing is uncertain."""
+        place = self._places.get(row_id)
+        return None if place is None else self._asking(place, column)
+
     def figures(self) -> Figures:
         """Return how far cleaning has come."""
         made = self._predictions
@@ -184,21 +189,13 @@ class Cleaning:
             found.append(numbers.pop())
         return np.array(found, np.int64)
 
-    def _asking(self, place: int) -> Asking | None:
-        """Return the best question about a row; None: there is none that a person could answer."""
+    def _asking(self, place: int, *only: str | None) -> Asking | None:
+        """Return the best question about a row, or that about one column; None: no person could answer it."""
         row = self._row(place)
-        told = self._encoding.rows(row)
-        where = self._where(place, told)
-        gains: dict[str | None, float] = {}
-        groups = variables(told)
-        for column, group in groups.items():
-            if where is None or len(np.unique(group)) == len(group):
-                gains[column] = float(self._predictions.bits(np.array([place]))[0])
-            else:
-                every = np.zeros(len(self._predictions.candidates_of(place)[1]), np.int64)
-                every[where] = group
-                gains[column] = self._predictions.bits_of_part(place, every)
+        gains = self._gains(place, row)
         for column in sorted(gains, key=lambda name: -round(gains[name], _DIGITS)):
+            if only and column not in only:
+                continue
             belief = belief_of(row, column)
             candidates, probabilities, others = belief.shown()
             if len(candidates) > 1:
@@ -206,6 +203,20 @@ class Cleaning:
                 context = self._context(place, belief.sources, others)
                 return Asking(self._names[place], column, bits, candidates, probabilities, context)
         return None
+
+    def _gains(self, place: int, row: Relation) -> dict[str | None, float]:
+        """Return the bits that each of a row's variables is expected to tell, summed over all points."""
+        told = self._encoding.rows(row)
+        where = self._where(place, told)
+        gains: dict[str | None, float] = {}
+        for column, group in variables(told).items():
+            if where is None or len(np.unique(group)) == len(group):
+                gains[column] = float(self._predictions.bits(np.array([place]))[0])
+            else:
+                every = np.zeros(len(self._predictions.candidates_of(place)[1]), np.int64)
+                every[where] = group
+                gains[column] = self._predictions.bits_of_part(place, every)
+        return gains
 
     def _context(self, place: int, sources: tuple[str, ...], others: int) -> dict[str, str]:
         touched, points = len(self._predictions.touched(place)), len(self._truth)

@@ -39,6 +39,7 @@ from easeml.stream.payloads import (
     QuestionKind,
     RelationBatch,
     Tick,
+    tells_otherwise,
 )
 from easeml.stream.service import Context, Job, On, Packed, Service
 from easeml.stream.topics import (
@@ -62,6 +63,15 @@ _PAUSE, _ROWS_A_SECOND = 2.0, 2000
 
 
 @dataclass
+class Asked:
+    """An open question: its row, its column (None: the label), and the bits it promised when it was asked last."""
+
+    row_id: str
+    column: str | None
+    bits: float
+
+
+@dataclass
 class CleaningState:
     """What is remembered of one app beside its rows.
 
@@ -79,8 +89,8 @@ class CleaningState:
         Answers about training rows; those of them that named a value which was no candidate.
     paid : int
         Answers to our questions.
-    open : dict of str to list
-        Row and column (None: label) by id of the open question.
+    open : dict of str to Asked
+        The open questions, by id.
     figures : Figures or None
         How far cleaning has come; None: not known yet.
     potential : float or None
@@ -96,7 +106,7 @@ class CleaningState:
     answers: int = 0
     outside: int = 0
     paid: int = 0
-    open: dict[str, list[str | None]] = field(default_factory=dict)
+    open: dict[str, Asked] = field(default_factory=dict)
     figures: Figures | None = None
     potential: float | None = None
     told: bool = True
@@ -152,7 +162,8 @@ class CPCleanService(Service[CleaningState]):
         del app
         document: dict[str, Any] = dict(packed.document)
         figures = document.pop("figures")
-        return CleaningState(**document, figures=None if figures is None else Figures(**figures))
+        opened = {name: Asked(**asked) for name, asked in document.pop("open").items()}
+        return CleaningState(**document, open=opened, figures=None if figures is None else Figures(**figures))
 
     def forget(self, app: str) -> None:
         self._held.pop(app, None)
@@ -242,7 +253,7 @@ class CPCleanService(Service[CleaningState]):
         held.heard += isinstance(news, Relation)
         still = self._still_open(state, app, answer)
         most = max(self._most(state, app, answer) - len(still), 0)
-        pending = tuple(str(row_id) for row_id, _ in still.values())
+        pending = tuple((asked.row_id, asked.column) for asked in still.values())
         return Job(work, (Task(held.name, heard, news, pending, most, potential),))
 
     def _most(self, state: CleaningState, app: AppDefined, answer: Answer | None) -> int:
@@ -257,14 +268,14 @@ class CPCleanService(Service[CleaningState]):
         assert points is not None
         return Material(rows, proposed, train.answered(app), points)
 
-    def _still_open(self, state: CleaningState, app: AppDefined, answer: Answer | None) -> dict[str, list[str | None]]:
+    def _still_open(self, state: CleaningState, app: AppDefined, answer: Answer | None) -> dict[str, Asked]:
         """Return the open questions that no answer has settled, whoever asked for it; this one need not fit."""
         train = self._rows.of(app.app, Pillar.TRAIN)
-        told = None if answer is None else [answer.row_id, _column(answer)]
+        told = None if answer is None else (answer.row_id, _column(answer))
         return {
-            name: [row_id, column]
-            for name, (row_id, column) in state.open.items()
-            if [row_id, column] != told and not train.is_answered(app, str(row_id), column)
+            name: asked
+            for name, asked in state.open.items()
+            if (asked.row_id, asked.column) != told and not train.is_answered(app, asked.row_id, asked.column)
         }
 
     def _take(self, state: CleaningState, ctx: Context, answer: Answer | None = None) -> tuple[Output, ...]:
@@ -286,16 +297,19 @@ class CPCleanService(Service[CleaningState]):
             return ()
         state.figures = found.figures
         state.potential = state.potential if found.potential is None else found.potential
-        questions = []
+        questions: list[Question] = []
         train = self._rows.of(ctx.app.app, Pillar.TRAIN)
-        for asking in found.askings:
-            question = _question(ctx.app, asking)
+        for asking in (*found.pending, *found.askings):
             if train.is_answered(ctx.app, asking.row_id, asking.column):
                 continue  # while rows came, which the next study will know together with the answer
-            if question.question not in state.open and len(state.open) < self._most(state, ctx.app, answer):
-                state.open[question.question] = [asking.row_id, asking.column]
-                questions.append(Output(QUESTIONS, question))
-        return tuple(questions)
+            question = _question(ctx.app, asking)
+            asked = state.open.get(question.question)
+            if asked is None and len(state.open) >= self._most(state, ctx.app, answer):
+                continue
+            if asked is None or tells_otherwise(asked.bits, asking.bits):
+                state.open[question.question] = Asked(asking.row_id, asking.column, asking.bits)
+                questions.append(question)
+        return tuple(Output(QUESTIONS, question) for question in questions)
 
 
 def _leads_on(state: CleaningState, report: CleaningReport) -> bool:

@@ -26,8 +26,8 @@ class Task:
         News that it has taken in before.
     news : Material, Relation or None
         Everything, to begin the study; a row about which more is known; nothing new.
-    pending : tuple of str
-        Rows with an open question.
+    pending : tuple of (str, str or None)
+        Row and column (None: label) of each open question.
     most : int
         Questions wanted at most.
     potential : bool
@@ -37,7 +37,7 @@ class Task:
     study: str
     heard: int
     news: Material | Relation | None
-    pending: tuple[str, ...]
+    pending: tuple[tuple[str, str | None], ...]
     most: int
     potential: bool
 
@@ -50,6 +50,8 @@ class Found:
     ----------
     askings : tuple of Asking
         What to ask next, the best first.
+    pending : tuple of Asking
+        The open questions as they are to be asked now, but for those about which nothing is uncertain any more.
     figures : Figures
         How far cleaning has come.
     potential : float or None
@@ -57,6 +59,7 @@ class Found:
     """
 
     askings: tuple[Asking, ...]
+    pending: tuple[Asking, ...]
     figures: Figures
     potential: float | None
 
@@ -89,4 +92,6 @@ def work(task: Task) -> Found | Lost | InvalidDataError:
     while len(_studies) > _KEPT:
         _studies.popitem(last=False)
     potential = cleaning.potential() if task.potential else None
-    return Found(cleaning.ask(task.pending, task.most), cleaning.figures(), potential)
+    rows = tuple(row_id for row_id, _ in task.pending)
+    pending = tuple(asking for variable in task.pending if (asking := cleaning.asked(*variable)) is not None)
+    return Found(cleaning.ask(rows, task.most), pending, cleaning.figures(), potential)

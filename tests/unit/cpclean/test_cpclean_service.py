@@ -141,8 +141,14 @@ def reports(cluster):
     return [event.data for event in cluster.events(CLEANING)]
 
 
-def questions(cluster):
+def told(cluster):
+    """All that was asked, again or not."""
     return [event.data for event in cluster.events(QUESTIONS)]
+
+
+def questions(cluster):
+    """Every question once, as it was asked first."""
+    return list({asked.question: asked for asked in reversed(told(cluster))}.values())[::-1]
 
 
 def answered(cluster):
@@ -208,6 +214,20 @@ def test_an_answer_brings_the_next_question(doubtful):
     assert last.entropy < reports(doubtful)[2].entropy
     doubtful.tick(3)
     assert len(reports(doubtful)) == 4
+
+
+def test_an_open_question_is_asked_again_when_it_tells_otherwise(doubtful):
+    answer_all(doubtful)
+    worth = {}
+    again = 0
+    for asked in told(doubtful):
+        before = worth.get(asked.question)
+        worth[asked.question] = asked.information_gain
+        if before is not None:
+            again += 1
+            assert abs(asked.information_gain - before) > 0.2 * max(asked.information_gain, before)
+    assert again
+    assert len(worth) == len(questions(doubtful))
 
 
 def test_the_end_is_certain_and_is_that_of_the_answers(doubtful):

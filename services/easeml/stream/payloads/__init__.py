@@ -49,7 +49,7 @@ from easeml.stream.payloads.models import (
     TrialProgress,
     TrialRequested,
 )
-from easeml.stream.payloads.questions import Annotation, Answer, Budget, Question, QuestionKind
+from easeml.stream.payloads.questions import Annotation, Answer, Budget, Question, QuestionKind, tells_otherwise
 from easeml.stream.payloads.verdicts import (
     ModelPicked,
     TestSetExhausted,
@@ -160,4 +160,5 @@ __all__ = [
     "VerdictOutcome",
     "floats",
     "ints",
+    "tells_otherwise",
 ]

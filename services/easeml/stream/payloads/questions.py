@@ -8,6 +8,8 @@ from enum import StrEnum
 from easeml.stream.payloads.arrays import F64, floats
 from easeml.stream.payloads.data import Pillar
 
+_ASKED_AGAIN = 0.2
+
 
 class QuestionKind(StrEnum):
     """Which uncertain variable is asked for."""
@@ -34,6 +36,20 @@ class Question:
     context: dict[str, str] = field(default_factory=dict)  #: what to show beside the row
     expires_at: float | None = None  #: seconds since 1970 UTC; null: never
     probabilities: F64 = floats()  #: belief per candidate, sums to 1
+
+
+def tells_otherwise(told: float, now: float) -> bool:
+    """Return whether a question is to be asked again, under its id, for what an answer tells is another now.
+
+    Other answers change what an open question is worth; the label service takes over what it hears last. A fifth more
+    or less hardly moves a question in a list, and would make as many messages as there are questions and answers.
+
+    Parameters
+    ----------
+    told, now : float
+        Expected information in bits, when the question was asked last and now.
+    """
+    return abs(now - told) > _ASKED_AGAIN * max(told, now)
 
 
 @dataclass(frozen=True, slots=True)
