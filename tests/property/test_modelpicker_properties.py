@@ -19,6 +19,7 @@ def test_any_stream_keeps_the_budget_and_the_books(seed, budget, horizon, data):
         classes,
         budget=budget,
         horizon=horizon,
+        policy=data.draw(st.sampled_from(["portfolio", "modelpicker"])),
         half_life=data.draw(st.sampled_from([None, "auto", 20.0])),
         lookback=int(rng.integers(0, 30)),
         rng=rng,
@@ -35,7 +36,9 @@ def test_any_stream_keeps_the_budget_and_the_books(seed, budget, horizon, data):
         elif chance < 0.07:
             pick = ModelPicker.from_state(pick.state())
         decision = pick.step(rng.integers(-1, classes, size=pick.k), row)
-        assert 0 <= decision.served < pick.k
+        combiners = 2 if pick.policy == "portfolio" else 0
+        assert 0 <= decision.served < pick.k + combiners
+        assert len(set(decision.query) & set(open_rows)) == 0
         open_rows += decision.query
         asked += len(decision.query)
         if open_rows and rng.random() < 0.5:
@@ -142,7 +145,7 @@ def test_intervals_hold_at_every_time():
         p = accuracies
         agree = p.prod() + (1 - p).prod()
         means = (p - p.prod()) / (1 - agree)
-        pick = ModelPicker(3, 2, budget=150, horizon=int(split.sum()), rng=rng)
+        pick = ModelPicker(3, 2, budget=150, horizon=int(split.sum()), policy="modelpicker", half_life=None, rng=rng)
         failed = False
         for row in range(n):
             for asked in pick.step(votes[row], row).query:

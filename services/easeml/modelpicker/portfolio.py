@@ -1,10 +1,10 @@
 """The portfolio engine: lookback questions, two estimates, combiners, drift, certificates, a hard budget.
 
 Each label due goes, by a coin, to an audit of the next contested row or to the row of the lookback window that tells
-most: about which model is best (Model Selector) or, once a combiner is served and the more so once models are chosen by
-a short memory, to the row of late about which the combiner doubts most. Rows are taken in as they come and thought about
-before every question and every answer, and at least every 256 rows, or every 4 while a short memory leads. See the
-modules of this package for each part and its source.
+most: about which model is best (Model Selector) or, once a combiner is served and the more so once a short memory
+leads, to the row of late about which the combiner doubts most. Rows are taken in as they come and thought about before
+every question and every answer, and else at least every 256 rows, more often at the start and while a short memory
+leads. See the modules of this package for each part and its source.
 """
 
 from __future__ import annotations
@@ -63,12 +63,13 @@ class Portfolio:
         lookback: int,
         rng: np.random.Generator,
     ) -> None:
-        self.n_classes, self.half_life = n_classes, half_life
+        self.n_classes = n_classes
+        self.half_life = half_life if half_life is None or isinstance(half_life, str) else float(half_life)
         self.drift, self.alarms = False, 0
         self.pace = Pace(budget, horizon)
         self._rng = rng
         self._recall = Recall(k, n_classes, lookback)
-        self._standing = Standing(k, half_life)
+        self._standing = Standing(k, self.half_life)
         self._certificates, self._audits = Certificates(k), Audits(k)
         self._recent, self._live = RecentClasses(n_classes), RecentClasses(n_classes)
         self._evidence = Evidence()
@@ -125,8 +126,10 @@ class Portfolio:
 
     @property
     def _considered(self) -> npt.NDArray[np.bool_]:
+        """Which models may be chosen; where a half-life is set, what was proved once need not hold any more."""
         alive = self._certificates.alive
-        return alive if alive.any() else np.ones(self.k, np.bool_)
+        lasting = not isinstance(self.half_life, float) and alive.any()
+        return alive if lasting else np.ones(self.k, np.bool_)
 
     def _choose_served(self) -> None:
         """Settle on the best single model, and on a combiner if one has proved better."""
@@ -158,7 +161,7 @@ class Portfolio:
             if due and (contest or (due > self._waiting and not self._starved)):
                 self._think()
                 self._ask_due(contest, asked)
-            elif len(self._new) >= (_AT_EASE if self._standing.leader is None else _IN_HASTE):
+            elif len(self._new) >= self._patience:
                 self._think()
         return Decision(
             query=tuple(row for row, _, _ in asked),
@@ -168,6 +171,11 @@ class Portfolio:
             probabilities=np.array([mass for _, mass, _ in asked]).reshape(-1, self.n_classes),
             gains=np.array([gain for _, _, gain in asked]),
         )
+
+    @property
+    def _patience(self) -> int:
+        """Rows after which those that came are thought about."""
+        return _IN_HASTE if self._standing.leader is not None else min(_IN_HASTE + self.pace.row // 4, _AT_EASE)
 
     def _predict(self, votes: Votes, contest: bool) -> int:
         """Return the class served for the row that came last."""
@@ -262,7 +270,9 @@ class Portfolio:
     def _ask_due(self, contest: bool, asked: list[Asked]) -> None:
         """Spend the labels due, as far as there are rows to ask about; the newest one may be contested."""
         rows = self._recall.rows
-        self._waiting = min(self._waiting, self.pace.due)
+        # once all is due, nothing waits for rows that may never come
+        over = self.pace.row >= self.pace.horizon
+        self._waiting = 0 if over else min(self._waiting, self.pace.due)
         if contest and self._waiting and rows["status"][-1] == FREE:
             self._waiting -= 1
             chance = min(AUDITS * self.pace.rate / self.pace.share, 1.0)
@@ -274,7 +284,7 @@ class Portfolio:
             if self._starved:
                 break
             coin = self._rng.random()
-            if coin < AUDITS:
+            if coin < AUDITS and not over:
                 self._waiting += 1
             else:
                 asked.append(self._ask(self._choose(free, coin), 0.0))
@@ -323,8 +333,7 @@ class Portfolio:
         """Take the answer to an open question."""
         self._think()
         question = self._recall.close(row, label)
-        half_life = self._standing.half_life
-        before = self.pace.row - int(_MEMORY_OF_COUNTS * half_life) if isinstance(half_life, float) else 0
+        before = self.pace.row - int(_MEMORY_OF_COUNTS * self.half_life) if isinstance(self.half_life, float) else 0
         self._recall.learn(question, label, before)
         self._recent.answer(label, self.pace.row - question.number)
         self._evidence.add(question.said, label, audited=question.audit > 0)
@@ -393,7 +402,7 @@ class Portfolio:
         self._standing.remake(rows["number"][first:], votes, right)
         self._override = None
         self._choose_served()
-        if self._standing.leader is None and len(right):
+        if self._standing.half_life_in_use is None and len(right):
             other = self._audits.contradict(right.mean(axis=0), self.best, self._considered)
             self._override = other if other != self.best else None
             self._choose_served()
@@ -409,8 +418,9 @@ class Portfolio:
     def join(self, votes: Votes) -> None:
         """Add a model with its votes on the window, oldest row first; it starts level with the best elsewhere."""
         self._think()
+        same = np.flatnonzero((self._recall.window["votes"] == votes[:, None]).all(axis=0) & (len(votes) > 0))
         self._recall.join(votes, self.best if self.k else None)
-        self._groups = np.append(self._groups, self.k)
+        self._groups = np.append(self._groups, self._groups[same[0]] if len(same) else self.k)
         for part in (self._standing, self._certificates, self._audits):
             part.join()
         self._compare()
@@ -426,7 +436,8 @@ class Portfolio:
         self._groups = np.array([first.setdefault(group, i) for i, group in enumerate(groups)], np.int64)
         self._override = None
         self._compare()
-        self._judge()
+        if self.k:
+            self._judge()
 
     def state(self) -> dict[str, Any]:
         """Return everything as JSON-able scalars and lists, and arrays."""
@@ -444,7 +455,7 @@ class Portfolio:
             "counts": self._counts.copy(),
             "shares": self._shares.copy(),
             "new_ids": [row for row, _, _ in self._new],
-            "new_votes": np.array(votes, np.int32).reshape(-1, self.k),
+            "new_votes": np.array(votes, np.int32).reshape(len(votes), self.k),
             "pace": self.pace.state(),
             "memory": self._recall.state(),
             "standing": self._standing.state(),
@@ -494,12 +505,13 @@ class Portfolio:
         engine._override = state["override"]
         engine._choose_served()
         engine.best = int(state["best"])
-        engine._take_up(state["new_ids"], np.array(state["new_votes"], np.int32).reshape(-1, k))
+        engine._take_up(state["new_ids"], np.array(state["new_votes"], np.int32).reshape(len(state["new_ids"]), k))
         return engine
 
     def _take_up(self, row_ids: Sequence[RowKey], votes: Votes) -> None:
         """Go on with the rows that were not thought about yet."""
-        for row, own, contest in zip(row_ids, votes, contested(votes).tolist(), strict=True):
+        for row, own in zip(row_ids, votes, strict=True):
+            contest = bool(contested(own[None])[0])
             self._new.append((row, own.copy(), contest))
             self._predict(own, contest)
 

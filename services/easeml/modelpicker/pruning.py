@@ -88,7 +88,7 @@ class Certificates:
         """Return what :meth:`state` described."""
         alive = np.array(state["alive"], np.bool_)
         found = cls(len(alive))
-        found.right, found.alive = np.array(state["right"], np.int8).reshape(-1, len(alive)), alive
+        found.right, found.alive = np.array(state["right"], np.int8).reshape(len(state["right"]), len(alive)), alive
         right = found.right.astype(np.int64)
         found._wins = (right == 1).astype(np.int64).T @ (right == 0).astype(np.int64)
         return found

@@ -99,6 +99,6 @@ class Audits:
     def from_state(cls, state: dict[str, Any], k: int) -> Self:
         """Return what :meth:`state` described."""
         audits = cls(k)
-        audits.errors = np.array(state["errors"], np.float64).reshape(-1, k)
+        audits.errors = np.array(state["errors"], np.float64).reshape(len(state["weights"]), k)
         audits.weights = np.array(state["weights"], np.float64)
         return audits

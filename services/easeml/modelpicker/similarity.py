@@ -130,5 +130,5 @@ class Labelled:
         """Return what :meth:`state` described."""
         rows = cls(k, n_classes)
         for name, value in rows.state().items():
-            setattr(rows, name, np.array(state[name], value.dtype).reshape(-1, *value.shape[1:]))
+            setattr(rows, name, np.array(state[name], value.dtype).reshape(len(state["labels"]), *value.shape[1:]))
         return rows
