@@ -11,8 +11,10 @@ Source: Okanovic et al., "Model Selector", AISTATS 2025, equations 3-5.
 from __future__ import annotations
 
 import math
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from easeml.modelpicker.voting import Floats, Votes
 
@@ -38,6 +40,47 @@ def posterior_of(right: Floats, shares: Floats) -> Floats:
     """
     raw = shares * np.exp(math.log(ODDS) * (right - right[shares > 0].max()))
     return np.asarray(raw / raw.sum(), dtype=np.float64)
+
+
+class Posterior:
+    """Which model is best, by discounted counts of right answers.
+
+    Attributes
+    ----------
+    counts : ndarray of float64, shape (k,)
+        Right answers of each model.
+    shares : ndarray of float64, shape (k,)
+        1 for one of each group of models that vote alike, 0 for the others and for those that are ruled out.
+    weights, hoped : ndarray of float64, shape (k,)
+        The posterior, and the one expected once all open questions are answered.
+    """
+
+    def __init__(self, k: int) -> None:
+        self.counts = self.shares = self.weights = self.hoped = np.zeros(k)
+
+    def count(self, counts: Floats, groups: npt.NDArray[np.int64], considered: npt.NDArray[np.bool_]) -> None:
+        """Take over the counts; of each group the first model stands for all."""
+        self.counts, self.shares = counts, np.zeros(len(groups))
+        np.maximum.at(self.shares, groups, considered.astype(np.float64))
+
+    def settle(self, expected: Floats) -> None:
+        """Make the posteriors, given how often each model is expected to be right on the open questions."""
+        if len(self.counts):
+            self.weights = posterior_of(self.counts, self.shares)
+            self.hoped = posterior_of(self.counts + expected, self.shares)
+        else:
+            self.weights = self.hoped = np.zeros(0)
+
+    def state(self) -> dict[str, Any]:
+        """Return the counts and shares."""
+        return {"counts": self.counts.copy(), "shares": self.shares.copy()}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Return what :meth:`state` described, before it is settled."""
+        posterior = cls(0)
+        posterior.counts, posterior.shares = np.array(state["counts"]), np.array(state["shares"])
+        return posterior
 
 
 def expected_gains(posterior: Floats, votes: Votes, n_classes: int) -> Floats:

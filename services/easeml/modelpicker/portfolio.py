@@ -16,18 +16,18 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from easeml.modelpicker.acquisition import expected_gains, posterior_of
+from easeml.modelpicker.acquisition import Posterior, expected_gains
 from easeml.modelpicker.combiners import Evidence, RecentClasses
 from easeml.modelpicker.decision import Decision
 from easeml.modelpicker.drift import LossWatch, VoteWatch
 from easeml.modelpicker.information import believed, information_gain
 from easeml.modelpicker.pace import Pace
 from easeml.modelpicker.pruning import Certificates
-from easeml.modelpicker.recall import FREE, OPEN, Question, Recall
+from easeml.modelpicker.recall import FREE, OPEN, Question, Recall, generator_of
 from easeml.modelpicker.robust import Audits
 from easeml.modelpicker.rows import RowKey
 from easeml.modelpicker.standing import Standing, beliefs, level
-from easeml.modelpicker.voting import MISSING, Floats, Votes, contested, vote_mass
+from easeml.modelpicker.voting import MISSING, Floats, Votes, agreed, contested, of_votes, vote_mass
 
 AUDITS = 0.2
 """Share of the labels that go to contested rows by chance."""
@@ -38,8 +38,7 @@ _TEMPER = 0.25
 _AT_EASE, _IN_HASTE = 256, 4
 _MEMORY_OF_COUNTS = 4.0
 
-Asked = tuple[RowKey, Floats, float]
-"""A question: the row, the posterior mass of its classes, the bits it tells."""
+Asked = tuple[RowKey, Floats, float]  # the row, the posterior mass of its classes, the bits it tells
 
 
 class Portfolio:
@@ -79,6 +78,7 @@ class Portfolio:
         self._starved = False
         self._override: int | None = None
         self._groups = np.zeros(k, np.int64)
+        self._posterior = Posterior(k)
         self._compare()
         self._choose_served()
 
@@ -107,7 +107,9 @@ class Portfolio:
         """Weight of each model by discounted counts of right answers, shape (k,); models that vote alike share one."""
         if not self.k:
             return np.zeros(0)
-        return np.asarray(self._weights[self._groups] / np.bincount(self._groups, minlength=self.k)[self._groups])
+        return np.asarray(
+            self._posterior.weights[self._groups] / np.bincount(self._groups, minlength=self.k)[self._groups]
+        )
 
     @property
     def alive(self) -> npt.NDArray[np.bool_]:
@@ -182,10 +184,10 @@ class Portfolio:
         if self.combiner is None:
             return int(votes[self.best]) if votes[self.best] != MISSING else self._next_best(votes)
         if not contest:
-            self._live.see(_agreed(votes, self.n_classes))
+            self._live.see(agreed(votes, self.n_classes))
             return int(votes.max(initial=MISSING))
         sums = self._recall.labelled.sums(votes[None])[0]
-        mass = vote_mass(self._weights[None], votes[None], self.n_classes)[0]
+        mass = vote_mass(self._posterior.weights[None], votes[None], self.n_classes)[0]
         plain, adapted, even = self._live.combine(sums, self._recall.labelled.balance, mass)
         self._live.see(even)
         return int((plain, adapted)[self.combiner].argmax())
@@ -234,7 +236,7 @@ class Portfolio:
     ) -> dict[str, npt.NDArray[Any]]:
         """Return the columns in which new contested rows are remembered."""
         own = votes[split]
-        mass = vote_mass(np.broadcast_to(self._weights, own.shape), own, self.n_classes)
+        mass = vote_mass(np.broadcast_to(self._posterior.weights, own.shape), own, self.n_classes)
         sums, balance = self._recall.labelled.sums(own), self._recall.labelled.balance
         plain, adapted = np.empty_like(sums), np.empty_like(sums)
         place = 0
@@ -243,10 +245,10 @@ class Portfolio:
                 plain[place], adapted[place], even = self._recent.combine(sums[place], balance, mass[place])
                 place += 1
             else:
-                even = _agreed(row, self.n_classes)
+                even = agreed(row, self.n_classes)
             self._recent.see(even)
-        right = beliefs(sums, _of_votes(mass, own), own)
-        best = self._standing.see(numbers, own, right, level(_of_votes(adapted, own), own), self._considered)
+        right = beliefs(sums, of_votes(mass, own), own)
+        best = self._standing.see(numbers, own, right, level(of_votes(adapted, own), own), self._considered)
         if self._override is not None and self._standing.leader is None:
             best[:] = self._override
         said = np.stack([own[np.arange(len(own)), best], plain.argmax(axis=1), adapted.argmax(axis=1)], axis=1)
@@ -254,7 +256,7 @@ class Portfolio:
             "number": numbers,
             "votes": own,
             "sums": sums,
-            "gain": expected_gains(self._hoped, own, self.n_classes),
+            "gain": expected_gains(self._posterior.hoped, own, self.n_classes),
             "doubt": 1 - adapted.max(axis=1, initial=0.0),
             "said": said.astype(np.int32),
         }
@@ -314,8 +316,8 @@ class Portfolio:
         """Ask about a contested row."""
         rows = self._recall.rows
         row, votes = rows.ids[place], rows["votes"][place].copy()
-        mass = vote_mass(self._weights[None], votes[None], self.n_classes)
-        own = _of_votes(mass, votes[None])
+        mass = vote_mass(self._posterior.weights[None], votes[None], self.n_classes)
+        own = of_votes(mass, votes[None])
         expected = level(own, votes[None])[0]
         right = beliefs(rows["sums"][[place]], own, votes[None])[0]
         number, said = int(rows["number"][place]), rows["said"][place].copy()
@@ -323,7 +325,7 @@ class Portfolio:
         rows["status"][place] = OPEN
         self.pace.asked += 1
         # what is open is expected to be answered as the posterior says, so the next question asks something else
-        self._settle()
+        self._posterior.settle(self._recall.expected(self.k))
         self._stale = True
         belief, error = believed(self._recall.history(), self.n_classes)
         gain = information_gain(belief, votes, self._recall.window["votes"], self.n_classes, error=error)
@@ -368,38 +370,23 @@ class Portfolio:
     def _weigh(self) -> None:
         """Make the posterior from the labels, and the worth of questions from the posterior."""
         known, half_life = self._recall.labelled, self._standing.half_life_in_use
-        self._shares, considered = np.zeros(self.k), self._considered
-        np.maximum.at(self._shares, self._groups, considered.astype(np.float64))
         weights = known.weights
         if half_life is not None:
             weights = weights * np.exp2((known.numbers - self.pace.row) / (_MEMORY_OF_COUNTS * half_life))
-        self._counts = (known.right * weights[:, None]).sum(axis=0)
-        self._settle()
+        self._posterior.count((known.right * weights[:, None]).sum(axis=0), self._groups, self._considered)
+        self._posterior.settle(self._recall.expected(self.k))
         self._score()
-
-    def _settle(self) -> None:
-        """Make the posterior from the counts, and the one expected once all open questions are answered."""
-        if self.k:
-            self._weights = posterior_of(self._counts, self._shares)
-            self._hoped = posterior_of(self._counts + self._recall.expected(self.k), self._shares)
-        else:
-            self._weights = self._hoped = np.zeros(0)
 
     def _score(self) -> None:
         """Value the rows of the window that may be asked about."""
         rows, start = self._recall.rows, self._recall.since(self._window_start)
-        rows["gain"][start:] = expected_gains(self._hoped, rows["votes"][start:], self.n_classes)
+        rows["gain"][start:] = expected_gains(self._posterior.hoped, rows["votes"][start:], self.n_classes)
         self._stale = False
 
     def _judge(self) -> None:
         """Estimate anew how good the models are, by contested rows since the last change."""
-        rows, first = self._recall.rows, self._recall.since(self._since)
-        votes, status = rows["votes"][first:], rows["status"][first:]
-        mass = vote_mass(np.broadcast_to(self._weights, votes.shape), votes, self.n_classes)
-        right = beliefs(rows["sums"][first:], _of_votes(mass, votes), votes)
-        known = status >= 0
-        right[known] = level((votes[known] == status[known, None]).astype(np.float64), votes[known])
-        self._standing.remake(rows["number"][first:], votes, right)
+        numbers, votes, right = self._recall.believed(self._since, self._posterior.weights)
+        self._standing.remake(numbers, votes, right)
         self._override = None
         self._choose_served()
         if self._standing.half_life_in_use is None and len(right):
@@ -418,9 +405,9 @@ class Portfolio:
     def join(self, votes: Votes) -> None:
         """Add a model with its votes on the window, oldest row first; it starts level with the best elsewhere."""
         self._think()
-        same = np.flatnonzero((self._recall.window["votes"] == votes[:, None]).all(axis=0) & (len(votes) > 0))
+        same = (self._recall.window["votes"] == votes[:, None]).all(axis=0) & (len(votes) > 0)
         self._recall.join(votes, self.best if self.k else None)
-        self._groups = np.append(self._groups, self._groups[same[0]] if len(same) else self.k)
+        self._groups = np.append(self._groups, self._groups[same.argmax()] if same.any() else self.k)
         for part in (self._standing, self._certificates, self._audits):
             part.join()
         self._compare()
@@ -452,8 +439,7 @@ class Portfolio:
             "override": self._override,
             "best": self.best,
             "groups": self._groups.copy(),
-            "counts": self._counts.copy(),
-            "shares": self._shares.copy(),
+            "posterior": self._posterior.state(),
             "new_ids": [row for row, _, _ in self._new],
             "new_votes": np.array(votes, np.int32).reshape(len(votes), self.k),
             "pace": self.pace.state(),
@@ -473,8 +459,6 @@ class Portfolio:
         """Return what :meth:`state` described."""
         groups, pace = np.array(state["groups"], np.int64), Pace.from_state(state["pace"])
         k, lookback = len(groups), int(state["memory"]["lookback"])
-        generator = getattr(np.random, str(state["rng"]["bit_generator"]))()
-        generator.state = state["rng"]
         engine = cls(
             k,
             n_classes,
@@ -482,7 +466,7 @@ class Portfolio:
             horizon=pace.horizon,
             half_life=half_life,
             lookback=lookback,
-            rng=np.random.Generator(generator),
+            rng=generator_of(state["rng"]),
         )
         engine.drift, engine.alarms, engine.pace, engine._groups = (
             bool(state["drift"]),
@@ -500,8 +484,8 @@ class Portfolio:
         engine._evidence = Evidence.from_state(state["evidence"])
         engine._losses.adwin.window = np.array(state["losses"], np.float64)
         engine._vote_watch = VoteWatch.from_state(state["vote_watch"])
-        engine._counts, engine._shares = np.array(state["counts"]), np.array(state["shares"])
-        engine._settle()
+        engine._posterior = Posterior.from_state(state["posterior"])
+        engine._posterior.settle(engine._recall.expected(k))
         engine._override = state["override"]
         engine._choose_served()
         engine.best = int(state["best"])
@@ -514,16 +498,3 @@ class Portfolio:
             contest = bool(contested(own[None])[0])
             self._new.append((row, own.copy(), contest))
             self._predict(own, contest)
-
-
-def _agreed(votes: Votes, n_classes: int) -> Floats:
-    """Return belief in the class that all vote for, shape (n_classes,); 0 without votes."""
-    belief = np.zeros(n_classes)
-    if votes.max(initial=MISSING) != MISSING:
-        belief[votes.max()] = 1.0
-    return belief
-
-
-def _of_votes(mass: Floats, votes: Votes) -> Floats:
-    """Return for each vote the value of its class, shape (n, k), from (n, n_classes); a missing vote gets any."""
-    return mass[np.arange(len(votes))[:, None], np.maximum(votes, 0)]

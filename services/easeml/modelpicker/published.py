@@ -18,6 +18,7 @@ from easeml.modelpicker.experts import Experts, half_lives
 from easeml.modelpicker.information import believed, information_gain
 from easeml.modelpicker.intervals import accuracy_intervals
 from easeml.modelpicker.memory import Asked, Memory
+from easeml.modelpicker.recall import generator_of
 from easeml.modelpicker.rows import RowKey
 from easeml.modelpicker.spending import Spending
 from easeml.modelpicker.voting import (
@@ -210,8 +211,6 @@ class Published:
     @classmethod
     def from_state(cls, state: dict[str, Any], n_classes: int, half_life: float | str | None) -> Self:
         """Return what :meth:`state` described."""
-        generator = getattr(np.random, str(state["rng"]["bit_generator"]))()
-        generator.state = state["rng"]
         experts = Experts.from_state(state["experts"])
         pace = Spending.from_state(state["pace"])
         engine = cls(
@@ -221,7 +220,7 @@ class Published:
             horizon=pace.horizon,
             half_life=half_life,
             lookback=int(state["memory"]["lookback"]),
-            rng=np.random.Generator(generator),
+            rng=generator_of(state["rng"]),
         )
         engine.drift, engine.alarms = bool(state["drift"]), int(state["alarms"])
         engine.pace, engine._experts = pace, experts

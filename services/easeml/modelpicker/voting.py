@@ -69,3 +69,16 @@ def contested(votes: Votes) -> npt.NDArray[np.bool_]:
 def vote_variance(mass: Floats) -> Floats:
     """Return v = max_j W_j (1 - W_j), shape (n,): how much the answer could move the posterior."""
     return np.asarray((mass * (1 - mass)).max(axis=1), dtype=np.float64)
+
+
+def of_votes(mass: Floats, votes: Votes) -> Floats:
+    """Return for each vote the value of its class, shape (n, k), from (n, n_classes); a missing vote gets any."""
+    return mass[np.arange(len(votes))[:, None], np.maximum(votes, 0)]
+
+
+def agreed(votes: Votes, n_classes: int) -> Floats:
+    """Return belief in the class that all vote for, shape (n_classes,); 0 without votes."""
+    belief = np.zeros(n_classes)
+    if votes.max(initial=MISSING) != MISSING:
+        belief[votes.max()] = 1.0
+    return belief
