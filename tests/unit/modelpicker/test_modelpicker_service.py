@@ -96,8 +96,9 @@ class House:
         return self.cluster.state("modelpicker", "churn").picker
 
 
-def test_questions_answers_and_picks():
-    house = House()
+@pytest.mark.parametrize("policy", ["portfolio", "modelpicker"])
+def test_questions_answers_and_picks(policy):
+    house = House(dataclasses.replace(APP, picker_policy=policy))
     assert [pick.model for pick in house.picks()] == ["weak"]
     assert house.picks()[0].posterior == {"weak": 1.0}
     house.stream(0, 600)
@@ -238,10 +239,11 @@ def test_a_raised_budget_counts_at_once():
     assert house.questions()
 
 
+@pytest.mark.parametrize("policy", ["portfolio", "modelpicker"])
 @pytest.mark.parametrize("point", POINTS)
-def test_kills_and_restarts_lose_and_double_nothing(point):
+def test_kills_and_restarts_lose_and_double_nothing(point, policy):
     def play(kill):
-        house = House()
+        house = House(dataclasses.replace(APP, picker_policy=policy))
         for at in range(0, 300, 50):
             if kill:
                 house.cluster.kill("modelpicker", point)
@@ -257,9 +259,11 @@ def test_kills_and_restarts_lose_and_double_nothing(point):
     assert killed[3] == 300
 
 
+@pytest.mark.parametrize("policy", ["portfolio", "modelpicker"])
 @pytest.mark.parametrize("seed", range(6))
-def test_any_interleaving_with_a_crash_keeps_budget_and_rows(seed):
-    house = House(rng=random.Random(seed), crash_at=POINTS[seed % len(POINTS)])
+def test_any_interleaving_with_a_crash_keeps_budget_and_rows(seed, policy):
+    app = dataclasses.replace(APP, picker_policy=policy)
+    house = House(app, rng=random.Random(seed), crash_at=POINTS[seed % len(POINTS)])
     for at in range(0, 400, 25):
         for model in house.models:
             house.predictions(model, at, at + 25)
