@@ -38,39 +38,45 @@ class RecentClasses:
     def __init__(self, n_classes: int) -> None:
         self.counts: Floats = np.zeros(n_classes)
 
-    def see(self, belief: Floats) -> None:
-        """Let a row pass that is believed to be of these classes."""
-        self.counts *= 0.5 ** (1 / _HALF_LIFE)
-        self.counts += belief
+    def see(self, beliefs: Floats) -> Floats:
+        """Let rows pass that are believed to be of these classes, shape (n, c); return the counts before each."""
+        before = np.empty_like(beliefs)
+        fade = 0.5 ** (1 / _HALF_LIFE)
+        for i, belief in enumerate(beliefs):
+            before[i] = self.counts
+            self.counts = self.counts * fade + belief
+        return before
 
     def answer(self, label: int, ago: int) -> None:
         """Take the label of a row seen some rows ago."""
         self.counts[label] += _ANSWER * 0.5 ** (ago / _HALF_LIFE)
 
-    def combine(self, sums: Floats, balance: Floats, mass: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return what is believed about one row.
 
-        Parameters
-        ----------
-        sums : ndarray of float64, shape (n_classes,)
-            What speaks for each class.
-        balance : ndarray of float64, shape (n_classes,)
-            Weight of the labelled rows of each class.
-        mass : ndarray of float64, shape (n_classes,)
-            Posterior vote mass, believed where no similar row is labelled.
+def plain(sums: Floats, mass: Floats) -> Floats:
+    """Return what the first combiner believes of rows, shape (n, n_classes).
 
-        Returns
-        -------
-        plain, adapted, even : ndarray of float64, shape (n_classes,)
-            As the labelled rows are balanced, as recent rows are, and as if all classes were as frequent, which is to
-            be seen of the row. Each sums to 1.
-        """
-        backed = sums + _FALLBACK * mass
-        total = backed.sum()
-        plain = backed / total if total > 0 else np.full(len(sums), 1 / len(sums))
-        even = plain / (balance + 1.0)
-        adapted = even * (self.counts + _FLAT)
-        return plain, adapted / adapted.sum(), even / even.sum()
+    Parameters
+    ----------
+    sums : ndarray of float64, shape (n, n_classes)
+        What speaks for each class.
+    mass : ndarray of float64, shape (n, n_classes)
+        Posterior vote mass, believed where no similar row is labelled.
+    """
+    backed = sums + _FALLBACK * mass
+    total = backed.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(backed, total, out=np.full_like(backed, 1 / backed.shape[1]), where=total > 0))
+
+
+def balanced(belief: Floats, balance: Floats) -> Floats:
+    """Return beliefs as if all classes were as frequent; ``balance`` is the weight of labelled rows by class."""
+    even = belief / (balance + 1.0)
+    return np.asarray(even / even.sum(axis=1, keepdims=True), np.float64)
+
+
+def adapted(even: Floats, counts: Floats) -> Floats:
+    """Return what the second combiner believes, from beliefs of even classes and the counts of recent ones."""
+    belief = even * (counts + _FLAT)
+    return np.asarray(belief / belief.sum(axis=1, keepdims=True), np.float64)
 
 
 class Evidence:

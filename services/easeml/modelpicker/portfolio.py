@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from easeml.modelpicker.acquisition import Posterior, expected_gains
-from easeml.modelpicker.combiners import Evidence, RecentClasses
+from easeml.modelpicker.combiners import Evidence, RecentClasses, adapted, balanced, plain
 from easeml.modelpicker.decision import Decision
 from easeml.modelpicker.drift import LossWatch, VoteWatch
 from easeml.modelpicker.information import believed, information_gain
@@ -184,13 +184,14 @@ class Portfolio:
         if self.combiner is None:
             return int(votes[self.best]) if votes[self.best] != MISSING else self._next_best(votes)
         if not contest:
-            self._live.see(agreed(votes, self.n_classes))
+            self._live.see(agreed(votes[None], self.n_classes))
             return int(votes.max(initial=MISSING))
-        sums = self._recall.labelled.sums(votes[None])[0]
-        mass = vote_mass(self._posterior.weights[None], votes[None], self.n_classes)[0]
-        plain, adapted, even = self._live.combine(sums, self._recall.labelled.balance, mass)
-        self._live.see(even)
-        return int((plain, adapted)[self.combiner].argmax())
+        known = self._recall.labelled
+        mass = vote_mass(self._posterior.weights[None], votes[None], self.n_classes)
+        belief = plain(known.sums(votes[None]), mass)
+        even = balanced(belief, known.balance)
+        counts = self._live.see(even)
+        return int((belief if self.combiner == 0 else adapted(even, counts))[0].argmax())
 
     def _next_best(self, votes: Votes) -> int:
         """Return the class by the best of the models that have a vote, -1 without any."""
@@ -237,27 +238,24 @@ class Portfolio:
         """Return the columns in which new contested rows are remembered."""
         own = votes[split]
         mass = vote_mass(np.broadcast_to(self._posterior.weights, own.shape), own, self.n_classes)
-        sums, balance = self._recall.labelled.sums(own), self._recall.labelled.balance
-        plain, adapted = np.empty_like(sums), np.empty_like(sums)
-        place = 0
-        for row, contest in zip(votes, split, strict=True):
-            if contest:
-                plain[place], adapted[place], even = self._recent.combine(sums[place], balance, mass[place])
-                place += 1
-            else:
-                even = agreed(row, self.n_classes)
-            self._recent.see(even)
+        sums = self._recall.labelled.sums(own)
+        believed_plain = plain(sums, mass)
+        even = agreed(votes, self.n_classes)
+        even[split] = balanced(believed_plain, self._recall.labelled.balance)
+        believed_adapted = adapted(even[split], self._recent.see(even)[split])
         right = beliefs(sums, of_votes(mass, own), own)
-        best = self._standing.see(numbers, own, right, level(of_votes(adapted, own), own), self._considered)
+        best = self._standing.see(numbers, own, right, level(of_votes(believed_adapted, own), own), self._considered)
         if self._override is not None and self._standing.leader is None:
             best[:] = self._override
-        said = np.stack([own[np.arange(len(own)), best], plain.argmax(axis=1), adapted.argmax(axis=1)], axis=1)
+        said = np.stack(
+            [own[np.arange(len(own)), best], believed_plain.argmax(axis=1), believed_adapted.argmax(axis=1)], axis=1
+        )
         return {
             "number": numbers,
             "votes": own,
             "sums": sums,
             "gain": expected_gains(self._posterior.hoped, own, self.n_classes),
-            "doubt": 1 - adapted.max(axis=1, initial=0.0),
+            "doubt": 1 - believed_adapted.max(axis=1, initial=0.0),
             "said": said.astype(np.int32),
         }
 

@@ -77,8 +77,6 @@ def of_votes(mass: Floats, votes: Votes) -> Floats:
 
 
 def agreed(votes: Votes, n_classes: int) -> Floats:
-    """Return belief in the class that all vote for, shape (n_classes,); 0 without votes."""
-    belief = np.zeros(n_classes)
-    if votes.max(initial=MISSING) != MISSING:
-        belief[votes.max()] = 1.0
-    return belief
+    """Return belief in the class that all vote for, shape (n, n_classes) from (n, k); 0 without votes."""
+    highest = votes.max(axis=1, initial=MISSING)
+    return np.asarray(highest[:, None] == np.arange(n_classes), np.float64)
