@@ -36,7 +36,7 @@ MEANING = {
     Right.ANSWER: "answer questions",
     Right.REDRIVE: "send dead letters on their way again, or put them away",
     Right.MESSAGES: "see the content of messages and rows",
-    Right.DETAILS: "see verdict details, as the owner of the test set",
+    Right.DETAILS: "see verdict details and answer questions about test rows, as the owner of the test set",
 }
 
 

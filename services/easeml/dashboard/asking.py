@@ -14,6 +14,7 @@ from easeml.dashboard.views import AppView
 from easeml.errors import InvalidDataError, UnavailableError
 from easeml.labels.budgets import raising
 from easeml.labels.client import AskedQuestion, LabelClient
+from easeml.stream.payloads import Pillar
 from easeml.stream.runfiles import read_run_file
 from easeml.stream.settings import Settings
 
@@ -39,17 +40,10 @@ class Desk:
         self._client: LabelClient | None = None
         self._target = ""
 
-    def questions(self, app: str, annotator: str) -> list[dict[str, Any]]:
-        """Return the open questions that tell most per cost."""
-        found = islice(self._call().questions(app, annotator=annotator), SHOWN)
-        return [shown(question) for question in found]
-
-    def budgets(self, app: str) -> dict[str, dict[str, float]]:
-        """Return open and withheld questions by asker, as the label service counts them."""
-        return {
-            asker: {"open": budget.open_questions, "withheld": budget.withheld}
-            for asker, budget in self._call().budget(app).items()
-        }
+    def questions(self, app: str, annotator: str, *, owner: bool) -> list[dict[str, Any]]:
+        """Return the open questions that tell most per cost; those about test rows are for the test set's owner."""
+        asked = self._call().questions(app, annotator=annotator)
+        return [shown(one) for one in islice((one for one in asked if owner or one.pillar != Pillar.TEST), SHOWN)]
 
     def act(self, action: str, app: str, question: str, annotator: str, body: dict[str, Any]) -> dict[str, Any]:
         """Answer, skip, claim or release a question; return the identity of the annotation or the question claimed.

@@ -24,6 +24,8 @@ PAGE = 50
 MOST_CELLS = 3_000_000
 """Cells of a pillar that is shown; reading takes some 60 bytes for each, most of them for a moment."""
 _MOST_COLUMNS = 100
+_LABEL = "label"
+"""Kind of the label's column in an overview."""
 _KEPT = 1
 _IDLE = 300.0
 """Seconds after which rows that nobody looks at are put away."""
@@ -129,7 +131,8 @@ class Shelf:
             rows = await self._rows(view, wanted.pillar)
         except NotFoundError:  # nothing is there yet, which is no error for somebody who looks
             return told | {"columns": [], "rows": [], "start": 0, "count": 0, "all": 0, "uncertain": 0, "page": PAGE}
-        return told | await asyncio.to_thread(page_of, rows, wanted, view, now)
+        page = await asyncio.to_thread(page_of, rows, wanted)
+        return told | with_questions(page, view, now)
 
     async def _rows(self, view: AppView, pillar: Pillar) -> Rows:
         key = (view.app.app, view.app.life, pillar)
@@ -183,8 +186,8 @@ def check_size(view: AppView, pillar: Pillar) -> None:
         )
 
 
-def page_of(rows: Rows, wanted: Wanted, view: AppView, now: float) -> dict[str, Any]:
-    """Return one page of rows as plain data."""
+def page_of(rows: Rows, wanted: Wanted) -> dict[str, Any]:
+    """Return one page of rows as plain data: the columns, the label first, and a cell of each row for each."""
     relation = rows.relation
     places = rows.doubtful if wanted.uncertain else np.arange(len(relation))
     start = min(wanted.start, max(0, len(places) - 1))
@@ -194,17 +197,16 @@ def page_of(rows: Rows, wanted: Wanted, view: AppView, now: float) -> dict[str, 
         start = min(start, max(0, len(places) - 1))
     part = relation.take(places[start : start + PAGE])
     seen = overview(part, len(part), most_columns=_MOST_COLUMNS)
-    names = [column.name for column in part.columns] if not seen.hidden_columns else [name for name, _ in seen.columns]
-    asked = view.open_about(frozenset(part.row_ids), now)
-    order = [len(seen.columns) - 1, *range(len(seen.columns) - 1)]  # the label first: people look for it
-    columns: list[str | None] = [*names[: len(seen.columns) - 1], None]
+    features = [name for name, _ in seen.columns[:-1]] if seen.hidden_columns else [c.name for c in part.columns]
+    names = [*features, relation.label]
+    order = [len(names) - 1, *range(len(names) - 1)]  # the label first: people look for it
     return {
-        "columns": [{"name": columns[place] or relation.label, "kind": seen.columns[place][1]} for place in order],
+        "columns": [{"name": names[place], "kind": seen.columns[place][1]} for place in order],
         "rows": [
             {
                 "row_id": row_id,
                 "alternatives": line.alternatives,
-                "cells": [_cell(line.cells[place], asked.get((row_id, columns[place]))) for place in order],
+                "cells": [_cell(line.cells[place]) for place in order],
             }
             for row_id, line in zip(part.row_ids, seen.lines, strict=True)
         ],
@@ -216,7 +218,7 @@ def page_of(rows: Rows, wanted: Wanted, view: AppView, now: float) -> dict[str, 
     }
 
 
-def _cell(cell: Cell, question: str | None) -> dict[str, Any]:
+def _cell(cell: Cell) -> dict[str, Any]:
     """Return a cell; what is not worth saying of it is left out, for a page has thousands."""
     told: dict[str, Any] = {} if cell.text is None else {"text": cell.text}
     if cell.uniform:
@@ -224,6 +226,15 @@ def _cell(cell: Cell, question: str | None) -> dict[str, Any]:
     elif cell.choices:
         told["choices"] = [[choice.text, choice.probability, list(choice.sources)] for choice in cell.choices]
         told["more"] = cell.more
-    if question is not None:
-        told["question"] = question
     return told
+
+
+def with_questions(page: dict[str, Any], view: AppView, now: float) -> dict[str, Any]:
+    """Return a page whose cells name the open question about them."""
+    asked = view.open_about(frozenset(row["row_id"] for row in page["rows"]), now)
+    columns = [None if column["kind"] == _LABEL else column["name"] for column in page["columns"]]
+    for row in page["rows"]:
+        for column, cell in zip(columns, row["cells"], strict=True):
+            if (row["row_id"], column) in asked:
+                cell["question"] = asked[row["row_id"], column]
+    return page

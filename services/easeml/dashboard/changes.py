@@ -56,13 +56,20 @@ class Changes:
         return f"{self._epoch}-{self._number}"
 
     def note(self, changes: Iterable[Change]) -> None:
-        """Tell all listeners."""
-        for change in sorted(changes):
+        """Tell all listeners what has changed."""
+        found = sorted(changes)
+        if not found:
+            return
+        for change in found:
             self._number += 1
             self._last[change] = self._number
             self._last.move_to_end(change)
         while len(self._last) > self._most:
             _, self._forgotten = self._last.popitem(last=False)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let all who wait look again."""
         self._changed.set()
         self._changed = asyncio.Event()
 

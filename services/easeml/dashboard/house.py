@@ -12,7 +12,7 @@ from rich.text import Text
 from easeml.cli import history, story
 from easeml.dashboard.views import APP, AppView
 from easeml.stream.events import Event
-from easeml.stream.payloads import Answer, AppDefined, AppDeleted, Question, TrialAssigned
+from easeml.stream.payloads import Answer, AppDefined, AppDeleted, CandidateBatch, Question, TrialAssigned
 from easeml.stream.topics import ALGORITHMS, APPS, VERDICTS_DETAIL
 
 FOLLOWED = (*(name for name in history.TOLD if name != ALGORITHMS.name), VERDICTS_DETAIL.name)
@@ -23,7 +23,7 @@ RECENT = "recent"
 """The last things that happened to an app."""
 _TOLD = 60
 _LONGEST = 300
-_EARLY, _STRANGERS = 1000, 100
+_EARLY, _STRANGERS = 200, 50
 _MANY = (Question, Answer, TrialAssigned)
 """Too many to be told one by one; the pages count them."""
 
@@ -72,7 +72,9 @@ class House:
         return self._happened(view, event, None)
 
     def _stranger(self, event: Event[Any]) -> None:
-        """Keep an event that overtook the definition of its app."""
+        """Keep an event that overtook the definition of its app, unless it is large and says only that rows changed."""
+        if isinstance(event.data, CandidateBatch):
+            return
         self._strangers.setdefault(event.app, deque(maxlen=_EARLY)).append(event)
         if len(self._strangers) > _STRANGERS:
             del self._strangers[next(iter(self._strangers))]

@@ -74,8 +74,8 @@ class Letters:
             "page": PAGE,
         }
 
-    def fetch(self, settings: Settings, name: str) -> DeadLetter:
-        """Return a letter with its message, read from the broker.
+    def find(self, name: str) -> DeadLetter:
+        """Return a letter without its message.
 
         Raises
         ------
@@ -85,16 +85,27 @@ class Letters:
         known = next((one for one in self._all() if one.letter == name), None)
         if known is None:
             raise NotFoundError(f"There is no dead letter {name!r}.", mend="Read the list again.")
-        where = known.raw
-        reader = BulkReader(settings)
-        try:
-            reader.begin({(where.topic, where.partition): (where.offset, where.offset + 1)})
-            found = reader.chunk()
-        finally:
-            reader.close()
-        if not found:
-            raise NotFoundError(f"Dead letter {name!r} has expired.", mend="Read the list again.")
-        return deadletters.letter_of(found[0], deadletters.headers_of(found[0]), known.state)
+        return known
+
+
+def fetch(settings: Settings, known: DeadLetter) -> DeadLetter:
+    """Return a letter with its message, read from the broker.
+
+    Raises
+    ------
+    NotFoundError
+        When it has expired.
+    """
+    where = known.raw
+    reader = BulkReader(settings)
+    try:
+        reader.begin({(where.topic, where.partition): (where.offset, where.offset + 1)})
+        found = reader.chunk()
+    finally:
+        reader.close()
+    if not found:
+        raise NotFoundError(f"Dead letter {known.letter!r} has expired.", mend="Read the list again.")
+    return deadletters.letter_of(found[0], deadletters.headers_of(found[0]), known.state)
 
 
 def restricted(name: str) -> bool:

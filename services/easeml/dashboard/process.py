@@ -38,6 +38,7 @@ NAME = "dashboard"
 PORT = 50153
 """Listened on when it is free, else any free one is: the run file tells."""
 _STOP_SECONDS = 2
+_CONNECTIONS = 500
 
 
 class _Server(uvicorn.Server):
@@ -124,6 +125,7 @@ class Dashboard:
             ws="none",
             lifespan="off",
             http="h11",
+            limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=_STOP_SECONDS,
             ssl_certfile=settings.tls_certificate if tls else None,
             ssl_keyfile=settings.tls_key if tls else None,
@@ -145,8 +147,6 @@ class Dashboard:
                 "service": NAME,
                 "status": "NOT_SERVING" if self._reasons else "SERVING",
                 "reasons": list(self._reasons),
-                "lag": 0 if not self._reasons else "",
-                "positions": {},
             }
             return reply(body, 503 if self._reasons else 200)
 

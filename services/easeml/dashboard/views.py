@@ -312,6 +312,10 @@ class AppView:
         """The newest epoch of the test set."""
         return max(self.testsets.items()) if self.testsets else None
 
+    def asks(self, question: str) -> bool:
+        """Whether a question, open or answered, is known here: those about test rows are not."""
+        return any(question in asked.open or question in asked.answered for asked in self.asked.values())
+
     def open_about(self, row_ids: AbstractSet[str], now: float) -> dict[tuple[str, str | None], str]:
         """Return the open question about each cell of some rows, by row and column; None stands for the label."""
         return {

@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from easeml.dashboard import asking, browsing, feasibility, journey, learning, letters, operations, verdicts
+from easeml.dashboard import asking, browsing, feasibility, journey, learning, letters, operations, registry, verdicts
 from easeml.dashboard.access import COOKIE, Gate, UnknownCallerError, require, require_app
 from easeml.dashboard.changes import Changes, News
 from easeml.dashboard.house import APPS_PART, House
@@ -77,6 +77,7 @@ class Web:
         self._gate = Gate(settings)
         self._desk = asking.Desk(settings)
         self._shelf = browsing.Shelf(settings)
+        self._rounds = operations.Rounds(settings)
         self._listeners = 0
         self._stopping = False
 
@@ -101,6 +102,7 @@ class Web:
             Route("/api/letters", self._list),
             Route("/api/letters/{letter}", self._letter),
             Route("/api/letters/{letter}", self._mend, methods=["POST"]),
+            *registry.routes(),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
         handlers = {EaseMLError: on_error, HTTPException: _absent, Exception: on_error}
@@ -109,7 +111,7 @@ class Web:
     def stop(self) -> None:
         """End every stream."""
         self._stopping = True
-        self._changes.note(())
+        self._changes.wake()
         self._desk.close()
 
     # -- who is there ----------------------------------------------------------------------------------------------
@@ -162,7 +164,7 @@ class Web:
                 news = await self._changes.wait(last, _HEARTBEAT)
                 try:
                     holder = self._gate.caller(request)  # a token may have been taken away meanwhile
-                except UnknownCallerError:
+                except EaseMLError:
                     return
                 if news is None:
                     yield ":\n\n"
@@ -223,7 +225,8 @@ class Web:
         told: dict[str, Any] = {"progress": asking.progress(view, now), "questions": []}
         if Right.ANSWER in holder.rights:
             annotator = holder.name or request.query_params.get("annotator", "")
-            told["questions"] = await asyncio.to_thread(self._desk.questions, app, annotator)
+            owner = Right.DETAILS in holder.rights
+            told["questions"] = await asyncio.to_thread(self._desk.questions, app, annotator, owner=owner)
         return reply(told)
 
     async def _act(self, request: Request) -> Response:
@@ -231,6 +234,8 @@ class Web:
         require(holder, Right.ANSWER)
         body = await body_of(request)
         action, question = body.get("action"), request.path_params["question"]
+        if not view.asks(question):
+            require(holder, Right.DETAILS)
         if action not in asking.ACTIONS:
             raise NotFoundError("There is nothing here.", mend="Send answer, skip, claim or release as action.")
         annotator = holder.name or str(body.get("annotator") or "")
@@ -249,7 +254,7 @@ class Web:
 
     async def _operations(self, request: Request) -> Response:
         self._keeper(request)
-        return reply(await operations.operations(self._settings))
+        return reply(await self._rounds.told())
 
     async def _list(self, request: Request) -> Response:
         holder = self._keeper(request)
@@ -261,16 +266,19 @@ class Web:
     async def _letter(self, request: Request) -> Response:
         name = request.path_params["letter"]
         self._keeper(request, Right.MESSAGES, *((Right.DETAILS,) if letters.restricted(name) else ()))
-        return reply(letters.view(await asyncio.to_thread(self._letters.fetch, self._settings, name)))
+        return reply(letters.view(await self._fetched(name)))
 
     async def _mend(self, request: Request) -> Response:
         self._keeper(request, Right.REDRIVE)
         action = _MENDS.get(str((await body_of(request)).get("action")))
         if action is None:
             raise NotFoundError("There is nothing here.", mend="Send redrive or discard as action.")
-        letter = await asyncio.to_thread(self._letters.fetch, self._settings, request.path_params["letter"])
+        letter = await self._fetched(request.path_params["letter"])
         await asyncio.to_thread(action, self._settings, [letter])
         return reply({"letter": letter.letter})
+
+    async def _fetched(self, name: str) -> DeadLetter:
+        return await asyncio.to_thread(letters.fetch, self._settings, self._letters.find(name))
 
 
 def _number(request: Request, name: str) -> int:

@@ -28,7 +28,7 @@ from easeml.stream.topics import CATALOGUE, PILLAR_TOPICS
 
 PATIENCE = 90.0
 PARTITIONS = 2
-TOPIC_OF = {payload: topic for topic in CATALOGUE for payload in topic.payloads}
+TOPIC_OF = {payload: topic for topic in reversed(CATALOGUE) for payload in topic.payloads}
 
 
 @dataclass(frozen=True, slots=True)

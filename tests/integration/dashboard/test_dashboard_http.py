@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import urllib.parse
 import urllib.request
 import uuid
 
+import fastavro
 import numpy as np
 import pytest
 from dashboard_stack import DashboardStack
 
+from easeml.stream import codec
 from easeml.stream import payloads as p
 from easeml.stream.reader import TopicReader
 from easeml.stream.topics import ANNOTATIONS
@@ -18,6 +21,7 @@ from easeml.stream.topics import QUESTIONS as QUESTIONS_TOPIC
 from easeml.tokens import Right, TokenFile
 
 QUESTIONS = 25
+APP = p.AppDefined("written", "y", ("a", "b"), ())
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +263,17 @@ def test_absent_and_forbidden_look_the_same(stack, tokens):
         assert forbidden.status == 404
 
 
+def test_a_question_that_only_the_owner_may_know_is_not_there_for_others(stack, tokens):
+    owner, other = (
+        tokens.create("owner", None, [Right.ANSWER, Right.DETAILS]),
+        tokens.create("other", None, [Right.ANSWER]),
+    )
+    body = {"action": "claim"}
+    refused = [stack.call("/api/apps/churn/questions/hidden", "POST", body, **bearer(who)) for who in (owner, other)]
+    assert [one.status for one in refused] == [404, 404]
+    assert refused[1].content["error"]["message"] == "There is nothing here."
+
+
 def test_answers_carry_the_name_of_the_token(stack, tokens):
     token = tokens.create("carol", None, [Right.ANSWER])
     first = questions(stack, **bearer(token))[0]["question"]
@@ -359,6 +374,25 @@ def test_letters_are_for_those_who_may(stack, tokens):
 @pytest.mark.parametrize("start", ["-1", "x", "1e3", "9" * 30])
 def test_a_page_that_is_none_is_refused(stack, start):
     assert stack.call(f"/api/letters?start={start}").status == 400
+
+
+def test_schemas_are_read_as_from_a_confluent_registry(stack):
+    encoded = codec.encode(APP)
+    number = int.from_bytes(encoded[1:5], "big")
+    schema = json.loads(stack.call(f"/schemas/ids/{number}").content["schema"])
+    assert fastavro.schemaless_reader(io.BytesIO(encoded[5:]), fastavro.parse_schema(schema))["app"] == APP.app
+    assert "app-defined" in stack.call("/subjects").content
+    assert 1 in stack.call("/subjects/app-defined/versions").content
+    latest = stack.call("/subjects/app-defined/versions/latest").content
+    assert (latest["id"], json.loads(latest["schema"])) == (number, schema)
+    for missing, code in (
+        ("subjects/x/versions", 40401),
+        ("subjects/app-defined/versions/99", 40402),
+        ("schemas/ids/x", 40403),
+    ):
+        told = stack.call(f"/{missing}")
+        assert (told.status, told.content["error_code"]) == (404, code)
+    assert stack.call("/subjects", "POST").status == 405
 
 
 def test_a_restart_shows_the_same(stack):

@@ -12,7 +12,7 @@ from easeml.stream.events import Event
 from easeml.stream.topics import CATALOGUE, partition_of
 
 NOW = 1_700_000_000.0
-TOPIC_OF = {payload: topic for topic in CATALOGUE for payload in topic.payloads}
+TOPIC_OF = {payload: topic for topic in reversed(CATALOGUE) for payload in topic.payloads}
 APP = p.AppDefined(
     app="churn",
     label="churned",

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from dashboard_day import APP, NOW, event, version
 
-from easeml.dashboard.browsing import MOST_CELLS, PAGE, Rows, Wanted, check_size, page_of, pillar_of
+from easeml.dashboard.browsing import MOST_CELLS, PAGE, Rows, Wanted, check_size, page_of, pillar_of, with_questions
 from easeml.dashboard.house import House
 from easeml.errors import InvalidDataError, NotFoundError
 from easeml.relation import Relation
@@ -45,21 +45,21 @@ def names(told):
     return [row["row_id"] for row in told["rows"]]
 
 
-def test_pages_follow_each_other(rows, view):
-    shown = [name for start in (0, 50, 100) for name in names(page_of(rows, Wanted(p.Pillar.TRAIN, start), view, NOW))]
+def test_pages_follow_each_other(rows):
+    shown = [name for start in (0, 50, 100) for name in names(page_of(rows, Wanted(p.Pillar.TRAIN, start)))]
     assert shown == list(NAMES)
-    assert len(names(page_of(rows, Wanted(p.Pillar.TRAIN), view, NOW))) == PAGE
+    assert len(names(page_of(rows, Wanted(p.Pillar.TRAIN)))) == PAGE
 
 
-def test_a_page_begins_with_a_row_or_where_it_would_be(rows, view):
-    assert names(page_of(rows, Wanted(p.Pillar.TRAIN, begin="r09"), view, NOW))[0] == "r090"
-    assert names(page_of(rows, Wanted(p.Pillar.TRAIN, begin="r0075"), view, NOW))[0] == "r008"
-    assert names(page_of(rows, Wanted(p.Pillar.TRAIN, begin="zzz"), view, NOW)) == ["r119"]
-    assert names(page_of(rows, Wanted(p.Pillar.TRAIN, 10**9), view, NOW)) == ["r119"]
+def test_a_page_begins_with_a_row_or_where_it_would_be(rows):
+    assert names(page_of(rows, Wanted(p.Pillar.TRAIN, begin="r09")))[0] == "r090"
+    assert names(page_of(rows, Wanted(p.Pillar.TRAIN, begin="r0075")))[0] == "r008"
+    assert names(page_of(rows, Wanted(p.Pillar.TRAIN, begin="zzz"))) == ["r119"]
+    assert names(page_of(rows, Wanted(p.Pillar.TRAIN, 10**9))) == ["r119"]
 
 
 def test_an_uncertain_cell_tells_who_proposes_what_and_who_asks(rows, view):
-    told = page_of(rows, Wanted(p.Pillar.TRAIN, uncertain=True), view, NOW)
+    told = with_questions(page_of(rows, Wanted(p.Pillar.TRAIN, uncertain=True)), view, NOW)
     (row,) = told["rows"]
     assert [column["name"] for column in told["columns"]] == ["churned", "age"]
     assert row["cells"][0] == {"text": "yes"}

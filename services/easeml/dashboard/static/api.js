@@ -29,6 +29,8 @@ async function call(method, path, body) {
 export const get = (path) => call("GET", path);
 export const post = (path, body = {}) => call("POST", path, body);
 export const remove = (path) => call("DELETE", path);
+// A name that is given once; without TLS a browser has none ready at other addresses than the machine's own.
+export const fresh = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 export const of = (app, rest) => `/api/apps/${encodeURIComponent(app)}/${rest}`;
 
 // Live news of one app. The browser itself comes back after a break, and says what it heard last.

@@ -75,6 +75,7 @@ function reading(page) {
         const content = await page.load();
         const text = JSON.stringify(content);
         if (ended) return;
+        mended(page);
         if (text !== last) keepingPlace(() => page.show(content));
         last = text;
         shown = content;
@@ -103,7 +104,14 @@ function keepingPlace(draw) {
 function failed(error, page) {
   if (error instanceof api.Refused && error.status === 401) { enter(); return; }
   if (!(error instanceof api.Refused)) { console.error(error); }
-  page.root.replaceChildren(empty("This page cannot be shown now.", h("p", {}, error.message), h("p", { class: "dim" }, error.mend ?? ""), h("button", { type: "button", onclick: () => state.opened?.read() }, "Try again")));
+  page.root.hidden = true;
+  document.getElementById("trouble")?.remove();
+  main().append(h("div", { id: "trouble", role: "alert" }, empty("This page cannot be shown now.", h("p", {}, error.message), h("p", { class: "dim" }, error.mend ?? ""), h("button", { type: "button", id: "again", onclick: () => state.opened?.read() }, "Try again"))));
+}
+
+function mended(page) {
+  document.getElementById("trouble")?.remove();
+  page.root.hidden = false;
 }
 
 // -- what has changed -------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ export const time = (seconds) =>
 export const command = (text) =>
   h("div", { class: "command" },
     h("code", {}, text),
-    h("button", {
+    navigator.clipboard && h("button", {
       class: "quiet", type: "button", "aria-label": `Copy: ${text}`,
       onclick: async (event) => {
         await navigator.clipboard.writeText(text);

@@ -38,7 +38,7 @@ export default {
       const release = () => { if (claimed) api.post(path, { action: "release", ...who }).catch(() => {}); };
       const answer = async (index) => {
         try {
-          await api.post(path, { action: "answer", value: index, request_id: crypto.randomUUID(), ...who });
+          await api.post(path, { action: "answer", value: index, request_id: api.fresh(), ...who });
           claimed = false;
           toast("Answered.");
           box.close();
@@ -86,6 +86,8 @@ export default {
       root,
       load: () => api.get(api.of(context.app, `rows/${pillar}?start=${start}&uncertain=${uncertain ? 1 : 0}&from=${encodeURIComponent(from)}`)),
       show(told) {
+        const held = PILLARS.find((name) => told.pillars[name]);
+        if (!content && !told.all && held) { pillar = held; content = told; read(); return; }
         const scrolled = root.querySelector(".rows")?.scrollLeft ?? 0;
         content = told;
         root.replaceChildren(
@@ -97,6 +99,7 @@ export default {
       },
       key(event) {
         if (!content) return false;
+        if (event.key.startsWith("Arrow") && event.target.closest(".rows")) return false; // they scroll the table
         if (event.key === "ArrowRight" && content.start + content.rows.length < content.count) { turn(content.start + content.page); return true; }
         if (event.key === "ArrowLeft" && content.start > 0) { turn(content.start - content.page); return true; }
         if (event.key === "u") { uncertain = !uncertain; turn(0); return true; }

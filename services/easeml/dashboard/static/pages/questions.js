@@ -25,7 +25,7 @@ export default {
 
     const path = (question) => api.of(context.app, `questions/${encodeURIComponent(question.question)}`);
     const annotator = () => context.session.name || localStorage.getItem(NAME) || "";
-    const send = (question, body) => api.post(path(question), { ...body, annotator: annotator(), request_id: crypto.randomUUID() });
+    const send = (question, body) => api.post(path(question), { ...body, annotator: annotator(), request_id: api.fresh() });
 
     function release() {
       const question = held;
@@ -170,7 +170,10 @@ export default {
         if (event.key === "ArrowDown" || event.key === "ArrowUp") { move(event.key === "ArrowDown" ? 1 : -1); return true; }
         return false;
       },
-      close: release,
+      close() {
+        shown = null; // a claim that is still on its way is given back when it comes
+        release();
+      },
     };
   },
 };

@@ -1,0 +1,176 @@
+"""What people see in a browser when things are unusual: pictures, hostile texts, tokens, and services that go away."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from dashboard_stack import DashboardStack
+from playwright.sync_api import expect, sync_playwright
+
+from easeml.relation import Relation
+from easeml.stream import payloads as p
+from easeml.stream.topics import PILLAR_TOPICS
+from easeml.tokens import Right, TokenFile
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+HOSTILE = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>'
+COLUMNS = (p.Column("photo", p.ColumnKind.TENSOR, shape=(8, 8)), p.Column(HOSTILE, p.ColumnKind.TEXT))
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    with DashboardStack(tmp_path_factory.mktemp("drawn")) as running:
+        app = p.AppDefined("photos", HOSTILE, ("no", HOSTILE), COLUMNS, acquisition_budget=50)
+        running.publish(app)
+        publish_photos(running, app)
+        running.publish(replace(app, app="silent"))
+        running.until(lambda: running.call("/api/apps").content["apps"] == ["photos", "silent"])
+        running.until(lambda: running.call("/api/apps/photos/questions").content["questions"])
+        yield running
+
+
+def publish_photos(stack: DashboardStack, app: p.AppDefined) -> None:
+    photos = [np.full((8, 8), float(n)) + np.eye(8) for n in range(3)]
+    frame = pd.DataFrame({"photo": photos, HOSTILE: [HOSTILE + " and words" * 20] * 3, HOSTILE + "y": None})
+    frame = frame.rename(columns={HOSTILE + "y": "label"}).set_axis(["r0", "r1", "r2"])
+    relation = Relation.from_frame(
+        frame, label="label", classes=app.classes, row_ids=tuple(frame.index), columns=list(COLUMNS)
+    )
+    for batch in relation.to_batches(app.app, p.Pillar.POOL, "v1"):
+        stack.publisher.publish(PILLAR_TOPICS[p.Pillar.POOL], batch)
+    stack.publish(p.DataVersion(app.app, p.Pillar.POOL, "v1", 3, "0" * 64, "published"))
+    for place, row in enumerate(frame.index):
+        belief = np.array([0.5, 0.5])
+        kind, pillar = p.QuestionKind.LABEL, p.Pillar.POOL
+        asked = p.Question(
+            app.app,
+            f"q{row}",
+            kind,
+            pillar,
+            row,
+            app.classes,
+            1.0 - place / 9,
+            "market",
+            context={HOSTILE: HOSTILE},
+            probabilities=belief,
+        )
+        stack.publish(asked)
+    stack.publish(
+        p.ModelPublished(
+            app.app,
+            HOSTILE,
+            HOSTILE,
+            "",
+            "",
+            0,
+            "external",
+            (),
+            app.classes,
+            "v1",
+            "external",
+            {"accuracy": float("nan")},
+        )
+    )
+    stack.publish(p.Verdict(app.app, HOSTILE, True, True, HOSTILE))
+    stack.publish(p.ModelPicked(app.app, HOSTILE, 1, 1, True, 1, {HOSTILE: float("nan")}))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1100, "height": 800})
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def tokens(stack):
+    file = TokenFile(stack.home)
+    yield file
+    for holder in list(file.holders().values()):
+        file.revoke(holder.name)
+
+
+def test_pictures_are_drawn_and_hostile_texts_are_texts(stack, page):
+    page.goto(f"{stack.origin}/#/photos/questions")
+    page.wait_for_selector("canvas.image")
+    shown = page.evaluate("[...document.querySelector('canvas').getContext('2d').getImageData(0, 0, 2, 1).data]")
+    assert shown == [255, 255, 255, 255, 0, 0, 0, 255]  # the diagonal is bright
+    assert serious(page) == []
+    for name in ("journey", "questions", "data", "models", "ci", "picker"):
+        page.goto(f"{stack.origin}/#/photos/{name}")
+        page.wait_for_selector(f".page-{name} h1")
+        expect(page.locator("main")).to_contain_text("<img src=x")
+        assert page.locator("main img, main script").count() == 0
+    assert page.evaluate("window.hurt") is None
+
+
+def serious(page):
+    return [v["id"] for v in Axe().run(page).response["violations"] if v["impact"] in {"serious", "critical"}]
+
+
+def test_a_token_opens_the_door_and_shows_what_it_may(stack, page, tokens):
+    token = tokens.create("ada", ["photos"], [Right.ANSWER])
+    page.goto(stack.origin)
+    page.fill("#token", "wrong")
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_contain_text("not known here")
+    assert serious(page) == []
+    page.fill("#token", token)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".steps")
+    assert page.locator("#apps option").all_inner_texts() == ["photos"]
+    assert "Operations" not in page.locator("#nav").inner_text()
+    assert "Data" not in page.locator("#nav").inner_text()
+    page.get_by_role("button", name="Leave (ada)").click()
+    page.wait_for_selector("#token")
+    tokens.revoke("ada")
+    looker = tokens.create("eve")
+    page.fill("#token", looker)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".steps")
+    page.goto(f"{stack.origin}/#/photos/questions")
+    expect(page.locator("main")).to_contain_text("may look, not answer")
+
+
+def test_a_page_says_so_when_a_service_is_away_and_goes_on_when_it_is_back(stack, page):
+    page.goto(f"{stack.origin}/#/silent/questions")
+    expect(page.locator("main")).to_contain_text("No open questions")
+    stack.processes["labels"].kill()
+    stack.processes["labels"].wait()
+    page.reload()
+    expect(page.locator("main")).to_contain_text("cannot be shown now", timeout=30_000)
+    assert serious(page) == []
+    stack.start("labels")
+    stack.until(lambda: (stack.run_file("labels") or {}).get("ready"))
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("main")).to_contain_text("No open questions", timeout=30_000)
+
+
+def test_a_browser_comes_back_after_the_dashboard_does(stack, page):
+    page.goto(f"{stack.origin}/#/photos/journey")
+    expect(page.locator("#live")).to_have_text("live")
+    stack.processes["dashboard"].kill()
+    stack.processes["dashboard"].wait()
+    expect(page.locator("#live")).to_have_text("reconnecting")
+    stack.publish(p.DataVersion("photos", p.Pillar.TRAIN, "v1", 77, "0" * 64, "published"))
+    stack.start("dashboard")
+    stack.until(lambda: (stack.run_file("dashboard") or {}).get("ready"))
+    expect(page.locator("main")).to_contain_text("77 rows", timeout=30_000)
+    expect(page.locator("#live")).to_have_text("live")
