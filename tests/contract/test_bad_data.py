@@ -215,6 +215,10 @@ CASES: dict[type, tuple[Case, ...]] = {
         Case("fewer than no rows", _set(rows=-5), {"automl": "empty_version"}),
         Case("another pillar's", _set(pillar=p.Pillar.PRODUCTION), {}),
     ),
+    p.TrialProgress: (
+        Case("share NaN", _set(fraction=NAN), {}),
+        Case("unknown trial", _set(trial="nobody's"), {}),
+    ),
     p.TrialAssigned: (
         # a training that fails is an outcome, not a bad message
         Case("foreign family", _set(trial="x", family="quantum"), {}),
@@ -223,6 +227,10 @@ CASES: dict[type, tuple[Case, ...]] = {
         Case("parameter of another type", _set(trial="x", parameters='{"max_depth": "deep"}'), {}),
         Case("lease NaN", _set(trial="x", lease_seconds=NAN), {}),
         Case("lease infinite", _set(trial="x", lease_seconds=INF), {}),
+        Case("endless", _set(trial="x", cpu_seconds=INF), {}),
+        Case("no memory", _set(trial="x", memory_bytes=-1), {}),
+        Case("the last turn of all", _set(trial="x", turn=2**63 - 1), {}),
+        Case("a partition that is none", _set(trial="x", seen={"cellar": 7}), {}),
         Case("no rows", _set(trial="x", train_rows=0), {"trainer": "invalid_data"}),
         Case("fewer than no rows", _set(trial="x", train_rows=-3), {"trainer": "invalid_data"}),
     ),

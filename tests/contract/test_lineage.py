@@ -42,6 +42,7 @@ def _model(data: Any, names: Names) -> bool:
 
 
 CHECKS: dict[type, Callable[[Any, Names], bool]] = {
+    p.TrialRequested: lambda d, n: d.data_version in n["version"] and set(d.costs) == n["algorithm"] and d.round > 0,
     p.TrialAssigned: lambda d, n: d.data_version in n["version"] and d.algorithm in n["algorithm"] and d.trial != "",
     p.TrialFinished: lambda d, n: d.trial in n["trial"] and d.algorithm in n["algorithm"] and d.model in n["model"],
     p.ModelPublished: lambda d, n: d.data_version in n["version"] and d.classes == CLASSES and d.sha256 in d.uri,
@@ -102,7 +103,7 @@ def test_every_payload_that_services_write_is_checked():
     written = {
         kind for topic in CATALOGUE for kind in topic.payloads if set(topic.produced_by) - {"user", "supervisor"}
     }
-    rare = {p.TrialRequested, p.TrialProgress, p.ModelRetired, p.Annotation, p.TestLabels, p.Upload, p.CandidateBatch}
+    rare = {p.TrialProgress, p.ModelRetired, p.Annotation, p.TestLabels, p.Upload, p.CandidateBatch}
     assert written - rare == set(CHECKS)
 
 

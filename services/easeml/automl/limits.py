@@ -18,6 +18,10 @@ from types import FrameType
 
 from easeml.errors import BudgetExhaustedError
 
+CPU_SECONDS = 900.0
+"""What a trial may take."""
+MEMORY = 2 * 2**30
+"""Bytes that a training may take beyond what its process holds: tables of our size need a tenth."""
 _IDLE = 1e-3
 """Share of a processor below which a training sleeps: on a busy machine it gets more than that."""
 _SOON = 1e-3

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Self
 
 import numpy as np
@@ -134,24 +134,68 @@ class Scheduler:
         self._costs[algorithm] = _checked_cost(algorithm, cost_hint)
         if algorithm not in self.algorithms:
             self.algorithms.append(algorithm)
-        self._priors = self._learn_priors()
-        for tenant in self._tenants.values():
-            tenant.learn(self._priors)
+        self._reconsider()
+
+    def learn(self, history: tuple[ArrayLike, ArrayLike]) -> None:
+        """Take another history: every tenant is reconsidered.
+
+        Parameters
+        ----------
+        history : tuple of (float64[tasks, known], float64[tasks, known])
+            Qualities in [0, 1] and CPU seconds of the first ``known`` algorithms on past tasks, two at least.
+
+        Raises
+        ------
+        InvalidDataError
+            When it does not fit.
+        """
+        known = min(np.shape(history[0])[-1], len(self.algorithms))
+        self._history = _checked_history(history, known)
+        self._reconsider()
 
     def next(self, device: int = 0) -> tuple[str, str] | None:
         """Return the (tenant, algorithm) that ``device`` is to train, marked as running; None: nothing is left."""
-        waiting = {name: tenant for name, tenant in self._tenants.items() if tenant.open}
+        choice = self.peek()
+        if choice is not None:
+            self.begin(*choice, device)
+        return choice
+
+    def peek(self, among: Sequence[str] | None = None) -> tuple[str, str] | None:
+        """Return what ``next`` would, of these tenants alone where they are given; nothing is marked.
+
+        Raises
+        ------
+        NotFoundError
+            When one of the tenants is unknown.
+        """
+        waiting = self._waiting(among)
         if not waiting:
             return None
         if self._rng is not None and self.policy == "random":
             name = list(waiting)[int(self._rng.integers(len(waiting)))]
         else:
-            name = self._turns.pick(waiting)
-        tenant = self._tenants[name]
-        arm, score = tenant.choice()
-        tenant.start(Running(arm, device, score))
-        tenant.served = self._turns.taken
-        return name, self.algorithms[arm]
+            name = replace(self._turns).pick(waiting)
+        return name, self.algorithms[waiting[name].choice()[0]]
+
+    def begin(self, tenant: str, algorithm: str, device: int = 0, among: Sequence[str] | None = None) -> None:
+        """Mark a run that ``peek`` of the same tenants, or anybody else, chose.
+
+        Raises
+        ------
+        NotFoundError
+            When tenant or algorithm is unknown.
+        ConflictError
+            When that run was begun already.
+        """
+        entry, arm = self._tenant(tenant), self._arm(algorithm)
+        if entry.begun(arm):
+            raise ConflictError(f"{algorithm!r} of {tenant!r} was begun already.", mend="Ask peek() or next().")
+        waiting = self._waiting(among)
+        if waiting and self.policy != "random":
+            self._turns.pick(waiting)  # for what it counts: a turn was taken, whoever has it
+        chosen, score = entry.choice()
+        entry.start(Running(arm, device, score if arm == chosen else float(self._scores(entry)[arm])))
+        entry.served = self._turns.taken
 
     def finish(self, tenant: str, algorithm: str, quality: float, cost: float) -> None:
         """Record a finished run: ``quality`` in [0, 1], ``cost`` in CPU seconds.
@@ -252,6 +296,15 @@ class Scheduler:
         for name, tenant in state["tenants"].items():
             scheduler._tenants[name] = Tenant.from_state(tenant, scheduler._priors, scheduler._scores)
         return scheduler
+
+    def _reconsider(self) -> None:
+        self._priors = self._learn_priors()
+        for tenant in self._tenants.values():
+            tenant.learn(self._priors)
+
+    def _waiting(self, among: Sequence[str] | None) -> dict[str, Tenant]:
+        names = self._tenants if among is None else among
+        return {name: tenant for name in names if (tenant := self._tenant(name)).open}
 
     def _tenant(self, name: str) -> Tenant:
         if name not in self._tenants:

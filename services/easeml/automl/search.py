@@ -31,11 +31,11 @@ from easeml.artifacts import Classifier, Encoder, dump
 from easeml.artifacts.compound import Vote
 from easeml.automl.ensemble import Floats, best_vote, ranking, score
 from easeml.automl.families import parse_parameters, train
-from easeml.automl.limits import cpu_limit, memory_limit
+from easeml.automl.limits import MEMORY, cpu_limit, memory_limit
 from easeml.automl.portfolio import ARMS
 from easeml.automl.race import Entry, Examples, Race, folds_of, refusal
 from easeml.automl.training import check_enough
-from easeml.automl.trial import MEMORY, Labelled, labelled, sampled
+from easeml.automl.trial import Labelled, labelled, sampled
 from easeml.errors import BudgetExhaustedError, ConfigurationError, InvalidDataError
 from easeml.relation import Relation
 from easeml.stream.payloads import AlgorithmAnnounced

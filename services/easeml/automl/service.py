@@ -1,20 +1,23 @@
-"""AutoML: decides which algorithm each app trains next.
+"""AutoML: decides which app trains which algorithm next.
 
-Event in: DataVersion (train, validation), CandidateBatch and Answer (train), TrialFinished, Tick. Event out:
-TrialAssigned.
-Within an app cost-aware GP-UCB over the announced algorithms (Li et al., PVLDB 2018); at most ``parallel`` trials at a
-time. A train pillar that grew by a fifth, or of which a fifth as many cells were proposed or settled as it has rows,
-starts a new round at its next version; a new algorithm joins the running one at the next tick.
-A trial whose lease ends counts as failed; its late result counts all the same.
+Event in: DataVersion (train, validation), CandidateBatch and Answer (train), the trials of all apps, Tick. Event out:
+TrialRequested, TrialAssigned; TrialFinished for a trial that is lost.
+An app requests trials as soon as it has both pillars; a train pillar that grew by a fifth, or of which a fifth as many
+cells were proposed or settled as it has rows, begins a new round at its next version, and a new algorithm joins the
+running one at the next tick. One scheduler (Li et al., PVLDB 2018) gives each free device to the app that gains most
+(``house``); what was decided counts once it is read back from the topic, whoever wrote it.
+A trial without a sign of life of its trainer for the length of its lease is lost, which counts as failed; its late
+result counts all the same.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-from easeml.automl.scheduler import Scheduler
+from easeml.automl.house import House, Proposal
+from easeml.automl.ledger import positive
+from easeml.automl.limits import CPU_SECONDS, MEMORY
 from easeml.errors import Poison
 from easeml.ids import EventId
 from easeml.stream.events import Event, Output
@@ -28,23 +31,24 @@ from easeml.stream.payloads import (
     TrialAssigned,
     TrialFinished,
     TrialOutcome,
+    TrialProgress,
+    TrialRequested,
 )
 from easeml.stream.service import Context, On, Packed, Service
 from easeml.stream.topics import ANSWERS, CANDIDATES, DATA_VERSIONS, TICKS, TRIALS, Topic
 
-LEASE_SECONDS = 900.0
+LEASE_SECONDS = 120.0
 GROWTH = 1.2
 SETTLED = 0.2
 """Cells of the train pillar, per row, that candidates or answers must speak about for a new round."""
 
 
 @dataclass
-class Trial:
-    """A trial that was assigned and has not ended."""
+class Lease:
+    """A trial that has not ended: its algorithm, and the first tick that saw it, in seconds since 1970 UTC."""
 
     algorithm: str
-    round: int
-    until: float  # end of its lease, seconds since 1970 UTC
+    since: float | None = None
 
 
 @dataclass
@@ -61,46 +65,46 @@ class AutoMLState:
         Train rows of the running round.
     round_cells : int
         Cells of the train pillar that candidates and answers spoke about since the round began.
-    scheduler : Scheduler or None
-        Of the running round.
-    outstanding : dict of str to Trial
+    requested : list of str
+        Algorithms of the newest request.
+    leases : dict of str to Lease
         Trials not ended, by id; also those of earlier rounds.
-    expired : dict of str to Trial
-        Trials whose lease ended; a late result still counts.
+    proposal : Proposal or None
+        What a handler of this app decided last, for whichever app.
     """
 
     versions: dict[str, tuple[str, int]] = field(default_factory=dict)
     round: int = 0
     round_rows: int = 0
     round_cells: int = 0
-    scheduler: Scheduler | None = None
-    outstanding: dict[str, Trial] = field(default_factory=dict)
-    expired: dict[str, Trial] = field(default_factory=dict)
+    requested: list[str] = field(default_factory=list)
+    leases: dict[str, Lease] = field(default_factory=dict)
+    proposal: Proposal | None = None
 
 
 class AutoMLService(Service[AutoMLState]):
-    """Assigns trials.
+    """Requests and assigns trials.
 
     Parameters
     ----------
-    parallel : int
-        Trials of one app at a time.
     policy : str
         Policy of the scheduler.
     """
 
     name = "automl"
 
-    def __init__(self, parallel: int = 2, policy: str = "hybrid") -> None:
-        self._parallel = parallel
-        self._policy = policy
+    def __init__(self, policy: str = "hybrid") -> None:
+        self._house = House(policy)
 
     def table(self) -> tuple[On[AutoMLState], ...]:
         return (
             On(DATA_VERSIONS, DataVersion, handle=self._version),
             On(CANDIDATES, CandidateBatch, handle=self._proposed),
             On(ANSWERS, Answer, handle=self._answered),
-            On(TRIALS, TrialFinished, handle=self._finished),
+            On(TRIALS, TrialRequested, fold=self._house.fold, handle=self._requested),
+            On(TRIALS, TrialAssigned, fold=self._house.fold, handle=self._assigned),
+            On(TRIALS, TrialProgress, fold=self._house.fold),
+            On(TRIALS, TrialFinished, fold=self._house.fold, handle=self._finished),
             On(TICKS, Tick, handle=self._tick),
         )
 
@@ -108,33 +112,24 @@ class AutoMLService(Service[AutoMLState]):
         return (TRIALS,)
 
     def new_state(self, app: str) -> AutoMLState:
-        del app
+        self._house.remember(app, None)
         return AutoMLState()
 
     def pack(self, state: AutoMLState) -> Packed:
-        document = {
-            "versions": {pillar: list(version) for pillar, version in state.versions.items()},
-            "round": state.round,
-            "round_rows": state.round_rows,
-            "round_cells": state.round_cells,
-            "scheduler": state.scheduler.state() if state.scheduler else None,
-            "outstanding": {name: asdict(trial) for name, trial in state.outstanding.items()},
-            "expired": {name: asdict(trial) for name, trial in state.expired.items()},
-        }
-        return Packed(document, {})
+        return Packed(asdict(state) | {"proposal": state.proposal and list(state.proposal)}, {})
 
     def unpack(self, app: str, packed: Packed) -> AutoMLState:
-        del app
-        document = packed.document
-        return AutoMLState(
-            versions={pillar: (name, rows) for pillar, (name, rows) in document["versions"].items()},
-            round=document["round"],
-            round_rows=document["round_rows"],
-            round_cells=document["round_cells"],
-            scheduler=Scheduler.from_state(document["scheduler"]) if document["scheduler"] else None,
-            outstanding={name: Trial(**trial) for name, trial in document["outstanding"].items()},
-            expired={name: Trial(**trial) for name, trial in document["expired"].items()},
-        )
+        document = dict(packed.document)
+        document["versions"] = {pillar: (name, rows) for pillar, (name, rows) in document["versions"].items()}
+        document["leases"] = {trial: Lease(**lease) for trial, lease in document["leases"].items()}
+        document["proposal"] = document["proposal"] and Proposal(*document["proposal"])
+        self._house.remember(app, document["proposal"])
+        return AutoMLState(**document)
+
+    def forget(self, app: str) -> None:
+        self._house.forget(app)
+
+    # -- what begins a round -------------------------------------------------------------------------------------
 
     def _version(self, state: AutoMLState, event: Event[DataVersion], ctx: Context) -> Iterable[Output]:
         version = event.data
@@ -146,14 +141,18 @@ class AutoMLService(Service[AutoMLState]):
                 mend="Announce a version after its rows.",
                 reason="empty_version",
             )
+        if state.versions.get(version.pillar) == (version.version, version.rows):
+            return ()
         state.versions[version.pillar] = (version.version, version.rows)
         if Pillar.TRAIN not in state.versions or Pillar.VALIDATION not in state.versions:
             return ()
         rows = state.versions[Pillar.TRAIN][1]
         known = state.round_cells > SETTLED * state.round_rows
-        if state.scheduler is None or known or rows >= GROWTH * state.round_rows:
-            self._begin_round(state, event.app, rows, ctx)
-        return self._assign(state, event.app, ctx)
+        if not state.round or known or supersedes(rows, state.round_rows):
+            state.round += 1
+            state.round_rows = rows
+            state.round_cells = 0
+        return self._request(state, ctx)
 
     @staticmethod
     def _proposed(state: AutoMLState, event: Event[CandidateBatch], ctx: Context) -> Iterable[Output]:
@@ -170,90 +169,94 @@ class AutoMLService(Service[AutoMLState]):
         state.round_cells += event.data.pillar is Pillar.TRAIN
         return ()
 
-    def _begin_round(self, state: AutoMLState, app: str, rows: int, ctx: Context) -> None:
-        state.round += 1
-        state.round_rows = rows
-        state.round_cells = 0
-        state.expired.clear()
-        state.scheduler = Scheduler(
-            list(ctx.algorithms),
-            policy=self._policy,
-            costs={name: _positive(algorithm.cost_hint) for name, algorithm in ctx.algorithms.items()},
-            rng=ctx.rng,
-        )
-        state.scheduler.add_tenant(app, priority=_positive(ctx.app.priority))
-
-    def _finished(self, state: AutoMLState, event: Event[TrialFinished], ctx: Context) -> Iterable[Output]:
-        finished = event.data
-        if finished.outcome is TrialOutcome.TRAINED:
-            _check_result(finished)
-        late = state.expired.pop(finished.trial, None)
-        trial = state.outstanding.pop(finished.trial, late)
-        if trial is None:
-            return ()  # not assigned here
-        if trial.round == state.round and state.scheduler is not None:
-            if finished.outcome is TrialOutcome.TRAINED:
-                state.scheduler.finish(event.app, trial.algorithm, finished.quality, finished.cost_seconds)
-            elif late is None:
-                state.scheduler.fail(event.app, trial.algorithm, finished.error or "")
-        return self._assign(state, event.app, ctx)
-
-    def _tick(self, state: AutoMLState, event: Event[Tick], ctx: Context) -> Iterable[Output]:
-        del event
-        if state.scheduler is None:
-            return ()
-        app = ctx.app.app
-        for name in [name for name, algorithm in ctx.algorithms.items() if name not in state.scheduler.algorithms]:
-            state.scheduler.add_algorithm(name, _positive(ctx.algorithms[name].cost_hint))
-        for name, trial in list(state.outstanding.items()):
-            if ctx.now > trial.until:
-                state.expired[name] = state.outstanding.pop(name)
-                if trial.round == state.round:
-                    state.scheduler.fail(app, trial.algorithm, "The lease ended without a result.")
-        return self._assign(state, app, ctx)
-
-    def _assign(self, state: AutoMLState, app: str, ctx: Context) -> Iterable[Output]:
-        outputs = []
-        while state.scheduler is not None and len(state.outstanding) < self._parallel:
-            choice = state.scheduler.next()
-            if choice is None:
-                break
-            algorithm = ctx.algorithms[choice[1]]
-            trial = EventId.derive("trial", app, state.round, algorithm.algorithm)
-            state.outstanding[trial] = Trial(algorithm.algorithm, state.round, ctx.now + LEASE_SECONDS)
-            outputs.append(Output(TRIALS, self._trial(state.versions, app, trial, algorithm)))
-        return outputs
-
     @staticmethod
-    def _trial(
-        versions: Mapping[str, tuple[str, int]], app: str, trial: EventId, algorithm: AlgorithmAnnounced
-    ) -> TrialAssigned:
-        version, rows = versions[Pillar.TRAIN]
-        return TrialAssigned(
-            app=app,
-            trial=trial,
-            algorithm=algorithm.algorithm,
-            family=algorithm.family,
-            parameters=algorithm.parameters,
-            device="",
-            lease_seconds=LEASE_SECONDS,
+    def _request(state: AutoMLState, ctx: Context) -> tuple[Output, ...]:
+        state.requested = list(ctx.algorithms)
+        version, rows = state.versions[Pillar.TRAIN]
+        asked = TrialRequested(
+            app=ctx.app.app,
+            round=state.round,
             data_version=version,
             train_rows=rows,
-            validation_rows=versions[Pillar.VALIDATION][1],
+            validation_rows=state.versions[Pillar.VALIDATION][1],
+            priority=positive(ctx.app.priority),
+            costs={name: positive(algorithm.cost_hint) for name, algorithm in ctx.algorithms.items()},
+        )
+        return (Output(TRIALS, asked),)
+
+    # -- what happens to trials ----------------------------------------------------------------------------------
+
+    def _requested(self, state: AutoMLState, event: Event[TrialRequested], ctx: Context) -> Iterable[Output]:
+        return self._decide(state, event.app, ctx)
+
+    def _assigned(self, state: AutoMLState, event: Event[TrialAssigned], ctx: Context) -> Iterable[Output]:
+        if not self._house.over(event.app, event.data.trial):
+            state.leases.setdefault(event.data.trial, Lease(event.data.algorithm))
+        return self._decide(state, event.app, ctx)
+
+    def _finished(self, state: AutoMLState, event: Event[TrialFinished], ctx: Context) -> Iterable[Output]:
+        state.leases.pop(event.data.trial, None)
+        return self._decide(state, event.app, ctx)
+
+    def _tick(self, state: AutoMLState, event: Event[Tick], ctx: Context) -> Iterable[Output]:
+        if state.round and list(ctx.algorithms) != state.requested:
+            yield from self._request(state, ctx)
+        heard = self._house.heard(event.partition)
+        for trial, lease in list(state.leases.items()):
+            if lease.since is None:
+                lease.since = ctx.now
+            elif ctx.now > max(lease.since, heard) + LEASE_SECONDS:
+                del state.leases[trial]
+                yield Output(TRIALS, _lost(event.app, trial, lease.algorithm))
+        yield from self._decide(state, event.app, ctx)
+
+    def _decide(self, state: AutoMLState, app: str, ctx: Context) -> Iterable[Output]:
+        decision = self._house.decide()
+        if decision is None:
+            return
+        choice, asked = decision.choice, decision.request
+        # One that nobody announced fails in the trainer, which says so.
+        algorithm = ctx.algorithms.get(choice.algorithm) or AlgorithmAnnounced(choice.algorithm, choice.algorithm)
+        state.proposal = decision.proposal
+        self._house.remember(app, decision.proposal)
+        yield Output(
+            TRIALS,
+            TrialAssigned(
+                app=choice.app,
+                trial=EventId.derive("trial", choice.app, asked.round, choice.algorithm),
+                algorithm=choice.algorithm,
+                family=algorithm.family,
+                parameters=algorithm.parameters,
+                device=choice.device,
+                lease_seconds=LEASE_SECONDS,
+                data_version=asked.data_version,
+                train_rows=asked.train_rows,
+                validation_rows=asked.validation_rows,
+                round=asked.round,
+                turn=decision.turn,
+                seen=decision.seen,
+                cpu_seconds=CPU_SECONDS,
+                memory_bytes=MEMORY,
+            ),
         )
 
 
-def _positive(value: float) -> float:
-    """Return an announced cost or priority; one that is no positive number counts as not given."""
-    return value if 0 < value < math.inf else 1.0
+def supersedes(rows: int, trained_on: int) -> bool:
+    """Return whether a version with so many rows makes what was trained on an earlier one worthless.
+
+    >>> supersedes(120, 100), supersedes(119, 100)
+    (True, False)
+    """
+    return rows >= GROWTH * trained_on
 
 
-def _check_result(finished: TrialFinished) -> None:
-    # NaN fails the comparisons too.
-    if not (0 <= finished.quality <= 1 and 0 <= finished.cost_seconds < math.inf):
-        raise Poison(
-            f"Trial {finished.trial} of {finished.app} has quality {finished.quality} and cost "
-            f"{finished.cost_seconds} seconds.",
-            mend="Quality is a validation accuracy in [0, 1], cost is finite and not negative.",
-            reason="invalid_data",
-        )
+def _lost(app: str, trial: str, algorithm: str) -> TrialFinished:
+    return TrialFinished(
+        app=app,
+        trial=trial,
+        algorithm=algorithm,
+        outcome=TrialOutcome.FAILED,
+        quality=float("nan"),
+        cost_seconds=0.0,
+        error=f"{algorithm}: the lease ended without a sign of life. Is a trainer running ('easeml status')?",
+    )

@@ -85,6 +85,10 @@ class Tenant:
         """Whether an arm is left to run."""
         return self.started < len(self.quality.mean)
 
+    def begun(self, arm: int) -> bool:
+        """Whether a run of the arm was begun, whatever became of it."""
+        return arm in self.running or arm in self.failed or any(run.arm == arm for run in self.runs)
+
     def learn(self, priors: Priors) -> None:
         """Take other priors, e.g. with more arms, and learn from all runs anew."""
         self.quality = Belief(priors.quality, QUALITY_NOISE)

@@ -1,22 +1,30 @@
 """The trainer: turns assigned trials into models.
 
-Event in: TrialAssigned (work), RelationBatch, CandidateBatch and Answer of train and validation (views), Tick. Event
-out: ModelPublished, TrialFinished.
-A trial trains on the first ``train_rows`` rows that came, at the most probable of what candidates and answers say of
-them when it begins, with the seed of its own name, in a worker process; the model file is content-addressed, so
-repeating a trial repeats its result (Li et al., PVLDB 2018, section 3).
+Event in: TrialAssigned (work), RelationBatch, CandidateBatch and Answer of train and validation (views), DataVersion,
+Tick. Event out: ModelPublished, TrialFinished, TrialProgress.
+Trainers are a consumer group: each is a device that trains the trials of its partitions, and one that dies leaves them
+to the others, which begin its trial again. A trial trains on the first ``train_rows`` rows that came, at the most
+probable of what candidates and answers say of them when it begins, with the seed of its own name, in a process of its
+own; the model file is content-addressed, so repeating a trial repeats its result (Li et al., PVLDB 2018, section 3).
 It waits (Busy) for a store that cannot be written, and up to a minute for rows that are announced but not here. A
-training that fails is a TrialFinished with its error.
+training that fails is a TrialFinished with its error; so is one that a newer version makes pointless, which is stopped.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 import re
+import socket
+import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from easeml.artifacts import FORMAT
 from easeml.automl import trial as work
+from easeml.automl.service import supersedes
 from easeml.errors import Busy
 from easeml.ids import ModelId
 from easeml.relation.pillar_views import PillarViews
@@ -24,6 +32,7 @@ from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
     Answer,
     CandidateBatch,
+    DataVersion,
     ModelPublished,
     Pillar,
     RelationBatch,
@@ -31,6 +40,7 @@ from easeml.stream.payloads import (
     TrialAssigned,
     TrialFinished,
     TrialOutcome,
+    TrialProgress,
 )
 from easeml.stream.service import Context, Job, On, Packed, Service
 from easeml.stream.settings import Settings
@@ -39,6 +49,7 @@ from easeml.stream.topics import (
     CANDIDATES,
     DATA_TRAIN,
     DATA_VALIDATION,
+    DATA_VERSIONS,
     MODELS,
     TICKS,
     TRIALS,
@@ -49,8 +60,30 @@ PATIENCE = 60.0
 """Seconds that a trial waits for announced rows: they were on the broker before it, so only a lag explains it."""
 
 
-class TrainerService(Service[None]):
-    """Trains what the scheduler assigns; keeps no state of its own.
+BEAT = 10
+"""Ticks between two signs of life of a trial."""
+REMEMBERED = 64
+"""Ended trials that an app's state names: an assignment may be repeated after a crash of the scheduler."""
+
+
+@dataclass
+class TrainerState:
+    """What the trainer must remember of an app: its last ended trials, oldest first."""
+
+    ended: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A trial at work: when it began, and the file that stops it."""
+
+    trial: TrialAssigned
+    since: float
+    stop: Path
+
+
+class TrainerService(Service[TrainerState]):
+    """Trains what the scheduler assigns.
 
     Parameters
     ----------
@@ -58,47 +91,82 @@ class TrainerService(Service[None]):
         Artifact store that the models go to.
     max_artifact_bytes : int
         Larger models are refused.
+    device : str
+        Name of this trainer; distinct for every one that runs.
     """
 
     name = "trainer"
 
-    def __init__(self, store_uri: str, max_artifact_bytes: int) -> None:
+    def __init__(self, store_uri: str, max_artifact_bytes: int, device: str = "trainer") -> None:
         self._store = (store_uri, max_artifact_bytes)
+        self._device = device
         self._rows = PillarViews(Pillar.TRAIN, Pillar.VALIDATION)
+        self._announced: dict[str, int] = {}
+        self._running: dict[str, Running] = {}
+        self._stops = tempfile.TemporaryDirectory(prefix="easeml-trials-")
         self._now = 0.0
 
-    def table(self) -> tuple[On[None], ...]:
+    def table(self) -> tuple[On[TrainerState], ...]:
         return (
             On(DATA_TRAIN, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
             On(DATA_VALIDATION, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
             On(CANDIDATES, CandidateBatch, fold=self._rows.fold),
             On(ANSWERS, Answer, fold=self._rows.fold),
-            On(TICKS, Tick, fold=self._ticked),
+            On(DATA_VERSIONS, DataVersion, fold=self._versioned),
+            On(TICKS, Tick, fold=self._ticked, handle=self._beat),
             On(TRIALS, TrialAssigned, prepare=self._prepare, handle=self._finish),
         )
 
     def produces(self) -> tuple[Topic, ...]:
         return (MODELS, TRIALS)
 
-    def new_state(self, app: str) -> None:
+    def new_state(self, app: str) -> TrainerState:
         del app
+        return TrainerState()
 
-    def pack(self, state: None) -> Packed:
-        del state
-        return Packed({}, {})
+    def pack(self, state: TrainerState) -> Packed:
+        return Packed({"ended": state.ended}, {})
 
-    def unpack(self, app: str, packed: Packed) -> None:
-        del app, packed
+    def unpack(self, app: str, packed: Packed) -> TrainerState:
+        del app
+        return TrainerState(list(packed.document["ended"]))
 
     def forget(self, app: str) -> None:
         self._rows.forget(app)
+        self._announced.pop(app, None)
+        running = self._running.pop(app, None)
+        if running is not None:
+            running.stop.touch()
+
+    def _versioned(self, event: Event[DataVersion]) -> None:
+        if event.data.pillar is not Pillar.TRAIN:
+            return
+        self._announced[event.app] = max(self._announced.get(event.app, 0), event.data.rows)
+        running = self._running.get(event.app)
+        if running is not None and self._superseded(running.trial):
+            running.stop.touch()
+
+    def _superseded(self, trial: TrialAssigned) -> bool:
+        return trial.train_rows > 0 and supersedes(self._announced.get(trial.app, 0), trial.train_rows)
 
     def _ticked(self, event: Event[Tick]) -> None:
         self._now = max(self._now, event.time)
 
-    def _prepare(self, state: None, event: Event[TrialAssigned], ctx: Context) -> Job:
+    def _beat(self, state: TrainerState, event: Event[Tick], ctx: Context) -> Iterable[Output]:
         del state
+        running = self._running.get(event.app)
+        if running is None or event.data.sequence % BEAT:
+            return ()
+        share = (ctx.now - running.since) / running.trial.cpu_seconds
+        passed = min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
+        return (Output(TRIALS, TrialProgress(event.app, running.trial.trial, self._device, passed)),)
+
+    def _prepare(self, state: TrainerState, event: Event[TrialAssigned], ctx: Context) -> Job | None:
         trial = event.data
+        if trial.trial in state.ended:
+            return None
+        if self._superseded(trial):
+            return Job(work.give_up, (trial,))
         train, validation = (self._rows.of(event.app, pillar) for pillar in (Pillar.TRAIN, Pillar.VALIDATION))
         lacking = max(trial.train_rows - train.count(ctx.app), trial.validation_rows - validation.count(ctx.app))
         if lacking > 0 and self._now <= event.time + PATIENCE:
@@ -106,22 +174,26 @@ class TrainerService(Service[None]):
         if lacking > 0:
             # Rows that were refused never come; waiting for ever would hold up every app of the partition.
             return Job(work.refuse, (trial, lacking))
-        return Job(
-            work.run,
-            (
-                trial,
-                work.learnable(trial, train.first(ctx.app, trial.train_rows)),
-                work.labelled(validation.first(ctx.app, trial.validation_rows)),
-                ctx.app.columns,
-                ctx.app.classes,
-                self._store,
-            ),
+        arguments = (
+            trial,
+            work.learnable(trial, train.first(ctx.app, trial.train_rows)),
+            work.labelled(validation.first(ctx.app, trial.validation_rows)),
+            ctx.app.columns,
+            ctx.app.classes,
+            self._store,
         )
+        stop = Path(self._stops.name) / hashlib.sha256(trial.trial.encode()).hexdigest()
+        self._running[event.app] = Running(trial, self._now, stop)
+        return Job(work.run, (*arguments, str(stop)))
 
-    def _finish(self, state: None, event: Event[TrialAssigned], ctx: Context) -> Iterable[Output]:
-        del state
+    def _finish(self, state: TrainerState, event: Event[TrialAssigned], ctx: Context) -> Iterable[Output]:
         trial, result = event.data, ctx.result
-        assert isinstance(result, work.Result)
+        running = self._running.pop(event.app, None)
+        if running is not None:
+            running.stop.unlink(missing_ok=True)
+        if not isinstance(result, work.Result):
+            return  # it has ended before
+        state.ended = [*state.ended, trial.trial][-REMEMBERED:]
         if result.stored is None or result.metrics is None:
             yield Output(
                 TRIALS,
@@ -133,6 +205,7 @@ class TrainerService(Service[None]):
                     quality=float("nan"),
                     cost_seconds=result.cpu_seconds,
                     error=result.error,
+                    device=self._device,
                 ),
             )
             return
@@ -164,6 +237,7 @@ class TrainerService(Service[None]):
                 quality=result.metrics["accuracy"],
                 cost_seconds=result.cpu_seconds,
                 model=model,
+                device=self._device,
             ),
         )
 
@@ -183,7 +257,8 @@ def main() -> None:
     from easeml.stream.main import run  # noqa: PLC0415 - the scheduler's tests and tools need no runtime
 
     settings = Settings.load()
-    run(TrainerService(settings.store_uri, settings.max_artifact_bytes), settings)
+    device = os.environ.get("EASEML_INSTANCE") or socket.gethostname()
+    run(TrainerService(settings.store_uri, settings.max_artifact_bytes, device), settings)
 
 
 if __name__ == "__main__":

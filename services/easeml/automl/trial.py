@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,15 +15,13 @@ from numpy.typing import NDArray
 
 from easeml.artifacts import ArtifactStore, Stored, dump
 from easeml.automl.families import parse_parameters
-from easeml.automl.limits import cpu_limit, memory_limit
+from easeml.automl.limits import CPU_SECONDS, MEMORY
 from easeml.automl.race import refusal
+from easeml.automl.sandbox import confined
 from easeml.automl.training import train
-from easeml.errors import Busy, ConfigurationError, UnavailableError
+from easeml.errors import Busy, ConfigurationError, EaseMLError, UnavailableError
 from easeml.relation import Relation, features
 from easeml.stream.payloads import Column, TrialAssigned
-
-MEMORY = 2 * 2**30
-"""Bytes that a training may take beyond what its process holds: tables of our size need a tenth."""
 
 
 class Labelled(NamedTuple):
@@ -122,6 +122,7 @@ def run(
     columns: tuple[Column, ...],
     classes: tuple[str, ...],
     store: tuple[str, int],
+    stop: str | None = None,
 ) -> Result:
     """Train, score and store; any failure of the algorithm is a result, not an exception.
 
@@ -135,6 +136,8 @@ def run(
         Feature columns and label domain of the app.
     store : tuple of (str, int)
         URI of the artifact store and the bytes a model file may have.
+    stop : str, optional
+        File that says, once it exists, that nobody wants the result any more.
 
     Raises
     ------
@@ -142,24 +145,62 @@ def run(
         When the artifact store cannot be written: the trial is worth repeating.
     """
     started = time.process_time()
+    ended = confined(
+        _made,
+        (trial, train_rows, validation_rows, columns, classes),
+        cpu_seconds=trial.cpu_seconds if 0 < trial.cpu_seconds < math.inf else CPU_SECONDS,
+        memory=trial.memory_bytes if trial.memory_bytes > 0 else MEMORY,
+        stop=Path(stop) if stop else None,
+    )
+
+    def seconds() -> float:
+        return ended.cpu_seconds + time.process_time() - started
+
+    if isinstance(ended.value, _Made):
+        try:
+            stored = ArtifactStore(*store).put(ended.value.content)
+        except UnavailableError as error:
+            raise Busy(error.message, mend=error.mend) from error
+        except EaseMLError as error:  # larger than the store takes
+            return Result(seconds(), error=refusal(trial.algorithm, trial.family, error))
+        return Result(seconds(), stored, ended.value.metrics)
+    if ended.fault is not None:
+        return Result(seconds(), error=refusal(trial.algorithm, trial.family, ended.fault))
+    return Result(seconds(), error=ended.value or _superseded(trial))
+
+
+class _Made(NamedTuple):
+    """A model file and the validation metrics of the model."""
+
+    content: bytes
+    metrics: dict[str, float]
+
+
+def _made(
+    trial: TrialAssigned,
+    train_rows: Labelled,
+    validation_rows: Labelled,
+    columns: tuple[Column, ...],
+    classes: tuple[str, ...],
+) -> _Made | str:
+    """Return what a trial made, or what is wrong with its algorithm."""
     try:
-        with cpu_limit(trial.lease_seconds), memory_limit(MEMORY):
-            trained = train(
-                *train_rows,
-                *validation_rows,
-                columns=columns,
-                classes=classes,
-                family=trial.family,
-                parameters=trial.parameters,
-                seed=seed_of(trial.trial),
-                clock=time.process_time,
-            )
-        stored = ArtifactStore(*store).put(dump(trained.model))
-    except UnavailableError as error:
-        raise Busy(error.message, mend=error.mend) from error
+        trained = train(
+            *train_rows,
+            *validation_rows,
+            columns=columns,
+            classes=classes,
+            family=trial.family,
+            parameters=trial.parameters,
+            seed=seed_of(trial.trial),
+            clock=time.process_time,
+        )
+        content = dump(trained.model)
+    except MemoryError:
+        raise  # the limit says which it was
     except Exception as error:
         # An algorithm may raise anything on data it was not made for; that is the trial's outcome.
-        return Result(time.process_time() - started, error=refusal(trial.algorithm, trial.family, error))
+        return refusal(trial.algorithm, trial.family, error)
     metrics = {
         "accuracy": trained.accuracy,
         "log_loss": trained.log_loss,
@@ -167,7 +208,7 @@ def run(
         "train_rows": float(trial.train_rows),
         "validation_rows": float(trial.validation_rows),
     }
-    return Result(time.process_time() - started, stored, metrics)
+    return _Made(content, metrics)
 
 
 def refuse(trial: TrialAssigned, lacking: int) -> Result:
@@ -177,3 +218,12 @@ def refuse(trial: TrialAssigned, lacking: int) -> Result:
         error=f"{trial.algorithm} ({trial.family}): {lacking} of the rows announced by version {trial.data_version!r} "
         "never came or were refused. Look at the dead letters of data.train and data.validation, and publish again.",
     )
+
+
+def give_up(trial: TrialAssigned) -> Result:
+    """Return the end of a trial that was superseded before it began."""
+    return Result(0.0, error=_superseded(trial))
+
+
+def _superseded(trial: TrialAssigned) -> str:
+    return f"{trial.algorithm} ({trial.family}): a newer version than {trial.data_version!r} made the trial pointless."

@@ -104,7 +104,10 @@ CANDIDATES = Topic(
     ("datamagic", "snoopy", "cpclean", "market", "trainer", "automl", "advisor"),
 )
 DATA_VERSIONS = Topic(
-    "data-versions", (p.DataVersion,), _MAKERS, ("snoopy", "cpclean", "market", "automl", "datamagic", "advisor")
+    "data-versions",
+    (p.DataVersion,),
+    _MAKERS,
+    ("snoopy", "cpclean", "market", "automl", "trainer", "datamagic", "advisor"),
 )
 QUESTIONS = Topic(
     "questions", (p.Question,), ("cpclean", "market", "modelpicker"), ("labels",), key=lambda q: f"{q.app}/{q.question}"
@@ -128,7 +131,6 @@ TRIALS = Topic(
     (p.TrialRequested, p.TrialAssigned, p.TrialProgress, p.TrialFinished),
     ("automl", "trainer"),
     ("trainer", "automl"),
-    key=lambda t: getattr(t, "device", "") or t.app,
 )
 MODELS = Topic(
     "models",

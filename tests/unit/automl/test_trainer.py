@@ -99,7 +99,7 @@ def test_rows_that_never_come_fail_the_trial_and_free_the_queue(town):
     town.data()
     town.version(Pillar.TRAIN, 100, "v2")
     town.cluster.run()
-    assert len(finished(town)) == 0 or all(end.outcome is TrialOutcome.TRAINED for end in finished(town))
+    assert all("made the trial pointless" in end.error for end in finished(town)), "those on fewer rows"
     done = len(finished(town))
     town.cluster.now += PATIENCE + 1
     town.cluster.tick(2)
@@ -189,7 +189,7 @@ def busy(*_arguments, **_options):
 
 def test_a_training_that_does_not_end_is_cut_off(town, monkeypatch):
     monkeypatch.setattr("easeml.automl.trial.train", busy)
-    monkeypatch.setattr("easeml.automl.service.LEASE_SECONDS", 0.05)
+    monkeypatch.setattr("easeml.automl.service.CPU_SECONDS", 0.05)
     town.data()
     town.cluster.run()
     assert len(finished(town)) == 2

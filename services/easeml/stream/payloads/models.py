@@ -21,10 +21,15 @@ class AlgorithmAnnounced:
 
 @dataclass(frozen=True, slots=True)
 class TrialRequested:
-    """A device is free and asks for work."""
+    """An app asks for trials on a version of its data; the newest request of an app counts."""
 
-    app: str  #: partition key of the device
-    device: str  #: identity of the device
+    app: str  #: name of the app
+    round: int  #: counts the versions that made earlier results worthless, from 1
+    data_version: str  #: version of the training data
+    train_rows: int  #: training rows of that version
+    validation_rows: int  #: validation rows
+    priority: float  #: weighs the turns and gains of the app
+    costs: dict[str, float]  #: algorithms to try, in the order of preference, and their expected CPU seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,16 @@ class TrialAssigned:
     algorithm: str  #: algorithm to train
     family: str  #: pipeline family
     parameters: str  #: JSON object of parameters of the family
-    device: str  #: device that shall run it; empty: any
-    lease_seconds: float  #: time after which another device may take over
+    device: str  #: device believed to run it: the one that ran the last trial of the partition; empty: none did yet
+    lease_seconds: float  #: seconds without a sign of life after which the trial counts as lost
     data_version: str  #: version of the training data
     train_rows: int  #: training rows the trainer must have seen
     validation_rows: int  #: validation rows the trainer must have seen
+    round: int = 0  #: of the request that it answers
+    turn: int = 0  #: number of the decision, from 1; 0: made by hand
+    seen: dict[str, int] = field(default_factory=dict)  #: partition -> end of the trials that the decision knew
+    cpu_seconds: float = 900.0  #: CPU seconds the training may take
+    memory_bytes: int = 2 * 2**30  #: bytes the training may take beyond what its process holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,7 @@ class TrialProgress:
     app: str  #: name of the app
     trial: str  #: identity of the trial
     device: str  #: device that runs it
-    fraction: float  #: share done, in [0, 1]
+    fraction: float  #: share of its time limit that has passed, in [0, 1]
 
 
 class TrialOutcome(StrEnum):
@@ -72,6 +82,7 @@ class TrialFinished:
     cost_seconds: float  #: CPU seconds spent
     model: str | None = None  #: model published
     error: str | None = None  #: what failed, where, how to mend it
+    device: str = ""  #: device that ran it; empty: none did
 
 
 @dataclass(frozen=True, slots=True)
