@@ -1,0 +1,275 @@
+"""What the portfolio remembers: the lookback window, contested rows, questions, answers and labelled rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from easeml.modelpicker.combiners import N_COMBINERS
+from easeml.modelpicker.rows import RowKey, Rows
+from easeml.modelpicker.similarity import Labelled
+from easeml.modelpicker.standing import beliefs, level
+from easeml.modelpicker.voting import MISSING, Floats, Votes, contested, of_votes, vote_mass
+
+FREE, OPEN = -2, -1
+"""Status of a row that may be asked about, and of one that is; a label from 0 on is the answer."""
+
+_REMEMBERED = 1000
+
+
+@dataclass(slots=True)
+class Question:
+    """A row asked about.
+
+    Attributes
+    ----------
+    votes : ndarray of int32, shape (k,)
+    number : int
+        The row's.
+    said : ndarray of int32, shape (3,)
+        Classes by the best model and the combiners when the row arrived.
+    expected : ndarray of float64, shape (k,)
+        Probability by the posterior that each model is right.
+    believed : ndarray of float64, shape (k,)
+        The same by similar rows.
+    audit : float
+        Probability of the audit that the row is; 0 for a row chosen by what it tells.
+    """
+
+    votes: Votes
+    number: int
+    said: Votes
+    expected: Floats
+    believed: Floats
+    audit: float
+
+    def join(self, vote: int, reference: int | None) -> None:
+        """Add a model; it is expected to be what the reference is."""
+        self.votes = np.append(self.votes, vote).astype(np.int32)
+        for name in ("expected", "believed"):
+            values = getattr(self, name)
+            setattr(self, name, np.append(values, values[reference] if reference is not None else 0.0))
+
+    def leave(self, index: int) -> None:
+        """Remove a model."""
+        for name in ("votes", "expected", "believed"):
+            setattr(self, name, np.delete(getattr(self, name), index))
+
+
+class Recall:
+    """Rows of one stream.
+
+    Parameters
+    ----------
+    k, n_classes : int
+    lookback : int
+        Rows of the window.
+
+    Attributes
+    ----------
+    window : Rows
+        The last rows, contested or not: number and votes.
+    rows : Rows
+        The last contested rows: number, votes, status, what speaks for each class (sums), worth of the label (gain),
+        doubt of the combiner, and what the best model and the combiners said.
+    labelled : Labelled
+    labels, open : dict
+        Answers and questions by row.
+    """
+
+    def __init__(self, k: int, n_classes: int, lookback: int) -> None:
+        self.n_classes, self.lookback = n_classes, lookback
+        self.window = Rows(lookback, _window(k))
+        self.rows = Rows(max(_REMEMBERED, lookback), _contested(k, n_classes))
+        self.labelled = Labelled(k, n_classes)
+        self.labels: dict[RowKey, int] = {}
+        self.open: dict[RowKey, Question] = {}
+
+    def status(self, row: RowKey) -> int:
+        """Return whether a row may be asked about, is, or what the answer was."""
+        return self.labels.get(row, OPEN if row in self.open else FREE)
+
+    def forget(self, row: RowKey) -> None:
+        """Forget a row that comes again."""
+        if self.window.find(row) is not None or self.rows.find(row) is not None:
+            self.window.remove(row)
+            self.rows.remove(row)
+
+    def since(self, number: int) -> int:
+        """Return the position of the first contested row from a number on."""
+        return int(np.searchsorted(self.rows["number"], number))
+
+    def close(self, row: RowKey, label: int) -> Question:
+        """Turn a question into an answer."""
+        question = self.open.pop(row)
+        self.labels[row] = label
+        place = self.rows.find(row)
+        if place is not None:
+            self.rows["status"][place] = label
+        return question
+
+    def learn(self, question: Question, label: int, before: int) -> None:
+        """Let a label speak for similar rows; those from before a row number may be dropped."""
+        self.labelled.add(question.votes, label, question.number)
+        if self.labelled.expire(before):
+            self.resum()
+        else:
+            self.rows["sums"][:, label] += self.labelled.worth(self.rows["votes"])
+
+    def resum(self) -> None:
+        """Ask the labelled rows anew what they say."""
+        self.rows["sums"][:] = self.labelled.sums(self.rows["votes"])
+
+    def believed(self, since: int, weights: Floats) -> tuple[npt.NDArray[np.int64], Votes, Floats]:
+        """Return numbers, votes, and the probability that each is right, of the contested rows from a number on.
+
+        Parameters
+        ----------
+        since : int
+        weights : ndarray of float64, shape (k,)
+            Posterior, believed where no similar row is labelled.
+        """
+        first = self.since(since)
+        votes, status = self.rows["votes"][first:], self.rows["status"][first:]
+        mass = vote_mass(np.broadcast_to(weights, votes.shape), votes, self.n_classes)
+        right = beliefs(self.rows["sums"][first:], of_votes(mass, votes), votes)
+        known = status >= 0
+        right[known] = level((votes[known] == status[known, None]).astype(np.float64), votes[known])
+        return self.rows["number"][first:], votes, right
+
+    def expected(self, k: int) -> Floats:
+        """Return how often each model is expected to be right on the open questions, shape (k,)."""
+        return sum((question.expected for question in self.open.values()), start=np.zeros(k))
+
+    def history(self) -> npt.NDArray[np.int8]:
+        """Return which models were right on the rows answered since the last alarm, shape (a, k); -1 without vote."""
+        known = self.labelled
+        votes, labels = known.votes[known.weights == 1], known.labels[known.weights == 1]
+        return np.where(votes == MISSING, -1, votes == labels[:, None]).astype(np.int8)
+
+    def join(self, votes: Votes, reference: int | None) -> None:
+        """Add a model with its votes on the window, oldest row first; elsewhere it is as right as the reference."""
+        known, window = self.labelled, self.window
+        by_number = dict(zip(window["number"].tolist(), votes.tolist(), strict=True))
+
+        def own(numbers: npt.NDArray[np.int64]) -> Votes:
+            return np.array([by_number.get(number, MISSING) for number in numbers.tolist()], np.int32)
+
+        column = own(known.numbers)
+        as_best = known.right[:, reference] if reference is not None else np.zeros(len(known))
+        known.join(column, np.where(column == MISSING, as_best, column == known.labels))
+        window.replace(list(window.ids), window.columns() | {"votes": np.column_stack([window["votes"], votes])})
+        columns = self.rows.columns()
+        columns["votes"] = np.column_stack([columns["votes"], own(columns["number"])])
+        self.rows.replace(list(self.rows.ids), columns)
+        self._insert_contested()
+        for question in self.open.values():
+            question.join(by_number.get(question.number, MISSING), reference)
+
+    def _insert_contested(self) -> None:
+        """Remember the rows of the window that a new model has made contested."""
+        window, rows = self.window, self.rows
+        fresh = [i for i in np.flatnonzero(contested(window["votes"])) if rows.find(window.ids[i]) is None]
+        votes = window["votes"][fresh]
+        agreed = votes[:, :-1].max(axis=1, initial=MISSING)
+        added = {
+            "number": window["number"][fresh],
+            "votes": votes,
+            "status": np.array([self.status(window.ids[i]) for i in fresh], np.int64),
+            "sums": np.zeros((len(fresh), self.n_classes)),
+            "gain": np.zeros(len(fresh)),
+            "doubt": np.zeros(len(fresh)),
+            "said": np.repeat(agreed[:, None], 1 + N_COMBINERS, axis=1),
+        }
+        merged = {name: np.concatenate([value, added[name]]) for name, value in rows.columns().items()}
+        order = np.argsort(merged["number"], kind="stable")
+        ids = rows.ids + [window.ids[i] for i in fresh]
+        rows.replace([ids[i] for i in order], {name: value[order] for name, value in merged.items()})
+
+    def leave(self, index: int) -> None:
+        """Remove a model."""
+        for rows in (self.window, self.rows):
+            rows.replace(list(rows.ids), rows.columns() | {"votes": np.delete(rows["votes"], index, axis=1)})
+        self.labelled.leave(index)
+        for question in self.open.values():
+            question.leave(index)
+
+    def state(self) -> dict[str, Any]:
+        """Return lists of row ids and arrays; sums follow from the rest."""
+        k, questions = self.window["votes"].shape[1], list(self.open.values())
+        rows = self.rows.state()
+        del rows["sums"]
+        return {
+            "lookback": self.lookback,
+            "answered_ids": list(self.labels),
+            "answered_labels": np.array(list(self.labels.values()), np.int64),
+            "open_ids": list(self.open),
+            "open_votes": np.array([q.votes for q in questions], np.int32).reshape(len(questions), k),
+            "open_numbers": np.array([q.number for q in questions], np.int64),
+            "open_said": np.array([q.said for q in questions], np.int32).reshape(-1, 1 + N_COMBINERS),
+            "open_expected": np.array([q.expected for q in questions]).reshape(len(questions), k),
+            "open_believed": np.array([q.believed for q in questions]).reshape(len(questions), k),
+            "open_audits": np.array([q.audit for q in questions], np.float64),
+            "window_ids": list(self.window.ids),
+            "window_numbers": self.window["number"].copy(),
+            "window_votes": self.window["votes"].copy(),
+            "rows": rows,
+            "labelled": self.labelled.state(),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], k: int, n_classes: int, distinct: npt.NDArray[np.int64]) -> Self:
+        """Return what :meth:`state` described; ``distinct`` are the models by which rows are compared."""
+        recall = cls(k, n_classes, int(state["lookback"]))
+        recall.labels = dict(zip(state["answered_ids"], map(int, state["answered_labels"]), strict=True))
+        recall.open = dict(zip(state["open_ids"], _questions(state, k), strict=True))
+        columns = {"number": state["window_numbers"], "votes": state["window_votes"]}
+        recall.window = Rows.from_state({"capacity": recall.lookback, "ids": state["window_ids"]} | columns, _window(k))
+        recall.labelled = Labelled.from_state(state["labelled"], k, n_classes)
+        recall.labelled.compare(distinct)
+        sums = recall.labelled.sums(np.array(state["rows"]["votes"], np.int32).reshape(len(state["rows"]["ids"]), k))
+        recall.rows = Rows.from_state(state["rows"] | {"sums": sums}, _contested(k, n_classes))
+        return recall
+
+
+def generator_of(state: dict[str, Any]) -> np.random.Generator:
+    """Return the random generator whose bit generator has this state."""
+    bits = getattr(np.random, str(state["bit_generator"]))()
+    bits.state = state
+    return np.random.Generator(bits)
+
+
+def _questions(state: dict[str, Any], k: int) -> Sequence[Question]:
+    n = len(state["open_numbers"])
+    shapes = {"votes": (n, k), "said": (n, 1 + N_COMBINERS), "expected": (n, k), "believed": (n, k)}
+    columns = {name: np.array(state[f"open_{name}"]).reshape(shape) for name, shape in shapes.items()}
+    return [
+        Question(
+            columns["votes"][i].astype(np.int32),
+            int(number),
+            columns["said"][i].astype(np.int32),
+            columns["expected"][i].astype(np.float64),
+            columns["believed"][i].astype(np.float64),
+            float(audit),
+        )
+        for i, (number, audit) in enumerate(zip(state["open_numbers"], state["open_audits"], strict=True))
+    ]
+
+
+def _window(k: int) -> dict[str, npt.NDArray[Any]]:
+    return {"number": np.zeros(0, np.int64), "votes": np.zeros((0, k), np.int32)}
+
+
+def _contested(k: int, n_classes: int) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns in which contested rows are remembered, empty."""
+    return _window(k) | {
+        "status": np.zeros(0, np.int64),
+        "sums": np.zeros((0, n_classes)),
+        "gain": np.zeros(0),
+        "doubt": np.zeros(0),
+        "said": np.zeros((0, 1 + N_COMBINERS), np.int32),
+    }
