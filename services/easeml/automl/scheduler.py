@@ -133,7 +133,10 @@ class Scheduler:
         """
         self._costs[algorithm] = _checked_cost(algorithm, cost_hint)
         if algorithm not in self.algorithms:
+            for tenant in self._tenants.values():
+                tenant.widen(self._turns.taken)
             self.algorithms.append(algorithm)
+            self._turns.improved()
         self._reconsider()
 
     def learn(self, history: tuple[ArrayLike, ArrayLike]) -> None:

@@ -89,6 +89,12 @@ class Tenant:
         """Whether a run of the arm was begun, whatever became of it."""
         return arm in self.running or arm in self.failed or any(run.arm == arm for run in self.runs)
 
+    def widen(self, turn: int) -> None:
+        """Get ready for one more arm: earlier scores do not bound it, and who had nothing to try has not waited."""
+        if not self.open:
+            self.served = turn
+        self.ceiling = math.inf
+
     def learn(self, priors: Priors) -> None:
         """Take other priors, e.g. with more arms, and learn from all runs anew."""
         self.quality = Belief(priors.quality, QUALITY_NOISE)
@@ -141,6 +147,7 @@ class Tenant:
             "priority": self.priority,
             "costs": [list(item) for item in self.costs.items()],
             "served": self.served,
+            "ceiling": self.ceiling if math.isfinite(self.ceiling) else None,
             "regret": [self.regret.seconds, self.regret.earned],
             "running": [list(run) for run in self.running.values()],
             "runs": [list(run) for run in self.runs],
@@ -157,6 +164,7 @@ class Tenant:
             tenant.start(Running(*run))
         tenant.failed = dict(state["failed"])
         tenant.served = state["served"]
+        tenant.ceiling = math.inf if state["ceiling"] is None else state["ceiling"]
         tenant.regret = Regret(*state["regret"])
         return tenant
 

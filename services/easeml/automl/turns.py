@@ -42,7 +42,7 @@ class Turns:
     candidates: tuple[str, ...] = ()
 
     def improved(self) -> None:
-        """Count that a tenant has a better model than before."""
+        """Count that a tenant has a better model than before, or that all have something new to try."""
         self.still = 0
 
     def pick(self, tenants: Mapping[str, Tenant]) -> str:
