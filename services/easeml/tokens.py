@@ -1,6 +1,6 @@
 """Tokens for people: who may see which apps, and what else they may do.
 
-They lie in ``<home>/tokens.json``, as digests only: a token is shown once, when it is made. Without any token, and
+They lie in ``<home>/tokens.json``, as digests only: a token is shown once, when it is made. Without that file, and
 without ``EASEML_TOKEN``, whoever reaches this machine's own address may do everything.
 """
 
@@ -84,6 +84,11 @@ class TokenFile:
         self._path = home / _FILE
         self._read_at: tuple[int, int] | None = None
         self._holders: dict[str, Holder] = {}
+
+    @property
+    def in_use(self) -> bool:
+        """Whether tokens were ever made here: who takes the last one away does not open the door to everybody."""
+        return self._path.exists()
 
     def holders(self) -> dict[str, Holder]:
         """Return the holders by digest of their token, as the file says now.

@@ -41,7 +41,7 @@ class Gate:
     @property
     def open(self) -> bool:
         """Whether nobody needs a token."""
-        return not self._token and not self._file.holders()
+        return not self._token and not self._file.in_use
 
     def holder(self, token: str) -> Holder | None:
         """Return who holds a token; None: nobody."""

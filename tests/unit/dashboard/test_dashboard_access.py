@@ -98,8 +98,11 @@ def test_tokens_say_who_sees_what(gate, tmp_path):
     with pytest.raises(NotFoundError):
         require(holder, Right.MESSAGES)
     tokens.revoke("ada")
+    tokens.revoke("bob")
     with pytest.raises(UnknownCallerError):
         guard.caller(request(authorization=f"Bearer {ada}"))
+    with pytest.raises(UnknownCallerError):  # the last one is gone, and the door is closed still
+        guard.caller(request())
 
 
 def test_absent_and_forbidden_look_the_same():
@@ -136,5 +139,7 @@ def test_tokens_refuse_with_a_mend(tmp_path):
 @pytest.mark.parametrize("content", ["{", '{"x": {}}', '{"x": {"name": "a", "apps": null, "rights": ["fly"]}}'])
 def test_a_damaged_file_lets_nobody_in(gate, tmp_path, content):
     (tmp_path / "tokens.json").write_text(content)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(UnknownCallerError):
         gate().caller(request())
+    with pytest.raises(ConfigurationError):
+        gate().caller(request(authorization="Bearer x"))
