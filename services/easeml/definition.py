@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from easeml import ci
-from easeml.errors import InvalidDataError
+from easeml.ci import agreement
+from easeml.errors import BudgetExhaustedError, InvalidDataError
 from easeml.ids import AppId, EventId
 from easeml.relation import Relation
 from easeml.stream.payloads import AppDefined, Column, ColumnKind
@@ -20,13 +21,18 @@ CHANGEABLE = (
     "condition",
     "reliability",
     "steps",
+    "passes",
+    "scores",
+    "meter",
     "label_budget",
     "cleaning_budget",
     "acquisition_budget",
+    "test_label_budget",
     "price_column",
     "horizon",
 )
 """Options that an app that exists may get anew."""
+_TOLERANCES = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25)
 
 
 def defined(name: str, label: str, options: Mapping[str, Any]) -> AppDefined:
@@ -59,6 +65,8 @@ def checked(app: AppDefined) -> AppDefined:
         ("label_budget", app.label_budget, app.label_budget >= 0, "0 or more labels"),
         ("cleaning_budget", app.cleaning_budget, app.cleaning_budget >= 0, "0 or more answers"),
         ("acquisition_budget", app.acquisition_budget, app.acquisition_budget >= 0, "0 or more labels"),
+        ("test_label_budget", app.test_label_budget, app.test_label_budget >= 0, "0 or more labels"),
+        ("scores", app.scores, all(0 <= score.worth <= 1 for score in app.scores), "scores from 0 to 1"),
         ("horizon", app.horizon, app.horizon >= 1, "at least one row"),
     ):
         if not fits:
@@ -69,19 +77,51 @@ def checked(app: AppDefined) -> AppDefined:
             f"price_column={app.price_column!r} is no numeric column of app {app.app!r}.",
             mend=f"Numeric columns are: {', '.join(numbers) or 'none'}; empty: every label costs 1.",
         )
-    plan_of(app)
+    check_plan(app)
     return app
+
+
+def check_plan(app: AppDefined) -> None:
+    """Refuse a condition that the app's test labels cannot pay, where people are asked for them.
+
+    Raises
+    ------
+    ConditionError, ConfigurationError
+        When the condition does not parse or cannot be planned.
+    BudgetExhaustedError
+        When a single decision may need more labels than the budget grants; says what would fit.
+    """
+    if app.classes:
+        agreement.scores_of(app)
+    needed, granted = plan_of(app).labels_worst, app.test_label_budget
+    if not granted or needed <= granted:
+        return
+    fewer = next((n for n in range(app.steps - 1, 0, -1) if plan_of(replace(app, steps=n)).labels_worst <= granted), 0)
+    mends = [f"grant {needed:,} labels (--test-label-budget {needed})", *_wider(app, granted)]
+    mends += [f"judge {fewer} models per test set (--steps {fewer})"] if fewer else []
+    raise BudgetExhaustedError(
+        f"The condition {app.condition!r} with reliability {app.reliability:g} over {app.steps} models may need "
+        f"{needed:,} test labels for one decision; the budget grants {granted:,}.",
+        mend=f"{'; or '.join(mends).capitalize()}.",
+    )
+
+
+def _wider(app: AppDefined, granted: int) -> list[str]:
+    """Return the smallest tolerance that the labels can pay, where the condition has one clause."""
+    clauses = ci.parse(app.condition).clauses
+    if len(clauses) > 1:
+        return []
+    head, _, _ = app.condition.replace("±", "+/-").rpartition("+/-")
+    for tolerance in _TOLERANCES:
+        text = f"{head.strip()} +/- {tolerance:g}"
+        if tolerance > clauses[0].tolerance and plan_of(replace(app, condition=text)).labels_worst <= granted:
+            return [f"allow a wider tolerance (--condition '{text}')"]
+    return []
 
 
 def plan_of(app: AppDefined) -> ci.Plan:
     """Return the CI plan of an app."""
-    return ci.plan(
-        ci.parse(app.condition),
-        reliability=app.reliability,
-        steps=app.steps,
-        adaptivity=app.adaptivity,
-        mode=app.mode,
-    )
+    return agreement.plan_of(app)
 
 
 def with_schema(app: AppDefined, frame: pd.DataFrame) -> AppDefined:

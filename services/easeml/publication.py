@@ -306,7 +306,7 @@ def _relation(app: AppDefined, frame: pd.DataFrame, pillar: Pillar | None, ids: 
     label: str | None = app.label
     if pillar is Pillar.PRODUCTION:
         frame, label = frame.drop(columns=app.label, errors="ignore"), None
-    elif pillar is Pillar.POOL:
+    elif pillar is Pillar.POOL or (_asks(app, pillar) and app.label not in map(str, frame.columns)):
         frame = frame.assign(**{app.label: None})
     return Relation.from_frame(
         frame,
@@ -315,10 +315,15 @@ def _relation(app: AppDefined, frame: pd.DataFrame, pillar: Pillar | None, ids: 
         columns=app.columns,
         row_ids=ids if ids is not None else tuple(map(str, range(len(frame)))),
         ids_generated=ids is None,
-        require_labels=pillar not in {Pillar.POOL, Pillar.PRODUCTION},
+        require_labels=pillar not in {Pillar.POOL, Pillar.PRODUCTION} and not _asks(app, pillar),
         # A new value in production must not stop predictions; in training it would teach that it is missing.
         unseen="missing" if pillar is Pillar.PRODUCTION else "refuse",
     )
+
+
+def _asks(app: AppDefined, pillar: Pillar | None) -> bool:
+    """Whether the labels that rows lack are asked for one by one: test rows of an app that pays for that."""
+    return pillar is Pillar.TEST and app.test_label_budget > 0
 
 
 def pillar_of(value: Pillar | str) -> Pillar:

@@ -65,6 +65,8 @@ from easeml.stream.topics import (
     APPS,
     BY_NAME,
     CANDIDATES,
+    CI_ANSWERS,
+    CI_QUESTIONS,
     CLEANING,
     DATA_TEST_LABELS,
     DATA_VERSIONS,
@@ -121,6 +123,7 @@ APP = AppDefined(
     steps=4,
     label_budget=20,
     horizon=40,
+    test_label_budget=40,
 )
 QUICK = (
     AlgorithmAnnounced("lda", "lda", "{}", 0.01),
@@ -130,6 +133,8 @@ QUICK = (
 OUTSIDER = "rule-of-thumb"
 """An external model: it publishes its predictions itself."""
 
+LABELLED = 20
+"""Test rows whose label comes with the data; the others are asked for."""
 SIZES = {Pillar.TRAIN: 24, Pillar.VALIDATION: 16, Pillar.TEST: 50, Pillar.PRODUCTION: 60}
 HERE = partition_of(APP.app, PARTITIONS)
 ELSEWHERE = 1 - HERE
@@ -177,8 +182,8 @@ def version(pillar: Pillar, count: int, app: str = APP.app) -> Said:
     return Said(DATA_VERSIONS, DataVersion(app, pillar, "v1", count, "0" * 64, "first"), f"version-{pillar}-{count}")
 
 
-def truth_of_test(app: str = APP.app) -> Said:
-    part = FRAMES[Pillar.TEST]
+def truth_of_test(app: str = APP.app, labelled: int | None = None) -> Said:
+    part = FRAMES[Pillar.TEST].iloc[:labelled]
     codes = np.array([CLASSES.index(label) for label in part["species"]], np.int32)
     return Said(DATA_TEST_LABELS, TestLabels(app, "v1", tuple(part.index), CLASSES, codes), "test-labels")
 
@@ -189,10 +194,10 @@ def introduction(app: AppDefined = APP) -> list[Said]:
     return said + [Said(ALGORITHMS, algorithm, f"algorithm-{algorithm.algorithm}") for algorithm in QUICK]
 
 
-def development(app: str = APP.app) -> list[Said]:
-    """Return the rows and versions that lead to models and verdicts."""
+def development(app: str = APP.app, *, labelled: int | None = None) -> list[Said]:
+    """Return the rows and versions that lead to models and verdicts, with the labels of some test rows or of all."""
     pillars = (Pillar.TRAIN, Pillar.VALIDATION, Pillar.TEST)
-    published = [*(rows(pillar, app=app) for pillar in pillars), truth_of_test(app)]
+    published = [*(rows(pillar, app=app) for pillar in pillars), truth_of_test(app, labelled)]
     return published + [version(pillar, SIZES[pillar], app) for pillar in pillars]
 
 
@@ -275,8 +280,8 @@ def record_house(store: str) -> Recording:
         cluster.run()
 
     say(introduction())
-    say(development())
-    cluster.tick(2)
+    say(development(labelled=LABELLED))
+    cluster.tick(12)  # a test set waits so long for labels that are still on their way
     say(outsider())
     for start in range(0, SIZES[Pillar.PRODUCTION], 10):
         say([rows(Pillar.PRODUCTION, start, start + 10)])
@@ -296,15 +301,17 @@ def record_house(store: str) -> Recording:
 
 
 def answers(cluster: MemoryCluster) -> Iterator[list[Said]]:
-    """Yield annotations that answer the questions nobody answered yet; the very first one is skipped."""
+    """Yield annotations that answer the questions nobody answered yet; the first one that may be is skipped."""
     done: set[str] = set()
+    skipped = False
     while True:
         said = []
-        for asked in (e.data for e in cluster.events(QUESTIONS)):
+        for asked in (e.data for topic in (QUESTIONS, CI_QUESTIONS) for e in cluster.events(topic)):
             if asked.question not in done:
                 value = asked.candidates.index(truth_of(asked.row_id, asked.column))
-                if not done:
+                if asked.pillar is not Pillar.TEST and not skipped:
                     said.append(annotation(asked, -1, "ada"))
+                    skipped = True
                 said.append(annotation(asked, value, "bob"))
                 done.add(asked.question)
         yield said
@@ -319,7 +326,8 @@ def truth_of(row: str, column: str | None) -> str:
 
 def annotation(asked: Any, value: int, annotator: str) -> Said:
     name = f"{annotator}/{asked.question}"
-    return Said(ANNOTATIONS, Annotation(asked.app, asked.question, annotator, name, value), name)
+    topic = CI_ANSWERS if asked.pillar is Pillar.TEST else ANNOTATIONS
+    return Said(topic, Annotation(asked.app, asked.question, annotator, name, value), name)
 
 
 def header(headers: Headers, name: str) -> bytes | None:

@@ -1,10 +1,12 @@
-"""What the CI service knows of the test rows of one app: labels, and the predictions of every model.
+"""What the CI service knows of the test rows of one app: labels that were given, and the predictions of every model.
 
-A view: rebuilt by folding the topics again, in any interleaving of them. Labels keep their order of arrival,
-so an epoch is a range of that order.
+A view: rebuilt by folding the topics again, in any interleaving of them. Rows are numbered in the order of their first
+prediction, which is one topic, so the numbers mean the same after every rebuild.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +19,19 @@ Ints = npt.NDArray[np.int32]
 
 ABSENT = -2
 """No prediction has arrived; -1 is a model's own "none"."""
+UNKNOWN = -1
+"""Code of a row without a label."""
 
 
 class Register:
     """Test labels and test predictions of one app."""
 
     def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}
+        self._rows: list[str] = []
         # Whether a label domain is the app's is not known here, so labels under a wrong one must not stand in the way.
-        self._labels: dict[int, dict[tuple[str, ...], str]] = {}
+        self._labels: dict[str, dict[tuple[str, ...], str]] = {}
+        self._domains: dict[tuple[str, ...], None] = {}
         self._predictions: dict[str, Ints] = {}
 
     def add_labels(self, batch: TestLabels) -> None:
@@ -51,11 +57,12 @@ class Register:
             raise Poison("A test row occurs twice.", mend="Give every row one label.", reason="duplicate_row")
         for row, code in zip(batch.row_ids, codes.tolist(), strict=True):
             self._check_final(row, batch.classes[code], batch.classes)
+        self._domains[batch.classes] = None
         for row, code in zip(batch.row_ids, codes.tolist(), strict=True):
-            self._labels.setdefault(self._place(row), {}).setdefault(batch.classes, batch.classes[code])
+            self._labels.setdefault(row, {}).setdefault(batch.classes, batch.classes[code])
 
     def _check_final(self, row: str, label: str, classes: tuple[str, ...]) -> None:
-        for domain, known in self._labels.get(self._places.get(row, -1), {}).items():
+        for domain, known in self._labels.get(row, {}).items():
             if known != label and known in classes and label in domain:
                 raise Poison(
                     f"Test row {row!r} is {known!r} already, not {label!r}.",
@@ -72,55 +79,61 @@ class Register:
             When the batch does not fit together.
         """
         check_width(batch)
-        places = np.array([self._place(row) for row in batch.row_ids], dtype=np.int64)
+        numbers = np.array([self._number(row) for row in batch.row_ids], dtype=np.int64)
         known = self._predictions.get(batch.model, np.full(0, ABSENT, dtype=np.int32))
-        if len(known) < len(self._places):
-            grown = np.full(2 * len(self._places), ABSENT, dtype=np.int32)
+        if len(known) < len(self._rows):
+            grown = np.full(2 * len(self._rows), ABSENT, dtype=np.int32)
             grown[: len(known)] = known
             known = self._predictions[batch.model] = grown
-        known[places] = np.maximum(batch.labels, -1)
+        known[numbers] = np.maximum(batch.labels, -1)
 
-    def _place(self, row: str) -> int:
-        return self._places.setdefault(row, len(self._places))
+    def _number(self, row: str) -> int:
+        number = self._numbers.setdefault(row, len(self._rows))
+        if number == len(self._rows):
+            self._rows.append(row)
+        return number
 
-    def labelled(self, classes: tuple[str, ...], start: int) -> list[int]:
-        """Return the labelled rows from the ``start``-th on, without batches of another label domain."""
+    def number(self, row: str) -> int | None:
+        """Return the number of a row; None: nobody has predicted it."""
+        return self._numbers.get(row)
+
+    def row(self, number: int) -> str:
+        """Return the id of a row."""
+        return self._rows[number]
+
+    def labelled(self, classes: tuple[str, ...]) -> list[int | None]:
+        """Return the numbers of the rows that have a label of these classes, None for a row without predictions."""
         fitting = self._fitting(classes)
-        rows = list(self._labels.items())[start:]
-        return [place for place, labels in rows if not fitting.isdisjoint(labels)]
+        return [self._numbers.get(row) for row, said in self._labels.items() if not fitting.isdisjoint(said)]
+
+    def predicted(self, model: str) -> Ints:
+        """Return the numbers of the rows that a model has predicted, ascending."""
+        known = self._predictions.get(model, np.full(0, ABSENT, dtype=np.int32))
+        return np.flatnonzero(known != ABSENT).astype(np.int32)
 
     def _fitting(self, classes: tuple[str, ...]) -> set[tuple[str, ...]]:
         """Return the label domains that have no class besides ``classes``."""
         known = set(classes)
-        domains = {domain for labels in self._labels.values() for domain in labels}
-        return {domain for domain in domains if known.issuperset(domain)}
+        return {domain for domain in self._domains if known.issuperset(domain)}
 
-    def size(self) -> int:
-        """Return how many rows have a label."""
-        return len(self._labels)
-
-    def codes(self, places: list[int], classes: tuple[str, ...]) -> list[int]:
-        """Return the labels of rows as codes."""
+    def codes(self, numbers: Sequence[int] | Ints, classes: tuple[str, ...]) -> list[int]:
+        """Return the labels of rows as codes; UNKNOWN where there is none."""
         code = {name: i for i, name in enumerate(classes)}
         fitting = self._fitting(classes)
         return [
-            code[next(label for domain, label in self._labels[place].items() if domain in fitting)] for place in places
+            next((code[name] for domain, name in self._labels.get(row, {}).items() if domain in fitting), UNKNOWN)
+            for row in (self._rows[number] for number in numbers)
         ]
 
-    def predictions(self, model: str, places: list[int], classes: int) -> Ints | None:
-        """Return a model's predictions, shape (len(places),), or None while some are missing.
+    def predictions(self, model: str, numbers: Ints, classes: int) -> Ints | None:
+        """Return a model's predictions, shape (len(numbers),), or None while some are missing.
 
         A prediction outside the label domain, and "none", become one class more: always wrong.
         """
         known = self._predictions.get(model, np.full(0, ABSENT, dtype=np.int32))
-        if not places or max(places) >= len(known):
+        if not len(numbers) or int(numbers.max()) >= len(known):
             return None
-        found = known[places]
+        found = known[numbers]
         if (found == ABSENT).any():
             return None
         return np.where((found < 0) | (found >= classes), classes, found).astype(np.int32)
-
-    def unlabelled_predictions(self, model: str) -> bool:
-        """Return whether the model has predicted rows that have no label (yet)."""
-        known = self._predictions.get(model, np.full(0, ABSENT, dtype=np.int32))
-        return any(int(place) not in self._labels for place in np.flatnonzero(known != ABSENT))

@@ -1,7 +1,8 @@
 """CI on the stream: which message does what.
 
 Models are judged in the order in which they are published, each on predictions alone, by the gate of their app.
-The verdict topic carries one bit per model; everything else goes to the restricted detail topic.
+The verdict topic carries one bit per model; everything else goes to the restricted detail topic. Labels that did not
+come with the data are asked for on a restricted topic, and the answers come back on another.
 """
 
 from __future__ import annotations
@@ -10,15 +11,20 @@ import math
 from collections.abc import Iterable
 
 from easeml.ci.gate import Gate
+from easeml.ci.questions import ASKER
 from easeml.ci.register import Register
 from easeml.errors import Poison
 from easeml.relation.predictions import check_classes
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
+    Answer,
+    MeterReading,
     ModelPublished,
     ModelRetired,
     Pillar,
     PredictionBatch,
+    Question,
+    QuestionKind,
     TestLabels,
     TestSetExhausted,
     TestSetNeeded,
@@ -29,6 +35,8 @@ from easeml.stream.payloads import (
 )
 from easeml.stream.service import Context, On, Packed, Service
 from easeml.stream.topics import (
+    CI_ANSWERS,
+    CI_QUESTIONS,
     DATA_TEST_LABELS,
     MODELS,
     PREDICTIONS,
@@ -45,11 +53,13 @@ _TOPICS: dict[type, Topic] = {
     TestSetNeeded: TESTSETS,
     TestSetOpened: TESTSETS,
     TestSetExhausted: TESTSETS,
+    MeterReading: TESTSETS,
+    Question: CI_QUESTIONS,
 }
 
 
 class CIService(Service[Gate]):
-    """Test labels, models and their test predictions in; verdicts and the state of test sets out."""
+    """Test labels, models and their test predictions in; verdicts, the state of test sets and questions out."""
 
     name = "ci"
 
@@ -60,13 +70,14 @@ class CIService(Service[Gate]):
         return (
             On(DATA_TEST_LABELS, TestLabels, fold=self._labels_arrived, handle=self._labelled),
             On(PREDICTIONS, PredictionBatch, fold=self._predictions_arrived, handle=self._predicted),
+            On(CI_ANSWERS, Answer, handle=self._answered),
             On(MODELS, ModelPublished, handle=self._published),
             On(MODELS, ModelRetired, handle=self._retired),
             On(TICKS, Tick, handle=self._ticked),
         )
 
     def produces(self) -> tuple[Topic, ...]:
-        return (VERDICTS, VERDICTS_DETAIL, TESTSETS)
+        return (VERDICTS, VERDICTS_DETAIL, TESTSETS, CI_QUESTIONS)
 
     def new_state(self, app: str) -> Gate:
         return Gate(app)
@@ -104,6 +115,20 @@ class CIService(Service[Gate]):
         if event.data.pillar is not Pillar.TEST:
             return ()
         check_classes(event.data, ctx.app)
+        return self._proceed(state, ctx)
+
+    def _answered(self, state: Gate, event: Event[Answer], ctx: Context) -> Iterable[Output]:
+        said = event.data
+        if said.asked_by != ASKER or said.kind is not QuestionKind.LABEL:
+            return ()
+        classes = tuple(state.protocol.get("classes", ctx.app.classes))
+        if not 0 <= said.value < len(classes) or classes[said.value] != said.text:
+            raise Poison(
+                f"The answer to {said.question!r} is {said.text!r}, number {said.value}; that is no class.",
+                mend=f"The classes are {', '.join(classes)}.",
+                reason="unknown_class",
+            )
+        state.answered(self._register(state.app), said)
         return self._proceed(state, ctx)
 
     def _published(self, state: Gate, event: Event[ModelPublished], ctx: Context) -> Iterable[Output]:

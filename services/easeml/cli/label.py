@@ -125,13 +125,16 @@ def label(
     name: Annotated[str, typer.Argument(help="The app.")],
     annotator: Annotated[str, typer.Option(help="Your name.", show_default="user name")] = "",
     limit: Annotated[int, typer.Option(help="Questions to answer at most; 0: all.", min=0)] = 0,
+    test: Annotated[
+        bool, typer.Option("--test", help="Also questions about test rows, as the owner of the test set.")
+    ] = False,
 ) -> None:
     """Answer the open questions of an app, the most informative first."""
     current = session(context)
     settings = current.settings
     token = settings.token.get_secret_value() or None
     tls = settings.tls_certificate or False
-    with LabelClient(target(current), token, tls=tls, patience=_PATIENCE) as labels:
+    with LabelClient(target(current), token, tls=tls, owner=test, patience=_PATIENCE) as labels:
         sitting = Sitting(current, labels, name, annotator or getpass.getuser(), limit)
         try:
             begun = sitting.run()

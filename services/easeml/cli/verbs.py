@@ -14,7 +14,7 @@ JSON = "--json"
 VERBS = {
     "apps": ("apps:app", "Create, list, show, update and delete applications."),
     "dead-letters": ("deadletters:app", "List, show, redrive and discard the messages that services gave up."),
-    "ci": ("ci:app", "Plan conditions of deployment."),
+    "ci": ("ci:app", "Plan conditions of deployment, and judge models by them."),
     "up": ("up:up", "Run the broker and all services until Ctrl-C, and restart what dies."),
     "demo": (
         "demo:demo",

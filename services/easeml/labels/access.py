@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
@@ -14,6 +14,7 @@ import grpc.aio
 from easeml.errors import EaseMLError
 from easeml.labels.status import UnauthenticatedError, abort
 from easeml.stream.settings import Settings
+from easeml.tokens import Right, TokenFile
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 else:  # the class is generic in its stub only
     Interceptor = grpc.aio.ServerInterceptor
 
+SCOPE = ("easeml-scope", "test-owner")
+"""Metadata with which a caller asks for the questions about test rows too. Nobody sees them by mistake: a program that
+shows what others ask it for, such as the dashboard, has to ask in the name of an owner."""
 _OPEN = "/grpc.health.v1.Health/"
 """Methods without token: whoever starts the service asks for its health."""
 
@@ -34,9 +38,15 @@ class Caller:
     ----------
     apps : frozenset of str or None
         Apps it may see; None: all.
+    answers : bool
+        Whether it may answer, claim and skip.
+    owns : bool
+        Whether it may see questions about test rows, as the owner of the test set.
     """
 
     apps: frozenset[str] | None = None
+    answers: bool = True
+    owns: bool = True
 
     def sees(self, app: str) -> bool:
         """Whether the caller may see the app."""
@@ -51,26 +61,41 @@ class Access:
     ----------
     grants : mapping of str to Caller
         Caller by token; empty: no token is needed and everything is visible.
+    tokens : TokenFile or None
+        Tokens of people; once there are some, only those that say so open the questions about test rows.
     """
 
     grants: Mapping[str, Caller] = field(default_factory=dict)
+    tokens: TokenFile | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Access:
-        """Return the access that the settings describe: one token for everything, or none."""
+        """Return the access that the settings describe: one token for everything, or none, and those of people."""
         token = settings.token.get_secret_value()
-        return cls({token: Caller()} if token else {})
+        return cls({token: Caller()} if token else {}, TokenFile(settings.home))
 
     def caller(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> Caller | None:
-        """Return who shows this metadata; None: nobody we know."""
-        if not self.grants:
-            return Caller()
-        shown = next((value for key, value in metadata or () if key == "authorization"), "")
-        kind, _, token = (shown if isinstance(shown, str) else shown.decode("utf-8", "replace")).partition(" ")
+        """Return who shows this metadata, an owner only where it asks as one; None: nobody we know."""
+        shown = dict(metadata or ())
+        authorization = shown.get("authorization", "")
+        found = self._known(
+            authorization if isinstance(authorization, str) else authorization.decode("utf-8", "replace")
+        )
+        asks = shown.get(SCOPE[0]) == SCOPE[1]
+        return found if found is None or asks else replace(found, owns=False)
+
+    def _known(self, shown: str) -> Caller | None:
+        kind, _, token = shown.partition(" ")
+        bearer = kind.lower() == "bearer"
         found = None
         for known, caller in self.grants.items():  # all of them, so that time tells nothing about any
-            if hmac.compare_digest(known.encode(), token.encode()) and kind.lower() == "bearer":
+            if hmac.compare_digest(known.encode(), token.encode()) and bearer:
                 found = caller
+        holder = self.tokens.holder(token) if self.tokens is not None and bearer else None
+        if found is None and holder is not None:
+            found = Caller(holder.apps, Right.ANSWER in holder.rights, Right.DETAILS in holder.rights)
+        if found is None and not self.grants:
+            return Caller(owns=self.tokens is None or not self.tokens.holders())
         return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from easeml.stream.payloads import AppDefined
 
 _STANDARD = "label_budget"
-_OF = {"cpclean": "cleaning_budget", "market": "acquisition_budget"}
+_OF = {"cpclean": "cleaning_budget", "market": "acquisition_budget", "ci": "test_label_budget"}
 
 
 def budget_of(asker: str) -> str:

@@ -18,21 +18,34 @@ GAIN_TOLERANCE = 1e-9
 """A gain is a difference of entropies, and may be rounded below zero."""
 
 
-def check_question(question: Question, app: AppDefined) -> None:
+def check_question(question: Question, app: AppDefined, *, restricted: bool = False) -> None:
     """Hold a question to its app.
+
+    Parameters
+    ----------
+    question : Question
+    app : AppDefined
+    restricted : bool
+        Whether it came where questions about test rows belong, and no others.
 
     Raises
     ------
     Poison
-        When it asks about a test row or an unknown column, offers no, double or foreign values, or numbers that are
-        none.
+        When it asks about a row of the wrong pillar or an unknown column, offers no, double or foreign values, or
+        numbers that are none.
     """
     where = f"question {question.question!r} of app {question.app}"
     _check_names(where, question=question.question, row_id=question.row_id, asked_by=question.asked_by)
-    if question.pillar is Pillar.TEST:
+    if (question.pillar is Pillar.TEST) is not restricted:
         raise Poison(
-            f"{where} is about a test row.",
-            mend="Whoever answers would learn the test set; test rows are labelled at ingestion.",
+            f"{where} is about a {question.pillar} row.",
+            mend="Whoever answers for a test row learns of the test set: ask on ci.questions, and nothing else there.",
+            reason="restricted_pillar",
+        )
+    if restricted and question.kind is not QuestionKind.LABEL:
+        raise Poison(
+            f"{where} asks for a {question.kind} of a test row.",
+            mend="Ask for its label; what a test row holds is never changed.",
             reason="restricted_pillar",
         )
     if len(set(question.candidates)) != len(question.candidates) or len(question.candidates) < 2:

@@ -21,6 +21,7 @@ from typing import Any, Self
 import grpc
 
 from easeml.errors import EaseMLError, InvalidDataError
+from easeml.labels.access import SCOPE
 from easeml.labels.status import error_of
 from easeml.labels.v1 import labels_pb2 as pb
 from easeml.labels.v1 import labels_pb2_grpc
@@ -140,15 +141,23 @@ class LabelClient:
         Bearer token.
     tls : bool or path
         False: no TLS; True: TLS with the system's authorities; a path: the authority's certificate file.
+    owner : bool
+        Also see the questions about test rows, as the owner of the test set.
     patience : float
         Seconds for which a service that is away is tried again; safe, because every submission carries a request id.
     """
 
     def __init__(
-        self, target: str, token: str | None = None, *, tls: bool | str | Path = False, patience: float = 30.0
+        self,
+        target: str,
+        token: str | None = None,
+        *,
+        tls: bool | str | Path = False,
+        owner: bool = False,
+        patience: float = 30.0,
     ) -> None:
         self._patience = patience
-        self._metadata = metadata_of(token)
+        self._metadata = metadata_of(token, owner=owner)
         credentials = credentials_of(tls)
         self._channel = (
             grpc.insecure_channel(target, options=OPTIONS)
@@ -335,9 +344,9 @@ class _Retry:
         self._pause = min(2 * self._pause, MAX_PAUSE_SECONDS)
 
 
-def metadata_of(token: str | None) -> tuple[tuple[str, str], ...]:
-    """Return the metadata that shows a token."""
-    return (("authorization", f"Bearer {token}"),) if token else ()
+def metadata_of(token: str | None, *, owner: bool = False) -> tuple[tuple[str, str], ...]:
+    """Return the metadata that shows a token, and asks as the owner of the test set."""
+    return (*((("authorization", f"Bearer {token}"),) if token else ()), *((SCOPE,) if owner else ()))
 
 
 def credentials_of(tls: bool | str | Path) -> grpc.ChannelCredentials | None:

@@ -47,6 +47,8 @@ class Oracle:
         Bearer token.
     tls : bool or path
         As for ``LabelClient``.
+    owner : bool
+        Also answer the questions about test rows, as the owner of the test set.
     annotator : str
         Name under which it answers.
     """
@@ -60,13 +62,14 @@ class Oracle:
         cells: Mapping[tuple[str, str], str] | None = None,
         token: str | None = None,
         tls: bool | str | Path = False,
+        owner: bool = False,
         annotator: str = "oracle",
     ) -> None:
         self._target = target if callable(target) else lambda: target
         self._app = app
         self._labels = labels
         self._cells = cells
-        self._metadata = metadata_of(token)
+        self._metadata = metadata_of(token, owner=owner)
         self._credentials = credentials_of(tls)
         self._annotator = annotator
         self._done: set[str] = set()

@@ -13,9 +13,30 @@ from easeml.labels.queue import Closed, OpenQuestion, Queue, Recorded
 from easeml.stream.payloads import Annotation, Pillar, Question, QuestionKind
 from easeml.stream.service import Packed
 
+_TEST = "test_"
+
 
 def pack(queue: Queue) -> Packed:
     """Return the storable form of a queue; its clock is left out, the next tick sets it."""
+    packed = _pack(queue)
+    if queue.test is None:
+        return packed
+    test = _pack(queue.test)
+    named = {_TEST + name: array for name, array in test.arrays.items()}
+    return Packed({**packed.document, "test": test.document}, {**packed.arrays, **named})
+
+
+def unpack(app: str, packed: Packed, aggregate: Aggregator) -> Queue:
+    """Return the queue that ``pack`` stored."""
+    queue = _unpack(app, packed, aggregate)
+    if "test" in packed.document:
+        arrays = {name.removeprefix(_TEST): array for name, array in packed.arrays.items() if name.startswith(_TEST)}
+        queue.test = _unpack(app, Packed(packed.document["test"], arrays), aggregate)
+        queue.test.restricted = True
+    return queue
+
+
+def _pack(queue: Queue) -> Packed:
     document = {
         "grants": dict(queue.grants),
         "spent": dict(queue.spent),
@@ -45,8 +66,7 @@ def pack(queue: Queue) -> Packed:
     return Packed(document, arrays)
 
 
-def unpack(app: str, packed: Packed, aggregate: Aggregator) -> Queue:
-    """Return the queue that ``pack`` stored."""
+def _unpack(app: str, packed: Packed, aggregate: Aggregator) -> Queue:
     document, arrays = packed.document, packed.arrays
     queue = Queue(
         app,

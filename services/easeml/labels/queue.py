@@ -156,6 +156,8 @@ class Queue:
     closed: dict[int, Closed] = field(default_factory=dict)  #: by digest of the question id, oldest first
     requests: dict[int, Recorded] = field(default_factory=dict)  #: by digest of the request id, oldest first
     now: float = 0.0  #: newest tick; only decides what is shown, never what counts
+    restricted: bool = False  #: questions about test rows: in a fixed order, so none is passed over
+    test: Queue | None = None  #: questions about test rows, apart: all that becomes of them is the owner's to know
 
     def ask(self, question: Question, time: float) -> list[Payload]:
         """Open a question and apply the annotations that came before it; one that is open already is valued anew.
@@ -166,7 +168,10 @@ class Queue:
             When the question is too large to keep.
         """
         if question.question in self.open:
-            self.open[question.question].value_anew(question)
+            if self.restricted and question.expires_at is not None:
+                self._close(question.question, Closed.WITHDRAWN)  # the verdict is there without it
+            else:
+                self.open[question.question].value_anew(question)
             return []
         if digest(question.question) in self.closed:
             return []
@@ -249,6 +254,10 @@ class Queue:
         """Return what is remembered of a submission that was applied."""
         return self.requests.get(digest(request_id))
 
+    def knows(self, question: str) -> bool:
+        """Whether the question is open or was."""
+        return question in self.open or digest(question) in self.closed
+
     def why_closed(self, question: str) -> Closed | None:
         """Return why a question is closed; None: it is open or unknown."""
         return self.closed.get(digest(question))
@@ -296,7 +305,7 @@ class Queue:
         if entry is None:
             return f"question_{self.closed[digest(annotation.question)].name.lower()}"
         if annotation.value == SKIPPED:
-            return ""
+            return "question_required" if self.restricted else ""
         try:
             self.vote(annotation, entry)
         except InvalidDataError as error:

@@ -23,7 +23,7 @@ from easeml.labels.v1 import labels_pb2, labels_pb2_grpc
 from easeml.ports import free_port
 from easeml.stream.payloads import Annotation, Payload
 from easeml.stream.settings import Settings
-from easeml.stream.topics import ANNOTATIONS, Topic
+from easeml.stream.topics import Topic
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +97,8 @@ class LabelServer:
             When the address or the certificate cannot be used.
         """
 
-        async def publish(annotation: Annotation, identity: EventId) -> None:
-            await publisher.publish(ANNOTATIONS, annotation, id=identity)
+        async def publish(topic: Topic, annotation: Annotation, identity: EventId) -> None:
+            await publisher.publish(topic, annotation, id=identity)
 
         servicer = LabelServicer(self._service, publish, self._access, self._clock)
         server = grpc.aio.server(

@@ -34,18 +34,23 @@ from easeml.stream.topics import (
     ANSWERS,
     AUDIT,
     BUDGETS,
+    CI_ANSWERS,
+    CI_QUESTIONS,
     PILLAR_TOPICS,
     QUESTIONS,
     TICKS,
     Topic,
 )
 
-SHOWN = (Pillar.TRAIN, Pillar.POOL, Pillar.PRODUCTION)
+SHOWN = (Pillar.TRAIN, Pillar.POOL, Pillar.PRODUCTION, Pillar.TEST)
 """Pillars whose rows are shown beside a question."""
 
 
 class LabelsService(Service[Queue]):
     """Questions and annotations in; answers, budgets and audit out. Its own answers come back to be shown.
+
+    Questions about test rows have topics and a queue of their own: all that becomes of them is written where only the
+    owner of the test set reads.
 
     Parameters
     ----------
@@ -66,16 +71,18 @@ class LabelsService(Service[Queue]):
         return (
             On(QUESTIONS, Question, handle=self._asked),
             On(ANNOTATIONS, Annotation, handle=self._annotated),
+            On(CI_QUESTIONS, Question, handle=self._asked),
+            On(CI_ANSWERS, Annotation, handle=self._annotated),
             *(On(PILLAR_TOPICS[pillar], RelationBatch, fold=self._arrived) for pillar in SHOWN),
             On(ANSWERS, Answer, fold=self._answered),
             On(TICKS, Tick, handle=self._ticked),
         )
 
     def produces(self) -> tuple[Topic, ...]:
-        return (ANSWERS, BUDGETS, AUDIT, ANNOTATIONS)
+        return (ANSWERS, BUDGETS, AUDIT, ANNOTATIONS, CI_ANSWERS)
 
     def new_state(self, app: str) -> Queue:
-        return self._see(Queue(app, self._aggregate))
+        return self._see(Queue(app, self._aggregate, test=Queue(app, self._aggregate, restricted=True)))
 
     def pack(self, state: Queue) -> Packed:
         return pack(state)
@@ -103,15 +110,18 @@ class LabelsService(Service[Queue]):
         return lambda: self._listeners.remove(listener)
 
     def _asked(self, state: Queue, event: Event[Question], ctx: Context) -> Iterable[Output]:
-        check_question(event.data, ctx.app)
-        return self._done(state, ctx, lambda: state.ask(event.data, ctx.now))
+        queue = _queue(state, event)
+        check_question(event.data, ctx.app, restricted=queue.restricted)
+        return self._done(state, ctx, lambda: _said(queue, queue.ask(event.data, ctx.now)))
 
     def _annotated(self, state: Queue, event: Event[Annotation], ctx: Context) -> Iterable[Output]:
         check_annotation(event.data)
-        return self._done(state, ctx, lambda: state.annotate(event.data, ctx.now))
+        queue = _queue(state, event)
+        return self._done(state, ctx, lambda: _said(queue, queue.annotate(event.data, ctx.now)))
 
     def _ticked(self, state: Queue, event: Event[Tick], ctx: Context) -> Iterable[Output]:
-        return self._done(state, ctx, lambda: state.tick(event.data.time))
+        time = event.data.time
+        return self._done(state, ctx, lambda: [out for q in _queues(state) for out in _said(q, q.tick(time))])
 
     def _arrived(self, event: Event[RelationBatch]) -> None:
         pillar = next(pillar for pillar in SHOWN if PILLAR_TOPICS[pillar].name == event.topic)
@@ -125,13 +135,15 @@ class LabelsService(Service[Queue]):
 
     def _pillar(self, app: str, pillar: Pillar) -> Rows:
         def asked() -> set[str]:
-            return self.queues[app].rows_asked(pillar) if app in self.queues else set()
+            queues = _queues(self.queues[app]) if app in self.queues else ()
+            return {row for queue in queues for row in queue.rows_asked(pillar)}
 
         return self._rows.setdefault((app, pillar), Rows(asked))
 
-    def _done(self, state: Queue, ctx: Context, change: Callable[[], list[Payload]]) -> list[Output]:
-        state.grants, state.columns = grants_of(ctx.app), ctx.app.columns
-        outputs = [Output(_topic(payload), payload) for payload in change()]
+    def _done(self, state: Queue, ctx: Context, change: Callable[[], list[Output]]) -> list[Output]:
+        for queue in _queues(state):
+            queue.grants, queue.columns = grants_of(ctx.app), ctx.app.columns
+        outputs = change()
         self._see(state)
         self._notify(state.app)
         return outputs
@@ -145,5 +157,19 @@ class LabelsService(Service[Queue]):
             listener(app)
 
 
-def _topic(payload: Any) -> Topic:
+def _queues(state: Queue) -> tuple[Queue, ...]:
+    return (state,) if state.test is None else (state, state.test)
+
+
+def _queue(state: Queue, event: Event[Any]) -> Queue:
+    """Return the queue that an event is for: the topics keep test rows apart."""
+    apart = event.topic in (CI_QUESTIONS.name, CI_ANSWERS.name)
+    return state.test if apart and state.test is not None else state
+
+
+def _said(queue: Queue, payloads: list[Payload]) -> list[Output]:
+    return [Output(CI_ANSWERS if queue.restricted else _topic(payload), payload) for payload in payloads]
+
+
+def _topic(payload: Payload) -> Topic:
     return ANSWERS if isinstance(payload, Answer) else BUDGETS if isinstance(payload, Budget) else AUDIT

@@ -14,6 +14,7 @@ from easeml.errors import (
     EaseMLError,
     InvalidDataError,
     NotFoundError,
+    PermissionDeniedError,
     UnavailableError,
 )
 from easeml.labels.access import Access, Caller
@@ -91,13 +92,13 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         sent: dict[tuple[str, str], float] = {}
         try:
             selection = self._select(caller, wanted)
-            for message in self._changes(selection, sent):
+            for message in self._changes(caller, selection, sent):
                 yield message
             yield pb.StreamQuestionsResponse(caught_up=pb.CaughtUp(withheld=len(selection.withheld)))
             while not self._stopping:
                 await bell.wait()
                 bell.clear()
-                for message in self._changes(self._select(caller, wanted), sent):
+                for message in self._changes(caller, self._select(caller, wanted), sent):
                     yield message
         finally:
             self._bells.discard(bell)
@@ -155,14 +156,14 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         return pb.SkipQuestionResponse(annotation_id=await self._record(sent, context))
 
     async def GetBudget(self, request: Any, context: Any) -> Any:  # noqa: N802
-        queue = self._queue(context, request.app)
-        if queue is None:
+        queues = self._queues(self._caller(context), request.app)
+        if not queues:
             raise NotFoundError(
                 f"There is no app {request.app!r} with questions.",
                 mend="Name an app that ListQuestions knows.",
                 reason="app_not_found",
             )
-        withheld = payable(queue).withheld
+        withheld = [entry for queue in queues for entry in payable(queue).withheld]
         return pb.GetBudgetResponse(
             budgets=[
                 pb.Budget(
@@ -173,6 +174,7 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
                     open_questions=sum(entry.question.asked_by == asker for entry in queue.open.values()),
                     withheld=sum(entry.question.asked_by == asker for entry in withheld),
                 )
+                for queue in queues
                 for asker, spent in sorted(queue.spent.items())
                 if request.asked_by in {"", asker}
             ]
@@ -196,17 +198,30 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         return pb.SubmitAnswerResponse(annotation_id=await self._record(sent, context))
 
     async def _record(self, sent: Submission, context: Any) -> str:
-        queue = self._queue(context, sent.app)
+        queue = self._queue(self._caller(context, answers=True), sent.app, sent.question)
         return await self._submissions.submit(queue, sent, now=self._clock(), seconds=context.time_remaining())
 
-    def _caller(self, context: Any) -> Caller:
-        return self._access.caller(context.invocation_metadata()) or Caller(frozenset())
+    def _caller(self, context: Any, *, answers: bool = False) -> Caller:
+        caller = self._access.caller(context.invocation_metadata()) or Caller(frozenset())
+        if answers and not caller.answers:
+            raise PermissionDeniedError(
+                "This token does not allow answers.", mend="'easeml tokens create NAME --may answer' makes one."
+            )
+        return caller
 
-    def _queue(self, context: Any, app: str) -> Queue | None:
-        return self._service.queues.get(app) if self._caller(context).sees(app) else None
+    def _queues(self, caller: Caller, app: str = "") -> list[Queue]:
+        """Return what the caller may see of an app, of all apps without one."""
+        names = [app] if app else list(self._service.queues)
+        seen = [self._service.queues[name] for name in names if name in self._service.queues and caller.sees(name)]
+        return [*seen, *(queue.test for queue in seen if queue.test is not None and caller.owns)]
+
+    def _queue(self, caller: Caller, app: str, question: str) -> Queue | None:
+        """Return the queue of a question; absent and forbidden look the same."""
+        queues = self._queues(caller, app) if app else []
+        return next((queue for queue in reversed(queues) if queue.knows(question)), queues[0] if queues else None)
 
     def _open(self, context: Any, app: str, question: str) -> OpenQuestion:
-        queue = self._queue(context, app)
+        queue = self._queue(self._caller(context, answers=True), app, question)
         entry = queue.open.get(question) if queue is not None else None
         if queue is None or entry is None or entry.expired(self._clock()):
             raise NotFoundError(
@@ -223,15 +238,14 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
 
     def _select(self, caller: Caller, wanted: Filter) -> Selection:
         now = self._clock()
-        queues = [queue for app, queue in self._service.queues.items() if caller.sees(app)]
-        return select(queues, wanted, lambda app, question: self._leases.holder((app, question), now))
+        return select(self._queues(caller), wanted, lambda app, question: self._leases.holder((app, question), now))
 
-    def _changes(self, selection: Selection, sent: dict[tuple[str, str], float]) -> list[Any]:
+    def _changes(self, caller: Caller, selection: Selection, sent: dict[tuple[str, str], float]) -> list[Any]:
         """Return what takes a caller from the questions ``sent``, with their rates, to the offer; updates ``sent``."""
         offered = {(entry.question.app, entry.question.question): entry for entry in selection.offered}
         messages = []
         for app, question in [key for key in sent if key not in offered]:
-            reason = why_gone(self._service.queues.get(app), question)
+            reason = why_gone(self._queue(caller, app, question), question)
             closed = pb.QuestionClosed(app=app, question=question, reason=reason)
             messages.append(pb.StreamQuestionsResponse(closed=closed))
         messages += [

@@ -21,9 +21,10 @@ from easeml.labels.budgets import budget_of, raising
 from easeml.labels.queue import Closed, OpenQuestion, Queue, Recorded, digest
 from easeml.labels.votes import OTHER, SKIPPED, no_candidate
 from easeml.stream.payloads import Annotation
+from easeml.stream.topics import ANNOTATIONS, CI_ANSWERS, Topic
 
-Publish: TypeAlias = Callable[[Annotation, EventId], Awaitable[None]]
-"""Puts an annotation on its topic under this event id; returns when the broker has it, raises UnavailableError."""
+Publish: TypeAlias = Callable[[Topic, Annotation, EventId], Awaitable[None]]
+"""Puts an annotation on a topic under this event id; returns when the broker has it, raises UnavailableError."""
 CONFIRMATION_SECONDS = 30.0
 REMEMBERED = 10_000
 """Submissions whose outcome is kept in memory; older ones are recognised by the queue."""
@@ -96,7 +97,7 @@ class Submissions:
 
     def __init__(self, publish: Publish) -> None:
         self._publish = publish
-        self._recent: OrderedDict[tuple[str, str], tuple[Recorded, asyncio.Task[None]]] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, bool, str], tuple[Recorded, asyncio.Task[None]]] = OrderedDict()
 
     async def submit(self, queue: Queue | None, sent: Submission, *, now: float, seconds: float | None) -> EventId:
         """Return the identity of the annotation once the broker has it.
@@ -121,9 +122,9 @@ class Submissions:
         """
         sent.check()
         identity = EventId.derive("annotation", sent.app, sent.request_id)
-        key = (sent.app, sent.request_id)
         if queue is None:
             raise _unknown(sent)
+        key = (sent.app, queue.restricted, sent.request_id)
         known, task = self._recent.get(key, (None, None))
         known = known or queue.recorded(sent.request_id)
         if known is not None and not sent.repeats(known):
@@ -139,10 +140,11 @@ class Submissions:
         return identity
 
     def _send(
-        self, key: tuple[str, str], annotation: Annotation, queue: Queue, identity: EventId
+        self, key: tuple[str, bool, str], annotation: Annotation, queue: Queue, identity: EventId
     ) -> asyncio.Task[None]:
         # A task of its own: a caller who goes away does not leave the outcome open.
-        task = asyncio.ensure_future(self._publish(annotation, identity))
+        topic = CI_ANSWERS if queue.restricted else ANNOTATIONS
+        task = asyncio.ensure_future(self._publish(topic, annotation, identity))
         assert isinstance(task, asyncio.Task)
         candidates = queue.open[annotation.question].question.candidates
         self._recent[key] = (Recorded.of(annotation, candidates), task)
@@ -194,6 +196,13 @@ def _annotation(queue: Queue, sent: Submission, now: float) -> Annotation:
         )
     annotation = _said(sent, entry)
     if annotation.value == SKIPPED:
+        if queue.restricted:
+            raise ConflictError(
+                f"Question {sent.question!r} is about a test row: these are asked in a fixed order, and none is passed "
+                "over, or the test would not be valid.",
+                mend="Answer it, or leave it to another owner of the test set.",
+                reason="question_required",
+            )
         return annotation
     if annotation.value == OTHER and queue.columns is None:
         raise UnavailableError(

@@ -88,7 +88,7 @@ DATA_POOL = Topic("data.pool", (p.RelationBatch,), _MAKERS, ("market", "labels",
 DATA_VALIDATION = Topic(
     "data.validation", (p.RelationBatch,), _MAKERS, ("cpclean", "market", "trainer", "datamagic", "advisor")
 )
-DATA_TEST = Topic("data.test", (p.RelationBatch,), _MAKERS, ("serving", "datamagic"))
+DATA_TEST = Topic("data.test", (p.RelationBatch,), _MAKERS, ("serving", "labels", "datamagic"))
 DATA_PRODUCTION = Topic(
     "data.production",
     (p.RelationBatch,),
@@ -121,6 +121,13 @@ ANSWERS = Topic(
     ("labels",),
     ("modelpicker", "snoopy", "cpclean", "market", "trainer", "automl", "datamagic", "advisor", "labels"),
     key=lambda a: f"{a.app}/{a.question}",
+)
+CI_QUESTIONS = Topic(
+    "ci.questions", (p.Question,), ("ci",), ("labels",), key=lambda q: f"{q.app}/{q.question}", restricted=True
+)
+# also who answered and what was paid: how many labels a verdict takes would tell developers more than its bit
+CI_ANSWERS = Topic(
+    "ci.answers", (p.Annotation, p.Answer, p.Budget, p.AuditRecord), ("labels",), ("ci", "labels"), restricted=True
 )
 BUDGETS = Topic("budgets", (p.Budget,), ("labels",), _VIEWERS, key=lambda b: f"{b.app}/{b.asker}", compacted=True)
 ALGORITHMS = Topic(
@@ -157,7 +164,9 @@ VERDICTS_DETAIL = Topic(
     key=lambda v: f"{v.app}/{v.model}",
     restricted=True,
 )
-TESTSETS = Topic("testsets", (p.TestSetNeeded, p.TestSetOpened, p.TestSetExhausted), ("ci",), ("advisor",))
+TESTSETS = Topic(
+    "testsets", (p.TestSetNeeded, p.TestSetOpened, p.TestSetExhausted, p.MeterReading), ("ci",), ("advisor",)
+)
 PICKS = Topic("picks", (p.ModelPicked,), ("modelpicker",), ("serving", "advisor"), compacted=True)
 TICKS = Topic(
     "ticks",
@@ -192,6 +201,8 @@ CATALOGUE: tuple[Topic, ...] = (
     QUESTIONS,
     ANNOTATIONS,
     ANSWERS,
+    CI_QUESTIONS,
+    CI_ANSWERS,
     BUDGETS,
     ALGORITHMS,
     TRIALS,

@@ -5,7 +5,7 @@ Blocks of numbers are numpy arrays here and plain Avro on the wire: ``F64`` and 
 ``array<float>``; ``I32`` and ``I64`` are little-endian ``bytes`` whose schema names the dtype.
 """
 
-from easeml.stream.payloads.apps import AppDefined, AppDeleted, Column, ColumnKind
+from easeml.stream.payloads.apps import AppDefined, AppDeleted, Column, ColumnKind, Score
 from easeml.stream.payloads.arrays import F32, F64, I32, I64, floats, ints
 from easeml.stream.payloads.control import (
     AttemptRecord,
@@ -51,6 +51,7 @@ from easeml.stream.payloads.models import (
 )
 from easeml.stream.payloads.questions import Annotation, Answer, Budget, Question, QuestionKind, tells_otherwise
 from easeml.stream.payloads.verdicts import (
+    MeterReading,
     ModelPicked,
     TestSetExhausted,
     TestSetNeeded,
@@ -97,6 +98,7 @@ Payload = (
     | Advice
     | CleaningReport
     | ValuesReport
+    | MeterReading
 )
 """Any payload."""
 
@@ -129,6 +131,7 @@ __all__ = [
     "FeasibilitySignal",
     "JournalRecord",
     "LineageDataset",
+    "MeterReading",
     "ModelPicked",
     "ModelPublished",
     "ModelRetired",
@@ -141,6 +144,7 @@ __all__ = [
     "QuestionKind",
     "RelationBatch",
     "RunState",
+    "Score",
     "StateArray",
     "StateRecord",
     "TestLabels",

@@ -28,6 +28,15 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """What CI counts a prediction for a row of some class."""
+
+    label: str  #: true class
+    prediction: str  #: predicted class
+    worth: float  #: in [0, 1]; 1 minus the cost, where the highest cost is 1
+
+
+@dataclass(frozen=True, slots=True)
 class AppDefined:
     """An application is created or changed (last definition wins)."""
 
@@ -41,9 +50,13 @@ class AppDefined:
     mode: str = "fp-free"  #: fp-free (unknown rejects) or fn-free (unknown accepts)
     adaptivity: str = "full"  #: full, none or first_change
     steps: int = 16  #: H, models that one test set may judge
+    passes: int | None = None  #: models that one test set may let pass; null: any number, which costs far more labels
+    scores: tuple[Score, ...] = ()  #: predictions that count otherwise than 1 when right and 0 when wrong
+    meter: bool = False  #: whether developers see the overfitting meter; what it tells them costs test labels
     label_budget: int = 200  #: labels that production questions may cost
     cleaning_budget: int = 200  #: answers that questions about uncertain training rows may cost
     acquisition_budget: int = 200  #: labels that questions about pool rows may cost
+    test_label_budget: int = 0  #: labels that questions about test rows may cost; 0: they come with the data
     price_column: str = ""  #: numeric column with the price of a pool row's label, in labels; empty: 1 each
     horizon: int = 1000  #: production rows over which the label budget is to be spread
     picker_policy: str = "modelpicker"  #: policy of the ModelPicker

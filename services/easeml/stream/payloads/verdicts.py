@@ -41,7 +41,7 @@ class VerdictDetail:
     labels_used: int  #: labels newly bought for this verdict
     labels_reused: int  #: labels reused from earlier verdicts
     histories_left: float  #: steps left on this test set
-    alarm: str | None = None  #: steps_exhausted, first_change or labels_exhausted
+    alarm: str | None = None  #: steps_exhausted, first_change, passes_exhausted or labels_exhausted
     intervals: F64 = floats()  #: low and high of n, o, d
 
 
@@ -53,7 +53,7 @@ class TestSetNeeded:
 
     app: str  #: name of the app
     epoch: int  #: test set epoch it would open
-    examples: int  #: labelled examples the plan asks for
+    examples: int  #: examples the plan asks for
     reason: str  #: why, for people
 
 
@@ -65,7 +65,7 @@ class TestSetOpened:
 
     app: str  #: name of the app
     epoch: int  #: test set epoch
-    examples: int  #: labelled examples registered
+    examples: int  #: examples registered
     planned: int  #: labels the plan asks for at worst
     steps: int  #: models it may judge
 
@@ -78,7 +78,21 @@ class TestSetExhausted:
 
     app: str  #: name of the app
     epoch: int  #: test set epoch
-    reason: str  #: steps_exhausted, first_change or labels_exhausted
+    reason: str  #: steps_exhausted, first_change, passes_exhausted or condition_changed
+
+
+@dataclass(frozen=True, slots=True)
+class MeterReading:
+    """The overfitting meter after one step: how far validation and test accuracy of a model lie apart."""
+
+    app: str  #: name of the app
+    epoch: int  #: test set epoch
+    model: str  #: model of this step
+    step: int  #: steps of the meter so far, this one included
+    level: int  #: range shown, from 0; it never falls
+    low: float  #: lower end of the range
+    high: float  #: upper end of the range
+    at_most: float  #: what the true distance does not exceed, with the app's reliability over all steps
 
 
 @dataclass(frozen=True, slots=True)
