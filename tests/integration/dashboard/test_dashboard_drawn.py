@@ -148,6 +148,26 @@ def test_a_token_opens_the_door_and_shows_what_it_may(stack, page, tokens):
     expect(page.locator("main")).to_contain_text("may look, not answer")
 
 
+def test_who_loses_the_token_is_shown_the_door(stack, page, tokens):
+    token = tokens.create("ada")
+    page.goto(stack.origin)
+    page.fill("#token", token)
+    page.keyboard.press("Enter")
+    expect(page.locator("#live")).to_have_text("live")
+    tokens.revoke("ada")
+    stack.publish(p.DataVersion("photos", p.Pillar.VALIDATION, "v1", 5, "0" * 64, "published"))
+    page.wait_for_selector("#token")
+
+
+def test_what_is_typed_stays_while_the_page_goes_on(stack, page):
+    page.goto(f"{stack.origin}/#/photos/data")
+    page.fill("#from", "half a wo")
+    stack.publish(p.DataVersion("photos", p.Pillar.TEST, "v1", 123, "0" * 64, "published"))
+    expect(page.locator("#pillar")).to_contain_text("test (123)")
+    assert page.input_value("#from") == "half a wo"
+    assert page.evaluate("document.activeElement.id") == "from"
+
+
 def test_a_page_says_so_when_a_service_is_away_and_goes_on_when_it_is_back(stack, page):
     page.goto(f"{stack.origin}/#/silent/questions")
     expect(page.locator("main")).to_contain_text("No open questions")

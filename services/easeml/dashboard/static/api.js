@@ -33,17 +33,39 @@ export const remove = (path) => call("DELETE", path);
 export const fresh = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 export const of = (app, rest) => `/api/apps/${encodeURIComponent(app)}/${rest}`;
 
-// Live news of one app. The browser itself comes back after a break, and says what it heard last.
+// Live news of one app. The browser itself comes back after a break and says what it heard last; where it gives up, or
+// nobody looks, the news are listened to anew, beginning with everything. A hidden page does not listen: browsers grant
+// all pages of one address six connections together.
+const AGAIN = 3000; // milliseconds
+
 export function listen(app, heard, state) {
-  const source = new EventSource(`/api/changes?app=${encodeURIComponent(app)}`);
-  let begun = false;
-  source.onopen = () => state(true);
-  source.onerror = () => state(false);
-  source.onmessage = (message) => {
-    const { reset, changes } = JSON.parse(message.data);
-    // What changed between the page's first request and this moment would be missed otherwise.
-    heard({ all: reset || !begun, parts: new Set(changes.map(([, part]) => part)) });
-    begun = true;
-  };
-  return () => source.close();
+  let source = null, timer = 0;
+  function end() {
+    clearTimeout(timer);
+    source?.close();
+    source = null;
+  }
+  function begin() {
+    end();
+    let begun = false;
+    source = new EventSource(`/api/changes?app=${encodeURIComponent(app)}`);
+    source.onopen = () => state(true);
+    source.onerror = () => {
+      state(false);
+      if (source?.readyState === EventSource.CLOSED) {
+        timer = setTimeout(begin, AGAIN);
+        heard({ all: true, parts: new Set() });
+      }
+    };
+    source.onmessage = (message) => {
+      const { reset, changes } = JSON.parse(message.data);
+      // What changed between the page's first request and this moment would be missed otherwise.
+      heard({ all: reset || !begun, parts: new Set(changes.map(([, part]) => part)) });
+      begun = true;
+    };
+  }
+  const turned = () => (document.hidden ? end() : begin());
+  document.addEventListener("visibilitychange", turned);
+  if (!document.hidden) begin();
+  return () => { document.removeEventListener("visibilitychange", turned); end(); };
 }

@@ -92,13 +92,17 @@ function reading(page) {
   return { read, recolour, end: () => { ended = true; } };
 }
 
-// Drawing anew must not take the focus from somebody, nor close what somebody opened.
+// Drawing anew must not take the focus from somebody, nor what was typed, nor close what somebody opened.
 function keepingPlace(draw) {
-  const focused = document.activeElement?.id;
+  const before = document.activeElement, focused = before?.id;
+  const typed = before?.matches("input:not([type=checkbox])") ? before.value : null;
   const open = [...main().querySelectorAll("details[id][open]")].map((one) => one.id);
   draw();
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-  if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  const after = focused && document.getElementById(focused);
+  if (!after || after === before) return;
+  if (typed !== null) after.value = typed;
+  after.focus({ preventScroll: true });
 }
 
 function failed(error, page) {
@@ -118,8 +122,12 @@ function mended(page) {
 
 async function heard({ all, parts }) {
   if (all || parts.has("apps")) {
-    const apps = (await api.get("/api/apps")).apps;
-    if (apps.join("\n") !== state.apps.join("\n")) { state.apps = apps; await go(); return; }
+    try {
+      const { apps } = await api.get("/api/apps");
+      if (apps.join("\n") !== state.apps.join("\n")) { state.apps = apps; await go(); return; }
+    } catch (error) {
+      if (error.status === 401) { enter(); return; }
+    }
   }
   if (all || state.page.parts.some((part) => parts.has(part))) await state.opened?.read();
 }
