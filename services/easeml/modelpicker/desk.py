@@ -13,7 +13,7 @@ from easeml.errors import ConfigurationError, ConflictError, NotFoundError, Pois
 from easeml.ids import EventId
 from easeml.modelpicker.joining import Joining
 from easeml.modelpicker.picker import ModelPicker
-from easeml.stream.payloads import AppDefined, ModelPicked, Payload, Pillar, Question, QuestionKind
+from easeml.stream.payloads import AppDefined, ModelPicked, Payload, Pillar, Question, QuestionKind, tells_otherwise
 from easeml.stream.service import Packed
 
 _PATIENCE = 2.0
@@ -40,6 +40,10 @@ class Desk:
         The last pick.
     alarms : int
         Drift alarms up to the last pick.
+    promised : dict of str to float
+        Bits that each open question promised when it was asked last, by row.
+    valued : list of (int, list of str)
+        Answers and models that were known when open questions were valued last.
     due_row, due_at : int, float
         Rows before this number no longer wait for votes from this tick on. Only ticks measure waiting: event
         times come from the data that caused an event and may lie far back.
@@ -52,6 +56,8 @@ class Desk:
     period: int = 0
     picked: str | None = None
     alarms: int = 0
+    promised: dict[str, float] = field(default_factory=dict)
+    valued: list[Any] = field(default_factory=list)
     due_row: int = 0
     due_at: float = 0.0
 
@@ -112,6 +118,7 @@ class Desk:
             if ready:
                 self.next_row = max(self.next_row, rows.start) + len(ready)
                 said += self._step(picker, ready, rows, app)
+            said += self._value_anew(picker, app)
             said += self._pick(picker)
         return said
 
@@ -146,20 +153,36 @@ class Desk:
 
     def _step(self, picker: ModelPicker, ready: list[str], rows: Joining, app: AppDefined) -> list[Payload]:
         decision = picker.step_batch(rows.votes(ready, self.models, picker.n_classes), ready)
+        asked = zip(decision.query, decision.probabilities, decision.gains.tolist(), strict=True)
+        return [self._question(app, str(row), belief, gain) for row, belief, gain in asked]
+
+    def _value_anew(self, picker: ModelPicker, app: AppDefined) -> list[Payload]:
+        """Ask open questions again that tell otherwise now that there are more answers, or other models."""
+        known = [picker.labels_answered, list(self.models)]
+        if known == self.valued:
+            return []
+        self.valued = known
+        rows, beliefs, gains = picker.valued()
+        self.promised = {str(row): self.promised[str(row)] for row in rows}
         return [
-            Question(
-                app=self.app,
-                question=str(EventId.derive("question", self.app, str(row))),
-                kind=QuestionKind.LABEL,
-                pillar=Pillar.PRODUCTION,
-                row_id=str(row),
-                candidates=app.classes,
-                information_gain=float(gain),
-                asked_by=ASKER,
-                probabilities=belief,
-            )
-            for row, gain, belief in zip(decision.query, decision.gains, decision.probabilities, strict=True)
+            self._question(app, str(row), belief, gain)
+            for row, belief, gain in zip(rows, beliefs, gains.tolist(), strict=True)
+            if tells_otherwise(self.promised[str(row)], gain)
         ]
+
+    def _question(self, app: AppDefined, row: str, belief: npt.NDArray[np.float64], gain: float) -> Question:
+        self.promised[row] = gain
+        return Question(
+            app=self.app,
+            question=str(EventId.derive("question", self.app, row)),
+            kind=QuestionKind.LABEL,
+            pillar=Pillar.PRODUCTION,
+            row_id=row,
+            candidates=app.classes,
+            information_gain=gain,
+            asked_by=ASKER,
+            probabilities=belief,
+        )
 
     def _pick(self, picker: ModelPicker) -> list[Payload]:
         best = str(picker.recommended)

@@ -46,6 +46,7 @@ class Memory:
         self.open: dict[RowKey, Asked] = {}
         self.labels: dict[RowKey, int] = {}
         self.weights: dict[RowKey, float] = {}
+        self.asked: list[RowKey] = []
         self.right: list[npt.NDArray[np.int8]] = []
         self.ratios: list[float] = []
 
@@ -69,6 +70,7 @@ class Memory:
         if row in self.window:
             self.weights[row] = 1 / asked.probability
         right = np.where(asked.votes == MISSING, -1, asked.votes == label)
+        self.asked.append(row)
         self.right.append(right.astype(np.int8))
         self.ratios.append(asked.ratio)
         return asked
@@ -81,6 +83,7 @@ class Memory:
 
     def forget_history(self) -> None:
         """Start the intervals afresh."""
+        self.asked.clear()
         self.right.clear()
         self.ratios.clear()
 
@@ -103,7 +106,11 @@ class Memory:
         for row, asked in self.open.items():
             vote = self.window[row][-1] if row in self.window else MISSING
             asked.votes = np.append(asked.votes, vote).astype(np.int32)
-        self.right = [np.append(right, -1).astype(np.int8) for right in self.right]
+        newest = {row: int(votes[-1]) for row, votes in self.window.items()}
+        for place, row in enumerate(self.asked):
+            vote = newest.get(row, MISSING)
+            known = -1 if vote == MISSING else int(vote == self.labels[row])
+            self.right[place] = np.append(self.right[place], known).astype(np.int8)
         return shift
 
     def leave(self, index: int) -> None:
@@ -128,6 +135,7 @@ class Memory:
             "answered_labels": np.array(list(self.labels.values()), dtype=np.int32),
             "weight_ids": list(self.weights),
             "weights": np.array(list(self.weights.values()), dtype=np.float64),
+            "asked_ids": list(self.asked),
             "right": right,
             "ratios": ratios,
         }
@@ -147,6 +155,7 @@ class Memory:
             memory.open[row] = Asked(votes, served, float(probability), float(ratio))
         memory.labels = dict(zip(state["answered_ids"], map(int, state["answered_labels"]), strict=True))
         memory.weights = dict(zip(state["weight_ids"], map(float, state["weights"]), strict=True))
+        memory.asked = list(state["asked_ids"])
         memory.right = list(np.array(state["right"], dtype=np.int8))
         memory.ratios = list(map(float, state["ratios"]))
         return memory

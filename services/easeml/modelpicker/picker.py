@@ -14,7 +14,7 @@ from easeml.modelpicker.experts import half_lives
 from easeml.modelpicker.portfolio import Portfolio
 from easeml.modelpicker.published import Published
 from easeml.modelpicker.rows import RowKey
-from easeml.modelpicker.voting import MISSING, Floats, Votes
+from easeml.modelpicker.voting import MISSING, Floats, Votes, vote_mass
 
 ModelKey = str | int
 
@@ -260,6 +260,23 @@ class ModelPicker:
             raise NotFoundError(f"Row {row_id!r} was not asked about.", mend="Answer rows that `query` named.")
         self._engine.answer(row_id, int(label))
         return True
+
+    def valued(self) -> tuple[tuple[RowKey, ...], Floats, Floats]:
+        """Return the open questions with what is believed about them by now: every answer changes what others tell.
+
+        Returns
+        -------
+        rows : tuple of row ids
+            As :attr:`pending`.
+        probabilities : ndarray of float64, shape (q, n_classes)
+        gains : ndarray of float64, shape (q,)
+            Both as in :class:`~easeml.modelpicker.decision.Decision`.
+        """
+        rows = self.pending
+        votes = np.array([self._engine.open[row].votes for row in rows], np.int32).reshape(len(rows), self.k)
+        mass = vote_mass(np.broadcast_to(self.posterior, votes.shape), votes, self.n_classes)
+        mass[mass.sum(axis=1) == 0] = 1 / self.n_classes  # whoever voted has retired
+        return rows, mass, np.array(self._engine.worth(rows), np.float64)
 
     def withdraw(self, row_id: RowKey) -> bool:
         """Take back a question that will not be answered; its label returns to the budget."""

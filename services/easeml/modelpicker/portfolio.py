@@ -325,9 +325,13 @@ class Portfolio:
         # what is open is expected to be answered as the posterior says, so the next question asks something else
         self._posterior.settle(self._recall.expected(self.k))
         self._stale = True
+        return row, mass[0], self.worth([row])[0]
+
+    def worth(self, rows: Sequence[RowKey]) -> list[float]:
+        """Return the bits that answers to open questions are expected to tell now."""
         belief, error = believed(self._recall.history(), self.n_classes)
-        gain = information_gain(belief, votes, self._recall.window["votes"], self.n_classes, error=error)
-        return row, mass[0], gain
+        recent = self._recall.window["votes"]
+        return [information_gain(belief, self.open[row].votes, recent, self.n_classes, error=error) for row in rows]
 
     def answer(self, row: RowKey, label: int) -> None:
         """Take the answer to an open question."""

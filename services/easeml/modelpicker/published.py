@@ -160,6 +160,12 @@ class Published:
             ]
         )
 
+    def worth(self, rows: Sequence[RowKey]) -> list[float]:
+        """Return the bits that answers to open questions are expected to tell now."""
+        recent = self._memory.recent(self.k)
+        votes = np.array([self._memory.open[row].votes for row in rows])
+        return [float(gain) for gain in self._gains(votes, [recent] * len(rows))]
+
     def _class_of(self, votes: Votes, model: int) -> int:
         """Return the class a model gives, or, when it gives none, that of the next best model that does."""
         if votes[model] != MISSING:

@@ -182,6 +182,20 @@ def test_a_join_keeps_open_questions():
     assert pick.recommended == "late"
 
 
+def test_a_model_that_joins_is_known_by_the_rows_answered():
+    truth, votes = stream(190, [0.55, 0.6, 0.9], seed=9)
+    pick = picker(2, budget=60, horizon=190)
+    rows = pick.step_batch(votes[:, :2], range(190)).query
+    for row in rows[::2]:
+        pick.answer(row, int(truth[row]))
+    unknown = pick.valued()[2].sum()
+    pick.add_model("late", votes[list(pick.lookback_rows), 2])
+    pick.retire_model(pick.model_ids[0])
+    again = ModelPicker.from_state(pick.state())
+    assert again.valued()[2].tolist() == pick.valued()[2].tolist()
+    assert pick.valued()[2].sum() < unknown, "the late one is so good that little is left to tell"
+
+
 @pytest.mark.parametrize("half_life", [None, 150.0, "auto"])
 def test_the_state_replays_bit_for_bit(half_life):
     truth, votes = stream(400, [0.6, 0.7, 0.5], seed=10)

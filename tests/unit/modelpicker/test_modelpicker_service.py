@@ -85,8 +85,13 @@ class House:
             self.cluster.run()
             self.answer_all()
 
-    def questions(self):
+    def told(self):
+        """All that was asked, again or not."""
         return [event.data for event in self.cluster.events(QUESTIONS)]
+
+    def questions(self):
+        """Every question once, as it was asked first."""
+        return list({asked.question: asked for asked in reversed(self.told())}.values())[::-1]
 
     def picks(self):
         return [event.data for event in self.cluster.events(PICKS)]
@@ -104,7 +109,6 @@ def test_questions_answers_and_picks(policy):
     house.stream(0, 600)
     questions = house.questions()
     assert 40 <= len(questions) <= 60
-    assert len({q.question for q in questions}) == len(questions)
     first = questions[0]
     assert first.question == EventId.derive("question", "churn", first.row_id)
     assert first.candidates == CLASSES
@@ -116,6 +120,31 @@ def test_questions_answers_and_picks(policy):
     assert set(last.posterior) == {"weak", "strong"}
     assert house.picker.labels_answered == len(questions)
     assert house.picker.rows_seen == 600
+
+
+@pytest.mark.parametrize("policy", ["portfolio", "modelpicker"])
+def test_open_questions_are_asked_again_when_they_tell_otherwise(policy):
+    house = House(dataclasses.replace(APP, picker_policy=policy))
+    for model in house.models:
+        house.predictions(model, 0, 400)
+    house.cluster.run()
+    asked = house.told()
+    assert len(asked) == len(house.questions()) > 10, "nothing is asked again before there are answers"
+    worth = {one.question: one.information_gain for one in asked}
+    for one in asked[:5]:
+        house.answer(one)
+        house.cluster.run()
+    again = house.told()[len(asked) :]
+    answered = {one.question for one in asked[:5]}
+    for one in again:
+        before, worth[one.question] = worth[one.question], one.information_gain
+        assert abs(one.information_gain - before) > 0.2 * max(one.information_gain, before)
+        np.testing.assert_allclose(one.probabilities.sum(), 1.0)
+    assert {one.question for one in again} >= set(worth) - answered, "five answers tell much about two models"
+    assert max(worth[name] for name in set(worth) - answered) < 0.5 * max(one.information_gain for one in asked)
+    told = len(house.told())
+    house.cluster.tick(2)
+    assert len(house.told()) == told, "nothing new is known"
 
 
 def test_only_models_that_passed_take_part():
