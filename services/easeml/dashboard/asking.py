@@ -23,6 +23,7 @@ _PATIENCE = 3.0
 """Seconds a label service may be away: somebody is waiting."""
 _PIXELS = 256
 _TEXT = 20_000
+_MOST = 2**31
 
 
 class Desk:
@@ -90,7 +91,7 @@ ACTIONS = ("answer", "skip", "claim", "release")
 
 def _answer(body: dict[str, Any]) -> dict[str, Any]:
     value, other = body.get("value"), body.get("other")
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+    if value is not None and (type(value) is not int or not 0 <= value < _MOST):
         raise InvalidDataError("value is no number.", mend="Send the index of a candidate.", reason="invalid_value")
     if other is not None and not isinstance(other, str):
         raise InvalidDataError("other is no text.", mend="Send the other value as text.", reason="invalid_value")

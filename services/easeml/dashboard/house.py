@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ Change = tuple[str, str]
 """App and the part of it that may have changed."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Line:
     """One thing that happened, in plain words."""
 
@@ -48,7 +49,7 @@ class House:
     """
 
     apps: dict[str, AppView] = field(default_factory=dict)
-    _lines: dict[str, deque[Line]] = field(default_factory=dict)
+    _lines: dict[str, list[Line]] = field(default_factory=dict)
     _born: dict[str, float] = field(default_factory=dict)
     _strangers: dict[str, deque[Event[Any]]] = field(default_factory=dict)
     _reached: dict[int, int] = field(default_factory=dict)
@@ -102,16 +103,25 @@ class House:
         changed = {(event.app, part)} if part is not None else set()
         told = None if isinstance(event.data, _MANY) else story.line(event, before)
         if told is not None:
-            lines = self._lines.setdefault(event.app, deque(maxlen=_TOLD))
-            text = Text.from_markup(told).plain[:_LONGEST]
-            if not lines or lines[-1].text != text:
-                lines.append(Line(event.recorded, text))
-                changed.add((event.app, RECENT))
+            self._tell(event.app, Line(event.recorded, Text.from_markup(told).plain[:_LONGEST]))
+            changed.add((event.app, RECENT))
         return changed
 
+    def _tell(self, app: str, line: Line) -> None:
+        """Keep the newest lines, in whatever order they come."""
+        lines = self._lines.setdefault(app, [])
+        if line not in lines:
+            insort(lines, line)
+            del lines[:-_TOLD]
+
     def recent(self, app: str) -> list[Line]:
-        """Return the last things that happened to an app, the newest first."""
-        return sorted(self._lines.get(app, ()), key=lambda line: -line.at)
+        """Return the last things that happened to an app, the newest first; what is said again is said once."""
+        lines = self._lines.get(app, [])
+        return [line for line, before in zip(lines, [None, *lines], strict=False) if not _same(line, before)][::-1]
+
+
+def _same(line: Line, before: Line | None) -> bool:
+    return before is not None and line.text == before.text
 
 
 __all__ = ["APP", "APPS_PART", "FOLLOWED", "RECENT", "Change", "House", "Line"]

@@ -106,6 +106,7 @@ async def body_of(request: Request) -> dict[str, Any]:
             raise InvalidDataError("The request is too large.", mend=f"Send at most {MAX_BODY:,} bytes.", reason="size")
     try:
         found = json.loads(content or b"{}")
+        json.dumps(found, ensure_ascii=False).encode()  # JSON may spell halves of characters, which are no text
     except (ValueError, RecursionError) as error:
         raise InvalidDataError("The request is no JSON.", mend="Send a JSON object.", reason="json") from error
     if not isinstance(found, dict):

@@ -137,6 +137,9 @@ def test_a_claimed_question_is_offered_to_nobody_else(stack):
         ({"action": "answer", "value": 7}, 400),
         ({"action": "answer", "value": "yes"}, 400),
         ({"action": "answer", "value": True}, 400),
+        ({"action": "answer", "value": -1}, 400),
+        ({"action": "answer", "value": 2**70}, 400),
+        ({"action": "answer", "value": 0, "annotator": "x" * 10_000}, 400),
         ({"action": "answer"}, 400),
         ({"action": "answer", "value": 0, "other": "x"}, 400),
         ({"action": "answer", "value": 0, "request_id": ""}, 400),
@@ -153,7 +156,9 @@ def test_wrong_answers_are_refused_with_words(stack, body, status):
     assert len(annotations(stack)) == before
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b"[" * 60_000, b"\xff", b'{"x":"' + b"x" * 70_000 + b'"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"1", b"[" * 60_000, b"\xff", b'{"token": "\\ud800"}', b'{"x":"' + b"x" * 70_000 + b'"}']
+)
 def test_a_body_that_is_none_is_refused(stack, body):
     assert stack.call("/api/apps/churn/questions/q", "POST", body).status in {400, 404}
     assert stack.call("/api/session", "POST", body).status in {400, 401}

@@ -64,6 +64,14 @@ def test_a_former_life_counts_for_nothing():
     assert house.apps["churn"].rows == {p.Pillar.TRAIN: 7}
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_recent_lines_do_not_depend_on_the_order_of_reading(seed):
+    said = [event(model(f"lda-{n}", 0.5), 100 + n / 10, n) for n in range(200)]
+    mixed = said * 2
+    random.Random(seed).shuffle(mixed)
+    assert lived([*day()[:1], *mixed]).recent("churn") == lived([*day()[:1], *said]).recent("churn")
+
+
 def test_what_changed_is_told_by_part():
     house = lived(day()[:1])
     assert ("churn", "data") in house.fold([day()[1]])
