@@ -170,14 +170,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two seeds")
     parser.add_argument("--sets", default="supreme,segments,phishing")
-    parser.add_argument("--first-seed", type=int, default=30)
+    parser.add_argument("--first-seed", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--calibrate", action="store_true", help="which share of promised bits acquisition keeps")
     options = parser.parse_args()
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 2)) as pool:
         if options.calibrate:
             Console(width=180).print(calibrate(pool))
             return
-        seeds = range(options.first_seed, options.first_seed + (2 if options.quick else 10))
+        seeds = range(options.first_seed, options.first_seed + (2 if options.quick else options.seeds))
         sets = options.sets.split(",")
         jobs = list(product(sets, seeds, POLICIES))
         played = dict(zip(jobs, pool.map(play, *zip(*jobs, strict=True), chunksize=len(POLICIES)), strict=True))

@@ -1,9 +1,12 @@
-"""One app of three askers, simulated from library classes: doubtful training rows, a pool, and models to choose from.
+"""Apps of three askers, simulated from library classes: doubtful training rows, a pool, and models to choose from.
 
-100 training rows of which most are doubtful, a pool of which 60 % is useless, 100 clean validation rows, 350 production
-rows of which three pass per answer, and rows to test on. Sets without doubts of their own get them: of 60 training rows
-one half misses a cell (the more a column matters the oftener, and high values oftener than low ones), the other half
-has a label by an annotator who is right six times in ten. A person answers one question at a time and is always right.
+No two apps lack the same: a seed draws how many training rows there are (40 to 160) and which share of them is doubtful
+(a tenth to four fifths), which share of the pool of 300 is useless (a fifth to four fifths), and which models compete
+(two to six). 100 validation rows are clean, three production rows pass per answer. Sets without doubts of their own get
+them: half of the doubtful rows miss a cell (the more a column matters the oftener, and high values oftener than low
+ones), the other half have a label by an annotator who is right six times in ten. A person answers one question at a
+time and is always right. As in a house, models that were trained anew replace those before them and are judged on the
+rows answered so far, and open questions are valued anew as answers come.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from easeml.market import Acquisition
 from easeml.modelpicker import ModelPicker
 from easeml.relation import Relation
 
-TRAIN, DOUBTFUL, POOL_GOOD, POOL_BAD, VALIDATION, PRODUCTION, TEST = 100, 60, 120, 180, 100, 350, 400
+POOL, VALIDATION, PRODUCTION, TEST = 300, 100, 350, 400
 LABELS, PER_ANSWER, EVERY = 120, 3, 5
 ANNOTATOR = 0.6
 KINDS = ("junk", "noise", "copies")
@@ -41,6 +44,24 @@ CLEANING, ACQUISITION, PICKING = "cpclean", "market", "modelpicker"
 OPEN = {CLEANING: 5, ACQUISITION: 10}
 
 
+@dataclass(frozen=True)
+class Mix:
+    """What an app has: training rows, doubtful ones among them, useless rows of the pool, and its models."""
+
+    train: int
+    doubtful: int
+    useless: int
+    models: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def drawn(cls, seed):
+        rng = np.random.default_rng([seed, 7])
+        train = int(rng.integers(40, 161))
+        doubtful, useless = int(train * rng.uniform(0.1, 0.8)), int(POOL * rng.uniform(0.2, 0.8))
+        chosen = np.sort(rng.permutation(len(MODELS))[: int(rng.integers(2, len(MODELS) + 1))])
+        return cls(train, doubtful, useless, tuple(MODELS[place] for place in chosen))
+
+
 @dataclass
 class Rows:
     """What an app begins with; ``truth`` is what a person says about a training row, as candidate or as features."""
@@ -54,6 +75,7 @@ class Rows:
     production: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
     classes: int
+    models: tuple[tuple[str, str], ...]
 
     def told(self, row):
         """Features and label of a training row once a person has spoken."""
@@ -77,8 +99,8 @@ def table(name):
 
 
 def mixed_pool(good, x, y, spare, own, rng):
-    """Good rows and useless ones in any order."""
-    parts = np.array_split(spare[:POOL_BAD], len(KINDS))
+    """Good rows and, to the size of the pool, useless ones in any order."""
+    parts = np.array_split(spare[: POOL - len(good)], len(KINDS))
     bad = [useless(kind, x, y, part, own, rng) for kind, part in zip(KINDS, parts, strict=True)]
     pool = np.vstack([x[good], *(rows for rows, _ in bad)]), np.concatenate([y[good], *(codes for _, codes in bad)])
     order = rng.permutation(len(pool[1]))
@@ -87,11 +109,15 @@ def mixed_pool(good, x, y, spare, own, rng):
 
 def published(name, seed):
     """Rows of a reference set with their own doubts, its features to variance 1."""
-    data, rng = reference(name), np.random.default_rng(seed)
+    data, rng, mix = reference(name), np.random.default_rng(seed), Mix.drawn(seed)
     starts, sizes = data.train.row_ptr[:-1], np.diff(data.train.row_ptr)
     true = np.array([data.truth.get(row, 0) for row in range(len(sizes))])
     x, y = data.train.features[starts + true], data.labels
-    train, good, spare = np.split(rng.permutation(len(x)), np.cumsum([TRAIN, POOL_GOOD]))
+    order = rng.permutation(len(x))
+    doubtful = order[sizes[order] > 1][: mix.doubtful]
+    certain = order[sizes[order] == 1][: mix.train - len(doubtful)]
+    train = rng.permutation(np.concatenate([doubtful, certain]))
+    good, spare = np.split(order[~np.isin(order, train)], [POOL - mix.useless])
     pool = mixed_pool(good, x, y, spare, (x[train], y[train]), rng)
     shift, scale = x.mean(axis=0), np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
     lines = np.concatenate([np.arange(starts[row], starts[row] + sizes[row]) for row in train])
@@ -114,17 +140,18 @@ def published(name, seed):
         ((data.points[production] - shift) / scale, data.point_labels[production]),
         ((data.test[tested] - shift) / scale, data.test_labels[tested]),
         2,
+        mix.models,
     )
 
 
 def spoilt(name, seed):
     """Rows of a clean table, cells and labels of training rows made doubtful."""
     x, y = table(name)
-    rng, classes = np.random.default_rng(seed), int(y.max()) + 1
-    cuts = np.cumsum([TEST, VALIDATION, PRODUCTION, TRAIN, POOL_GOOD])
+    rng, classes, mix = np.random.default_rng(seed), int(y.max()) + 1, Mix.drawn(seed)
+    cuts = np.cumsum([TEST, VALIDATION, PRODUCTION, mix.train, POOL - mix.useless])
     test, validation, production, train, good, spare = np.split(rng.permutation(len(x)), cuts)
     pool = mixed_pool(good, x, y, spare, (x[train], y[train]), rng)
-    cells, labels = np.split(rng.permutation(TRAIN)[:DOUBTFUL], 2)
+    cells, labels = np.array_split(rng.permutation(mix.train)[: mix.doubtful], 2)
     matters = RandomForestClassifier(50, random_state=seed).fit(x[train], y[train]).feature_importances_
     dirty = x[train].copy()
     for row in cells.tolist():
@@ -146,7 +173,7 @@ def spoilt(name, seed):
     truth: dict[int, int | np.ndarray] = {row: clean[row] for row in cells.tolist()}
     # a doubtful label makes one candidate of each class, as weak supervision does
     copies = np.ones(len(made.labels), np.int64)
-    owner = np.repeat(np.arange(TRAIN), np.diff(made.train.row_ptr))
+    owner = np.repeat(np.arange(mix.train), np.diff(made.train.row_ptr))
     copies[np.isin(owner, labels)] = classes
     lines = np.repeat(np.arange(len(copies)), copies)
     owner, label, prior = owner[lines], made.labels[lines], made.train.prior[lines]
@@ -155,7 +182,7 @@ def spoilt(name, seed):
         label[mine] = np.arange(classes)
         prior[mine] = np.where(label[mine] == seen[row], ANNOTATOR, (1 - ANNOTATOR) / (classes - 1))
         truth[row] = int(y[train][row])
-    pointer = np.searchsorted(owner, np.arange(TRAIN + 1))
+    pointer = np.searchsorted(owner, np.arange(mix.train + 1))
     probable = [start + int(prior[start:end].argmax()) for start, end in itertools.pairwise(pointer)]
     return Rows(
         CandidateRows(pointer, made.train.features[lines], prior),
@@ -167,6 +194,7 @@ def spoilt(name, seed):
         (points(x[production], y[production]), y[production]),
         (points(x[test], y[test]), y[test]),
         classes,
+        mix.models,
     )
 
 
@@ -178,7 +206,7 @@ def market_of(rows, x, y, policy, rng):
     market = Acquisition(policy, n_classes=rows.classes, rng=rng)
     market.add_validation([f"v{i}" for i in range(VALIDATION)], *rows.validation)
     market.add_pool([str(i) for i in range(len(rows.pool[1]))], rows.pool[0])
-    market.add_owned([f"t{i}" for i in range(TRAIN)], x, y)
+    market.add_owned([f"t{i}" for i in range(len(y))], x, y)
     return market
 
 
@@ -203,40 +231,52 @@ class App:
         )
         self.market = market_of(rows, self.x, self.y, "filter_margin", rngs[1])
         self.picker = ModelPicker(
-            len(MODELS), self.classes, budget=LABELS // 2, horizon=PRODUCTION, half_life="auto", rng=rngs[2]
+            0, self.classes, budget=LABELS // 2, horizon=PRODUCTION, half_life="auto", rng=rngs[2]
         )
         self.open: list[Asked] = []
-        self.passed = 0
+        self.passed = self.trained = 0
         self.train()
 
     def train(self):
-        """Train every model on the most probable rows; let it vote on all production and test rows."""
-        models = [build(family, parameters, 0).fit(self.x, self.y) for family, parameters in MODELS]
+        """Train every model on the most probable rows, and let it replace the one before."""
+        models = [build(family, parameters, 0).fit(self.x, self.y) for family, parameters in self.rows.models]
         self.votes = np.column_stack([model.predict(self.rows.production[0]) for model in models]).astype(int)
         self.scores = [float((model.predict(self.rows.test[0]) == self.rows.test[1]).mean()) for model in models]
+        former, seen = self.picker.model_ids, list(self.picker.lookback_rows)
+        self.trained += 1
+        self.names = [f"{place} of {self.trained}" for place in range(len(models))]
+        for name, votes in zip(self.names, self.votes.T, strict=True):
+            self.picker.add_model(name, votes[seen])
+        for name in former:
+            self.picker.retire_model(name)
 
     @property
     def accuracy(self):
         """Accuracy, on test rows, of the model that is served."""
-        return self.scores[int(self.picker.recommended)]
+        return self.scores[self.names.index(self.picker.recommended)]
 
     def proceed(self):
         """Let production rows pass and every asker ask what it may."""
         seen = np.arange(self.passed, min(self.passed + PER_ANSWER, PRODUCTION))
         if len(seen):
             self.passed += len(seen)
-            told = self.picker.step_batch(self.votes[seen], seen.tolist())
-            self.open += [Asked(PICKING, row, gain) for row, gain in zip(told.query, told.gains, strict=True)]
+            self.picker.step_batch(self.votes[seen], seen.tolist())
         mine = [asked.row for asked in self.open if asked.asker == CLEANING]
         if not self.cleaning.done and len(mine) < OPEN[CLEANING]:
             fresh = [row for row in self.cleaning.next(OPEN[CLEANING]).tolist() if row not in mine]
-            for row in fresh[: OPEN[CLEANING] - len(mine)]:
-                self.open.append(Asked(CLEANING, row, float(self.cleaning.bits(np.array([row]))[0]) / VALIDATION))
-        waiting = len(self.market.open)
-        if waiting <= OPEN[ACQUISITION] // 2:
-            batch = self.market.next(OPEN[ACQUISITION] - waiting)
-            for row, gain in zip(batch.row_ids, batch.information_gain, strict=True):
-                self.open.append(Asked(ACQUISITION, int(row), float(gain)))
+            mine += fresh[: OPEN[CLEANING] - len(mine)]
+        bought = [asked for asked in self.open if asked.asker == ACQUISITION]
+        if len(bought) <= OPEN[ACQUISITION] // 2:
+            batch = self.market.next(OPEN[ACQUISITION] - len(bought))
+            gains = zip(batch.row_ids, batch.information_gain.tolist(), strict=True)
+            bought += [Asked(ACQUISITION, int(row), gain) for row, gain in gains]
+        picks, _, bits = self.picker.valued()
+        cleaned = self.cleaning.bits(np.array(mine, np.int64)) / VALIDATION
+        self.open = [
+            *(Asked(CLEANING, row, gain) for row, gain in zip(mine, cleaned.tolist(), strict=True)),
+            *bought,
+            *(Asked(PICKING, row, gain) for row, gain in zip(picks, bits.tolist(), strict=True)),
+        ]
 
     def answer(self, asked):
         """Tell the truth about a question."""
