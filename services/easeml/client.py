@@ -391,8 +391,8 @@ class Client:
 
         Notes
         -----
-        Whoever sees test labels or verdict details can fit models to the test set. The embedded broker has no access
-        rules, so this refusal is all that guards them there; on a real cluster its ACLs protect these topics.
+        Whoever sees test labels or verdict details can fit models to the test set. A cluster's ACLs protect these
+        topics, and so does the embedded broker where it has accounts; without, this refusal is all that guards them.
         """
         guarded = {label for t in BY_NAME.values() if t.restricted for label in (t.name, t.dead_letters)}
         for topic in topics:

@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--default-partitions", type=int, default=1, help="partitions of such topics")
     parser.add_argument("--min-session-timeout-ms", type=int, default=6000, help="shortest session of a member")
     parser.add_argument("--sasl-users", type=Path, help='JSON file {"user": "password"}; turns SASL/PLAIN on')
+    parser.add_argument(
+        "--access", type=Path, help='JSON file {"topic": ["user"]}: topics that nobody else may use; needs --sasl-users'
+    )
     parser.add_argument("--tls-cert", type=Path, help="certificate chain (PEM); turns TLS on")
     parser.add_argument("--tls-key", type=Path, help="key of the certificate (PEM)")
     parser.add_argument("--ready-file", type=Path, help="write the bound address here when ready")
@@ -72,6 +75,7 @@ def _config(options: argparse.Namespace) -> BrokerConfig:
         default_partitions=options.default_partitions,
         min_session_timeout_ms=options.min_session_timeout_ms,
         sasl_users=_users(options.sasl_users),
+        restricted_topics=_access(options.access),
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
     )
@@ -88,6 +92,20 @@ def _users(path: Path | None) -> dict[str, str]:
     if not isinstance(users, dict) or not users or not all(isinstance(each, str) for each in users.values()):
         raise ConfigurationError(f"{path} does not name users and passwords.", mend=mend)
     return users
+
+
+def _access(path: Path | None) -> dict[str, tuple[str, ...]]:
+    if path is None:
+        return {}
+    mend = 'Write a JSON object: {"topic": ["user"]}.'
+    try:
+        rules = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"The access rules in {path} cannot be read: {error}.", mend=mend) from error
+    lists = isinstance(rules, dict) and all(isinstance(users, list) for users in rules.values())
+    if not lists or not all(isinstance(user, str) for users in rules.values() for user in users):
+        raise ConfigurationError(f"{path} does not name topics and their users.", mend=mend)
+    return {topic: tuple(users) for topic, users in rules.items()}
 
 
 def _announce(address: str, ready_file: Path | None) -> None:

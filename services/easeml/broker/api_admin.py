@@ -8,6 +8,7 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from easeml.broker import topic_configs, wire
+from easeml.broker.access import FORBIDDEN, find_topic, may_use
 from easeml.broker.connection import Connection
 from easeml.broker.context import NODE_ID, Context, ContextHandler
 from easeml.broker.topics import Topic, is_legal_name
@@ -22,58 +23,58 @@ Problem = tuple[ErrorCode, str | None]
 _FINE: Problem = (NONE, None)
 
 
-def create_topics(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+def create_topics(context: Context, connection: Connection, body: Any, version: int) -> Any:
     """Create topics, or say why not."""
     types = wire.response_types(wire.CREATE_TOPICS, version)
     results = []
     for wanted in body.topics:
-        error, message = _create(context, wanted, validate_only=body.validate_only)
+        error, message = FORBIDDEN, None
+        if may_use(context, connection, wanted.name):
+            error, message = _create(context, wanted, validate_only=body.validate_only)
         results.append(build(types.CreatableTopicResult, name=wanted.name, error_code=error, error_message=message))
     return build(types.CreateTopicsResponse, throttle_time=NO_TIME, topics=tuple(results))
 
 
-def delete_topics(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+def delete_topics(context: Context, connection: Connection, body: Any, version: int) -> Any:
     """Delete topics with their data and the groups' positions in them."""
     types = wire.response_types(wire.DELETE_TOPICS, version)
     results = []
     for name in body.topic_names:
-        topic = context.topics.get(name)
-        error = ErrorCode.unknown_topic_or_partition
+        topic, error = find_topic(context, connection, name)
         if topic is not None:
             context.topics.delete(topic)
             context.offsets.forget_topic(name)
-            error = NONE
         results.append(build(types.DeletableTopicResult, name=name, error_code=error))
     return build(types.DeleteTopicsResponse, throttle_time=NO_TIME, responses=tuple(results))
 
 
-def create_partitions(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+def create_partitions(context: Context, connection: Connection, body: Any, version: int) -> Any:
     """Grow topics."""
     types = wire.response_types(wire.CREATE_PARTITIONS, version)
     results = []
     for wanted in body.topics:
-        error, message = _grow(context, wanted, validate_only=body.validate_only)
+        error, message = _grow(context, connection, wanted, validate_only=body.validate_only)
         results.append(types.CreatePartitionsTopicResult(name=wanted.name, error_code=error, error_message=message))
     return types.CreatePartitionsResponse(throttle_time=NO_TIME, results=tuple(results))
 
 
-def describe_configs(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+def describe_configs(context: Context, connection: Connection, body: Any, version: int) -> Any:
     """Tell the settings of topics and of the broker."""
     types = wire.response_types(wire.DESCRIBE_CONFIGS, version)
-    results = tuple(_described(context, types, each) for each in body.resources)
+    results = tuple(_described(context, connection, types, each) for each in body.resources)
     return types.DescribeConfigsResponse(throttle_time=NO_TIME, results=results)
 
 
-def alter_configs(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+def alter_configs(context: Context, connection: Connection, body: Any, version: int) -> Any:
     """Replace all settings of topics."""
     types = wire.response_types(wire.ALTER_CONFIGS, version)
-    return _altered(context, types, types.AlterConfigsResponse, body, _replaced)
+    return _altered(context, connection, types, types.AlterConfigsResponse, body, _replaced)
 
 
-def incremental_alter_configs(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+def incremental_alter_configs(context: Context, connection: Connection, body: Any, version: int) -> Any:
     """Set, delete, append to or subtract from single settings."""
     types = wire.response_types(wire.INCREMENTAL_ALTER_CONFIGS, version)
-    return _altered(context, types, types.IncrementalAlterConfigsResponse, body, _edited)
+    return _altered(context, connection, types, types.IncrementalAlterConfigsResponse, body, _edited)
 
 
 def _create(context: Context, wanted: Any, *, validate_only: bool) -> Problem:
@@ -104,10 +105,10 @@ def _create(context: Context, wanted: Any, *, validate_only: bool) -> Problem:
     return _FINE
 
 
-def _grow(context: Context, wanted: Any, *, validate_only: bool) -> Problem:
-    topic = context.topics.get(wanted.name)
+def _grow(context: Context, connection: Connection, wanted: Any, *, validate_only: bool) -> Problem:
+    topic, error = find_topic(context, connection, wanted.name)
     if topic is None:
-        return ErrorCode.unknown_topic_or_partition, None
+        return error, None
     present = len(topic.partitions)
     if not present < wanted.count <= _MOST_PARTITIONS:
         return ErrorCode.invalid_partitions, f"The topic has {present} partitions, {wanted.count} is not more."
@@ -118,14 +119,12 @@ def _grow(context: Context, wanted: Any, *, validate_only: bool) -> Problem:
     return _FINE
 
 
-def _described(context: Context, types: Any, resource: Any) -> Any:
+def _described(context: Context, connection: Connection, types: Any, resource: Any) -> Any:
     error, message = _FINE
     entries: list[tuple[str, str, int, int]] = []
     if resource.resource_type == _TOPIC:
-        topic = context.topics.get(resource.resource_name)
-        if topic is None:
-            error, message = ErrorCode.unknown_topic_or_partition, None
-        else:
+        topic, error = find_topic(context, connection, resource.resource_name)
+        if topic is not None:
             entries = _topic_entries(context, topic)
     elif resource.resource_type == _BROKER and resource.resource_name in {"", str(NODE_ID)}:
         entries = [(name, value, _SOURCE_STATIC_BROKER, 2) for name, value in _broker_settings(context).items()]
@@ -182,16 +181,14 @@ def _broker_settings(context: Context) -> dict[str, str]:
     }
 
 
-def _altered(context: Context, types: Any, kind: Any, body: Any, change: Any) -> Any:
+def _altered(context: Context, connection: Connection, types: Any, kind: Any, body: Any, change: Any) -> Any:
     responses = []
     for resource in body.resources:
-        topic = context.topics.get(resource.resource_name)
-        error, message = _FINE
+        topic, error = find_topic(context, connection, resource.resource_name)
+        message: str | None = None
         if resource.resource_type != _TOPIC:
             error, message = ErrorCode.invalid_request, "Only topics can be configured while the broker runs."
-        elif topic is None:
-            error = ErrorCode.unknown_topic_or_partition
-        else:
+        elif topic is not None:
             overrides = change(context, topic, resource.configs)
             message = topic_configs.complaint(overrides)
             if message is not None:

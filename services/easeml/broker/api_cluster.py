@@ -7,6 +7,7 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from easeml.broker import wire
+from easeml.broker.access import FORBIDDEN, find_topic, may_use
 from easeml.broker.connection import Connection
 from easeml.broker.context import NODE_ID, Context, ContextHandler
 from easeml.broker.topics import Topic, is_legal_name
@@ -26,15 +27,15 @@ def api_versions(_context: Context, _connection: Connection, _body: Any, version
     return build(types.ApiVersionsResponse, error_code=error, api_keys=served, throttle_time=NO_TIME)
 
 
-def metadata(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+def metadata(context: Context, connection: Connection, body: Any, version: int) -> Any:
     """Tell the topics, their partitions and who leads them: always us."""
     types = wire.response_types(wire.METADATA, version)
     wanted = body.topics
     if wanted is None or (version == 0 and not wanted):
-        topics = [_described(types, topic) for topic in context.topics]
+        topics = [_described(types, topic) for topic in context.topics if may_use(context, connection, topic.name)]
     else:
         may_create = context.config.auto_create_topics and getattr(body, "allow_auto_topic_creation", True)
-        topics = [_looked_up(context, types, each.name, may_create) for each in wanted]
+        topics = [_looked_up(context, connection, types, each.name, may_create) for each in wanted]
     broker = build(types.MetadataResponseBroker, node_id=NODE_ID, host=context.host, port=context.port, rack=None)
     return build(
         types.MetadataResponse,
@@ -88,13 +89,13 @@ def describe_cluster(context: Context, _connection: Connection, _body: Any, vers
     )
 
 
-def _looked_up(context: Context, types: Any, name: str, may_create: bool) -> Any:
-    topic = context.topics.get(name)
-    if topic is None and may_create and is_legal_name(name):
+def _looked_up(context: Context, connection: Connection, types: Any, name: str, may_create: bool) -> Any:
+    topic, error = find_topic(context, connection, name)
+    if topic is None and error is not FORBIDDEN and may_create and is_legal_name(name):
         topic = context.topics.create(name, context.config.default_partitions, {})
     if topic is not None:
         return _described(types, topic)
-    error = ErrorCode.unknown_topic_or_partition if is_legal_name(name) else ErrorCode.invalid_topic_exception
+    error = error if is_legal_name(name) else ErrorCode.invalid_topic_exception
     return build(types.MetadataResponseTopic, error_code=error, name=name, is_internal=False, partitions=())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from easeml.broker import wire
+from easeml.broker.access import find_log
 from easeml.broker.answers import Answer
 from easeml.broker.connection import NO_ANSWER, Connection
 from easeml.broker.context import Context, ContextHandler
@@ -18,7 +19,6 @@ from easeml.broker.wire import NO_TIME, NONE, build
 _LATEST, _EARLIEST = -1, -2
 _MOST_FETCHED = 16 * 1024 * 1024
 """Bytes of one answer: more would cost memory for every reader and save nothing."""
-_UNKNOWN = Appended(ErrorCode.unknown_topic_or_partition)
 
 
 def produce(context: Context, connection: Connection, body: Any, version: int) -> Any:
@@ -29,11 +29,11 @@ def produce(context: Context, connection: Connection, body: Any, version: int) -
     for topic in body.topic_data:
         partitions = []
         for part in topic.partition_data:
-            log = context.topics.log(topic.name, part.index)
+            log, error = find_log(context, connection, topic.name, part.index)
             if body.acks not in {-1, 0, 1}:
                 appended = Appended(ErrorCode.invalid_required_acks)
             else:
-                appended = _UNKNOWN if log is None else log.append(part.records or b"")
+                appended = Appended(error) if log is None else log.append(part.records or b"")
             failed = failed or appended.error is not NONE
             partitions.append(_produced(types, part.index, appended, log))
         responses.append(types.TopicProduceResponse(name=topic.name, partition_responses=tuple(partitions)))
@@ -46,16 +46,16 @@ def produce(context: Context, connection: Connection, body: Any, version: int) -
     return types.ProduceResponse(responses=tuple(responses), throttle_time=NO_TIME)
 
 
-def fetch(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+def fetch(context: Context, connection: Connection, body: Any, version: int) -> Any:
     """Return batches, at once or when enough have come."""
-    waiting = _Fetch(context, body, version)
+    waiting = _Fetch(context, connection, body, version)
     response, size, is_final = waiting.read()
     if is_final or size >= body.min_bytes or body.max_wait <= NO_TIME:
         return response
     return waiting.wait()
 
 
-def list_offsets(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+def list_offsets(context: Context, connection: Connection, body: Any, version: int) -> Any:
     """Tell the first or the next offset, or the first one since a time."""
     types = wire.response_types(wire.LIST_OFFSETS, version)
     return build(
@@ -65,7 +65,7 @@ def list_offsets(context: Context, _connection: Connection, body: Any, version: 
             types.ListOffsetsTopicResponse(
                 name=topic.name,
                 partitions=tuple(
-                    _listed(types, context.topics.log(topic.name, part.partition_index), part)
+                    _listed(types, find_log(context, connection, topic.name, part.partition_index), part)
                     for part in topic.partitions
                 ),
             )
@@ -74,7 +74,7 @@ def list_offsets(context: Context, _connection: Connection, body: Any, version: 
     )
 
 
-def delete_records(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+def delete_records(context: Context, connection: Connection, body: Any, version: int) -> Any:
     """Drop what lies before an offset."""
     types = wire.response_types(wire.DELETE_RECORDS, version)
     return types.DeleteRecordsResponse(
@@ -82,7 +82,7 @@ def delete_records(context: Context, _connection: Connection, body: Any, version
         topics=tuple(
             types.DeleteRecordsTopicResult(
                 name=topic.name,
-                partitions=tuple(_deleted(context, types, topic.name, part) for part in topic.partitions),
+                partitions=tuple(_deleted(context, connection, types, topic.name, part) for part in topic.partitions),
             )
             for topic in body.topics
         ),
@@ -104,10 +104,11 @@ def _produced(types: Any, index: int, appended: Appended, log: PartitionLog | No
     )
 
 
-def _listed(types: Any, log: PartitionLog | None, part: Any) -> Any:
-    error, offset, timestamp = NONE, -1, -1
+def _listed(types: Any, found: tuple[PartitionLog | None, ErrorCode], part: Any) -> Any:
+    log, error = found
+    offset, timestamp = -1, -1
     if log is None:
-        error = ErrorCode.unknown_topic_or_partition
+        pass
     elif part.timestamp == _LATEST:
         offset = log.end_offset
     elif part.timestamp == _EARLIEST:
@@ -126,13 +127,11 @@ def _listed(types: Any, log: PartitionLog | None, part: Any) -> Any:
     )
 
 
-def _deleted(context: Context, types: Any, name: str, part: Any) -> Any:
+def _deleted(context: Context, connection: Connection, types: Any, name: str, part: Any) -> Any:
     topic = context.topics.get(name)
-    log = context.topics.log(name, part.partition_index)
-    error, low = NONE, -1
-    if topic is None or log is None:
-        error = ErrorCode.unknown_topic_or_partition
-    else:
+    log, error = find_log(context, connection, name, part.partition_index)
+    low = -1
+    if topic is not None and log is not None:
         offset = log.end_offset if part.offset == -1 else part.offset
         if log.start_offset <= offset <= log.end_offset:
             low = context.topics.delete_records(topic, part.partition_index, offset)
@@ -144,8 +143,9 @@ def _deleted(context: Context, types: Any, name: str, part: Any) -> Any:
 class _Fetch:
     """One fetch request: it may be read at once, or wait for appends."""
 
-    def __init__(self, context: Context, body: Any, version: int) -> None:
+    def __init__(self, context: Context, connection: Connection, body: Any, version: int) -> None:
         self._context = context
+        self._connection = connection
         self._body = body
         self._types = wire.response_types(wire.FETCH, version)
         self._logs: set[PartitionLog] = set()
@@ -162,8 +162,10 @@ class _Fetch:
         for topic in self._body.topics:
             partitions = []
             for part in topic.partitions:
-                log = self._context.topics.log(topic.topic, part.partition)
-                error, records = self._records(log, part, left, at_least_one=size == 0)
+                log, error = find_log(self._context, self._connection, topic.topic, part.partition)
+                records = b""
+                if log is not None:
+                    error, records = self._records(log, part, left, at_least_one=size == 0)
                 is_final = is_final or error is not NONE
                 size += len(records)
                 left -= len(records)
@@ -182,9 +184,7 @@ class _Fetch:
         return response, size, is_final
 
     @staticmethod
-    def _records(log: PartitionLog | None, part: Any, left: int, *, at_least_one: bool) -> tuple[ErrorCode, bytes]:
-        if log is None:
-            return ErrorCode.unknown_topic_or_partition, b""
+    def _records(log: PartitionLog, part: Any, left: int, *, at_least_one: bool) -> tuple[ErrorCode, bytes]:
         offset = part.fetch_offset
         if not log.start_offset <= offset <= log.end_offset:
             return ErrorCode.offset_out_of_range, b""

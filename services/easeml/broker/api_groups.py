@@ -7,11 +7,12 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from easeml.broker import wire
+from easeml.broker.access import FORBIDDEN, find_log, may_use
 from easeml.broker.answers import Answer
 from easeml.broker.connection import Connection
 from easeml.broker.context import Context, ContextHandler
 from easeml.broker.members import Joined, JoinRequest, State, Synced
-from easeml.broker.offsets import Committed
+from easeml.broker.offsets import NOTHING, Committed
 from easeml.broker.wire import NO_TIME, NONE, build
 
 _ID_REQUIRED_SINCE = 4
@@ -113,7 +114,7 @@ def _joined(types: Any, joined: Joined) -> Any:
     )
 
 
-def offset_commit(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+def offset_commit(context: Context, connection: Connection, body: Any, version: int) -> Any:
     """Store the positions of a group."""
     types = wire.response_types(wire.OFFSET_COMMIT, version)
     refused = context.groups.may_commit(
@@ -127,7 +128,7 @@ def offset_commit(context: Context, _connection: Connection, body: Any, version:
     for topic in body.topics:
         partitions = []
         for part in topic.partitions:
-            error = refused if refused is not NONE else _commit_error(context, topic.name, part)
+            error = refused if refused is not NONE else _commit_error(context, connection, topic.name, part)
             if error is NONE:
                 epoch = getattr(part, "committed_leader_epoch", -1)
                 kept = Committed(part.committed_offset, epoch, part.committed_metadata or "")
@@ -142,20 +143,22 @@ def offset_commit(context: Context, _connection: Connection, body: Any, version:
     return build(types.OffsetCommitResponse, throttle_time=NO_TIME, topics=tuple(topics))
 
 
-def offset_fetch(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+def offset_fetch(context: Context, connection: Connection, body: Any, version: int) -> Any:
     """Tell the positions of a group."""
     types = wire.response_types(wire.OFFSET_FETCH, version)
     wanted: dict[str, list[int]] = {}
     if body.topics is None:
         for name, partition in context.offsets.all_of(body.group_id):
-            wanted.setdefault(name, []).append(partition)
+            if may_use(context, connection, name):
+                wanted.setdefault(name, []).append(partition)
     else:
         wanted = {topic.name: list(topic.partition_indexes) for topic in body.topics}
     topics = []
     for name, indexes in wanted.items():
         partitions = []
         for index in indexes:
-            kept = context.offsets.fetch(body.group_id, name, index)
+            allowed = may_use(context, connection, name)
+            kept = context.offsets.fetch(body.group_id, name, index) if allowed else NOTHING
             partitions.append(
                 build(
                     types.OffsetFetchResponsePartition,
@@ -163,7 +166,7 @@ def offset_fetch(context: Context, _connection: Connection, body: Any, version: 
                     committed_offset=kept.offset,
                     committed_leader_epoch=kept.leader_epoch,
                     metadata=kept.metadata,
-                    error_code=NONE,
+                    error_code=NONE if allowed else FORBIDDEN,
                 )
             )
         topics.append(types.OffsetFetchResponseTopic(name=name, partitions=tuple(partitions)))
@@ -190,9 +193,10 @@ def offset_delete(context: Context, _connection: Connection, body: Any, version:
     )
 
 
-def _commit_error(context: Context, topic: str, part: Any) -> ErrorCode:
-    if context.topics.log(topic, part.partition_index) is None:
-        return ErrorCode.unknown_topic_or_partition
+def _commit_error(context: Context, connection: Connection, topic: str, part: Any) -> ErrorCode:
+    log, error = find_log(context, connection, topic, part.partition_index)
+    if log is None:
+        return error
     if len(part.committed_metadata or "") > _LARGEST_METADATA:
         return ErrorCode.offset_metadata_too_large
     return NONE

@@ -44,6 +44,8 @@ class BrokerConfig:
         Overrides of the topic configuration defaults, e.g. ``{"retention.ms": "-1"}``.
     sasl_users : dict
         User name to password. Not empty: every client must authenticate by SASL/PLAIN.
+    restricted_topics : dict
+        Topic name to the users who alone may use it. Needs ``sasl_users``.
     tls_cert, tls_key : Path, optional
         Certificate chain and key (PEM). Given: the listener speaks TLS only.
 
@@ -69,6 +71,7 @@ class BrokerConfig:
     cleanup_interval_ms: int = 1_000
     topic_defaults: dict[str, str] = field(default_factory=dict)
     sasl_users: dict[str, str] = field(default_factory=dict)
+    restricted_topics: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tls_cert: Path | None = None
     tls_key: Path | None = None
 
@@ -79,5 +82,11 @@ class BrokerConfig:
             )
         if not 0 <= self.port <= _PORT_LIMIT:
             raise ConfigurationError(f"Port {self.port} is not within 0-{_PORT_LIMIT}.")
+        strangers = {user for users in self.restricted_topics.values() for user in users} - self.sasl_users.keys()
+        if strangers or (self.restricted_topics and not self.sasl_users):
+            raise ConfigurationError(
+                f"Topics are restricted to {', '.join(sorted(strangers)) or 'nobody'}, who cannot log in.",
+                mend="Give every user a password among the SASL users.",
+            )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigurationError("TLS needs both a certificate and a key.", mend="Give tls_cert and tls_key.")

@@ -14,8 +14,9 @@ def question(
 ) -> Question:
     """Return the question for the label of a test row.
 
-    Its gain is an average. A verdict is one bit at most, which ``planned`` labels tell together, so by the chain rule
-    one of them tells ``1 / planned`` bits. It is the same for all: their order is fixed by the ledger and must not
+    Its gain is about the verdict, not about predictions as that of other askers, so it is no bit of their scale: a
+    verdict is one bit at most, which ``planned`` labels tell together, by the chain rule ``1 / planned`` each. That
+    ranks it behind the others in one list. It is the same for all: their order is fixed by the ledger and must not
     follow what is expected of them, or the test would not be valid. Names sort in that order, so that lists keep it.
 
     Parameters

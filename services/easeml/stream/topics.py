@@ -76,6 +76,7 @@ class Topic:
 _USER = ("user",)
 _VIEWERS = ("user",)
 _MAKERS = ("datamagic", "user")
+_OWNER = "test-set owner"
 
 APPS = Topic("apps", (p.AppDefined, p.AppDeleted), _USER, ("all services",), compacted=True)
 DATA_TRAIN = Topic(
@@ -160,7 +161,7 @@ VERDICTS_DETAIL = Topic(
     "verdicts.detail",
     (p.VerdictDetail,),
     ("ci",),
-    ("test-set owner",),
+    (_OWNER,),
     key=lambda v: f"{v.app}/{v.model}",
     restricted=True,
 )
@@ -224,6 +225,19 @@ PILLAR_TOPICS: dict[p.Pillar, Topic] = {
     p.Pillar.TEST: DATA_TEST,
     p.Pillar.PRODUCTION: DATA_PRODUCTION,
 }
+
+
+def guarded_topics() -> tuple[str, ...]:
+    """Return the names of all topics that tell of test labels: the restricted ones, and what is kept of them.
+
+    Those are their dead letters, and the states of the services that read them.
+    """
+    closed = [topic for topic in CATALOGUE if topic.restricted]
+    readers = sorted({name for topic in closed for name in topic.consumed_by} - {_OWNER})
+    return (
+        *(name for topic in closed for name in (topic.name, topic.dead_letters)),
+        *(f"easeml.{service}.state.v1" for service in readers),
+    )
 
 
 def markdown_table() -> str:

@@ -1,0 +1,274 @@
+"""CI and the label service beside a broker with accounts: verdicts for developers, labels for the owner."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, suppress
+
+import grpc
+import numpy as np
+import pytest
+from confluent_kafka import KafkaError, Producer
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from easeml.broker.process import BrokerProcess
+from easeml.errors import ConflictError, EaseMLError, NotFoundError, PermissionDeniedError
+from easeml.labels.client import LabelClient
+from easeml.labels.oracle import Oracle
+from easeml.ports import free_port
+from easeml.stream.admin import create_topics
+from easeml.stream.payloads import (
+    AppDefined,
+    Column,
+    ColumnKind,
+    ModelPublished,
+    Pillar,
+    PredictionBatch,
+    Tick,
+)
+from easeml.stream.publisher import EventPublisher
+from easeml.stream.reader import TopicReader
+from easeml.stream.settings import Settings
+from easeml.stream.topics import (
+    ANNOTATIONS,
+    ANSWERS,
+    APPS,
+    AUDIT,
+    BUDGETS,
+    CI_ANSWERS,
+    CI_QUESTIONS,
+    MODELS,
+    PREDICTIONS,
+    QUESTIONS,
+    TESTSETS,
+    TICKS,
+    VERDICTS,
+    VERDICTS_DETAIL,
+    guarded_topics,
+)
+from easeml.tokens import Right, TokenFile
+
+PARTITIONS = 2
+PATIENCE = 90.0
+USERS = {"house": "h", "developer": "d"}
+CLASSES = ("a", "b", "c")
+APP = AppDefined(
+    "churn",
+    "y",
+    CLASSES,
+    (Column("x", ColumnKind.NUMERIC),),
+    condition="n - o > 0 +/- 0.1",
+    reliability=0.9,
+    steps=4,
+    test_label_budget=2000,
+)
+N = 1500
+RNG = np.random.default_rng(0)
+TRUTH = RNG.integers(3, size=N).astype(np.int32)
+LABELS = {f"row-{i}": CLASSES[code] for i, code in enumerate(TRUTH)}
+
+
+def changed(before, share, to):
+    """Return predictions of which a share is replaced."""
+    return np.where(RNG.random(N) < share, to, before).astype(np.int32)
+
+
+FIRST = changed(TRUTH, 0.5, (TRUTH + 1) % 3)
+BETTER = changed(FIRST, 0.6, TRUTH)
+REGRESSED = changed(BETTER, 0.4, (TRUTH + 2) % 3)
+MODELS_IN_ORDER = {"first": FIRST, "better": BETTER, "regressed": REGRESSED, "best": TRUTH}
+
+
+class Stack:
+    """A broker with two accounts, of which one may read everything, and the two services."""
+
+    def __init__(self, home):
+        self.home = home
+        (home / "users.json").write_text(json.dumps(USERS))
+        (home / "access.json").write_text(json.dumps({name: ["house"] for name in guarded_topics()}))
+        rules = ["--sasl-users", str(home / "users.json"), "--access", str(home / "access.json")]
+        self.broker = BrokerProcess(memory=True, arguments=rules)
+        self.port = free_port("127.0.0.1")
+        self.processes = []
+
+    def settings(self, user):
+        return Settings.load(
+            bootstrap_servers=self.broker.bootstrap_servers,
+            partitions=PARTITIONS,
+            home=self.home,
+            security_protocol="SASL_PLAINTEXT",
+            sasl_username=user,
+            sasl_password=USERS[user],
+        )
+
+    def __enter__(self):
+        self.broker.start()
+        create_topics(self.settings("house"), ["ci", "labels"])
+        self.publisher = EventPublisher(self.settings("house"), "test")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("EASEML_")} | {
+            "EASEML_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
+            "EASEML_PARTITIONS": str(PARTITIONS),
+            "EASEML_HOME": str(self.home),
+            "EASEML_LABELS_PORT": str(self.port),
+            "EASEML_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "EASEML_SASL_USERNAME": "house",
+            "EASEML_SASL_PASSWORD": USERS["house"],
+        }
+        for name in ("ci", "labels"):
+            with (self.home / f"{name}.log").open("ab") as log:
+                command = [sys.executable, "-m", f"easeml.{name}"]
+                self.processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        self.until(self._serves)
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait(30)
+        self.broker.__exit__(None, None, None)
+
+    @property
+    def target(self):
+        return f"127.0.0.1:{self.port}"
+
+    def _serves(self):
+        with grpc.insecure_channel(self.target) as channel, suppress(grpc.RpcError):
+            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
+            return answer.status == health_pb2.HealthCheckResponse.SERVING
+        return False
+
+    def log(self):
+        return "".join((self.home / f"{name}.log").read_text()[-3000:] for name in ("ci", "labels"))
+
+    def until(self, condition):
+        deadline = time.monotonic() + PATIENCE
+        while not (value := condition()):
+            assert all(process.poll() is None for process in self.processes), self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.1)
+        return value
+
+    def tick(self, seconds):
+        """Let time pass, faster than it does."""
+        self.now = getattr(self, "now", time.time()) + seconds
+        for partition in range(PARTITIONS):
+            self.publisher.send(TICKS, Tick(int(self.now), self.now), partition=partition)
+        self.publisher.flush()
+
+    def model(self, name, codes):
+        published = ModelPublished("churn", name, "tree", "", "", 0, "external", ("x",), CLASSES, "v1", "external")
+        self.publisher.send(MODELS, published)
+        for at in range(0, N, 500):
+            rows = tuple(list(LABELS)[at : at + 500])
+            self.publisher.send(PREDICTIONS, PredictionBatch("churn", name, Pillar.TEST, rows, codes[at : at + 500]))
+        self.publisher.flush()
+
+    def said(self, topic):
+        reader = TopicReader(self.settings("house"), [topic.name])
+        try:
+            return list({event.id: event.data for event in reader.replay()}.values())
+        finally:
+            reader.close()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    home = tmp_path_factory.mktemp("owner")
+    with Stack(home) as stack:
+        tokens = TokenFile(home)
+        stack.owner = tokens.create("olga", rights=[Right.ANSWER, Right.DETAILS])
+        stack.developer = tokens.create("dave", rights=[Right.ANSWER])
+        stack.publisher.publish(APPS, APP)
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def asked(stack):
+    """The questions of the second model's evaluation, before anybody answered."""
+    stack.model("first", FIRST)
+    stack.tick(1)
+    stack.tick(60)
+    stack.until(lambda: stack.said(TESTSETS))
+    stack.model("better", BETTER)
+    return stack.until(lambda: stack.said(CI_QUESTIONS))
+
+
+def client(stack, token, **options):
+    return LabelClient(stack.target, token, patience=30, **options)
+
+
+def test_only_who_asks_as_the_owner_sees_questions_about_test_rows(stack, asked):
+    name = asked[0].question
+    with ExitStack() as open_:
+        enter = open_.enter_context
+        owner = enter(client(stack, stack.owner, owner=True))
+        stack.until(lambda: len(list(owner.questions("churn"))) == len(asked))
+        assert [one.question for one in owner.questions("churn")] == sorted(one.question for one in asked)
+        assert owner.budget("churn")["ci"].open_questions == len(asked)
+        with pytest.raises(ConflictError, match="none is passed over"):
+            owner.skip(name, app="churn", annotator="olga")
+        for other in (
+            enter(client(stack, stack.owner)),
+            enter(client(stack, stack.developer, owner=True)),
+            enter(client(stack, None, owner=True)),
+        ):
+            assert list(other.questions()) == []
+            assert "ci" not in other.budget("churn")
+            refusals = []
+            for question in (name, "never asked"):
+                with pytest.raises(NotFoundError) as caught:
+                    other.answer(question, 0, app="churn", annotator="eve")
+                refusals.append(str(caught.value).replace(question, "QUESTION"))
+                with pytest.raises(NotFoundError):
+                    other.claim(question, app="churn", annotator="eve")
+            assert refusals[0] == refusals[1]
+
+
+def test_models_with_planted_gains_and_losses_get_the_right_verdicts(stack, asked):
+    assert asked
+    with Oracle(stack.target, "churn", LABELS, token=stack.owner, owner=True) as oracle:
+        for name in ("regressed", "best"):
+            stack.model(name, MODELS_IN_ORDER[name])
+        stack.until(lambda: len(stack.said(VERDICTS)) == len(MODELS_IN_ORDER))
+    verdicts = [(v.model, v.signal, v.guaranteed, v.baseline) for v in stack.said(VERDICTS)]
+    assert verdicts == [
+        ("first", False, False, None),
+        ("better", True, True, "first"),
+        ("regressed", False, True, "better"),
+        ("best", True, True, "better"),
+    ]
+    (opened,) = stack.said(TESTSETS)
+    details = stack.said(VERDICTS_DETAIL)
+    assert all(0 < detail.labels_used + detail.labels_reused <= opened.planned for detail in details)
+    bought = sum(detail.labels_used for detail in details)
+    assert bought <= oracle.answered < bought + 16 * len(details), "a few answers cross with the verdict"
+    told = {type(data).__name__ for data in stack.said(CI_ANSWERS)}
+    assert told == {"Annotation", "Answer", "Budget", "AuditRecord"}
+    for topic in (ANSWERS, ANNOTATIONS, BUDGETS, AUDIT, QUESTIONS):
+        assert stack.said(topic) == []
+
+
+def test_an_account_of_developers_reads_the_bit_and_nothing_else(stack, asked):
+    assert asked
+    developer = stack.settings("developer")
+    reader = TopicReader(developer, [VERDICTS.name])
+    assert {event.data.model for event in reader.replay()} <= set(MODELS_IN_ORDER)
+    reader.close()
+    spy = Producer(developer.kafka() | {"log_level": 0})
+    for name in guarded_topics():
+        assert spy.list_topics(name, timeout=10).topics[name].error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+        with pytest.raises(EaseMLError):
+            TopicReader(developer, [name])
+    with pytest.raises(PermissionDeniedError):
+        EventPublisher(developer, "spy", timeout=10).publish(CI_QUESTIONS, asked[0])
+
+
+def test_lists_of_topics_leave_out_what_an_account_may_not_use(stack):
+    listed = {user: set(Producer(stack.settings(user).kafka()).list_topics(timeout=10).topics) for user in USERS}
+    assert listed["house"] - listed["developer"] >= {CI_QUESTIONS.name, CI_ANSWERS.name, VERDICTS_DETAIL.name}
+    assert not listed["developer"] & set(guarded_topics())
