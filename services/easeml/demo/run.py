@@ -132,9 +132,8 @@ class Demo:
             stack = wait_ready(home, timeout=90, while_alive=child.pid)
             ports = (stack.service("dashboard") or {}).get("ports", {})
             seen = doors(self._settings, ports).get("dashboard", "")
-            self._say(
-                f"[green]house ready[/]  broker {stack.bootstrap_servers} and {len(stack.services)} services; see {seen}"
-            )
+            running = f"broker {stack.bootstrap_servers} and {len(stack.services)} services"
+            self._say(f"[green]house ready[/]  {running}; see {seen}")
             yield stack
         finally:
             child.terminate()
