@@ -11,7 +11,7 @@ from typing import Any
 from rich.text import Text
 
 from easeml.cli import history, story
-from easeml.dashboard.views import APP, AppView
+from easeml.dashboard.views import AppView
 from easeml.stream.events import Event
 from easeml.stream.payloads import Answer, AppDefined, AppDeleted, CandidateBatch, Question, TrialAssigned
 from easeml.stream.topics import ALGORITHMS, APPS, VERDICTS_DETAIL
@@ -122,6 +122,3 @@ class House:
 
 def _same(line: Line, before: Line | None) -> bool:
     return before is not None and line.text == before.text
-
-
-__all__ = ["APP", "APPS_PART", "FOLLOWED", "RECENT", "Change", "House", "Line"]

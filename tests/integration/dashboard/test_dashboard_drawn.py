@@ -120,6 +120,25 @@ def test_pictures_are_drawn_and_hostile_texts_are_texts(stack, page):
     assert page.evaluate("window.hurt") is None
 
 
+def test_who_skips_everything_has_nothing_left(stack, page):
+    page.goto(f"{stack.origin}/#/photos/questions")
+    page.wait_for_selector(".candidate")
+    page.fill("#annotator", "eve")
+    page.keyboard.press("Tab")
+    page.reload()
+    page.wait_for_selector(".candidate")
+    skipped = set()
+    while page.locator(".candidate").count():
+        shown = page.locator(".question-head").inner_text().splitlines()[-1]
+        skipped.add("q" + shown.split()[0])
+        page.keyboard.press("s")
+        expect(page.get_by_text(shown, exact=True)).to_have_count(0)
+    expect(page.locator("main")).to_contain_text("No open questions")
+    others = "/api/apps/photos/questions?annotator=ada"
+    stack.until(lambda: {one["question"] for one in stack.call(others).content["questions"]} >= skipped)
+    assert skipped
+
+
 def serious(page):
     return [v["id"] for v in Axe().run(page).response["violations"] if v["impact"] in {"serious", "critical"}]
 

@@ -233,5 +233,6 @@ async function begin() {
 }
 
 addEventListener("hashchange", () => { if (state.session?.known) go(); });
-addEventListener("beforeunload", () => { state.close(); });
+addEventListener("pagehide", () => { state.close(); });
+addEventListener("pageshow", (event) => { if (event.persisted) go(); });
 begin().catch((error) => main().replaceChildren(empty("The dashboard cannot be shown now.", h("p", {}, error.message), h("p", { class: "dim" }, error.mend ?? ""))));

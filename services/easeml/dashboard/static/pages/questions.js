@@ -4,13 +4,15 @@ import * as api from "../api.js";
 import { command, empty, figure, gauge, h, many, percent, short, toast } from "../dom.js";
 import { cell, large } from "../picture.js";
 
-const ASKERS = { cpclean: "Cleaning", market: "Labelling", modelpicker: "Production" };
+const ASKERS = { cpclean: "Cleaning", market: "Labelling", modelpicker: "Production", ci: "Testing" };
 const WHY = {
   cpclean: "This value decides predictions that are still open.",
   market: "A label for this row is worth more than for others.",
   modelpicker: "The best models disagree on this row.",
+  ci: "The verdict on a model needs the label of this row.",
 };
 const NAME = "easeml-annotator";
+const FEW = 5;
 
 const asker = (name) => ASKERS[name] ?? name;
 
@@ -21,22 +23,19 @@ export default {
   open(root, context) {
     const may = context.session.rights.includes("answer");
     const done = new Set(); // an answered question leaves the list only once its answer is on the stream
-    let queue = [], shown = null, answered = 0, bits = 0, held = null;
+    let queue = [], shown = null, answered = 0, bits = 0, claiming = null;
 
     const path = (question) => api.of(context.app, `questions/${encodeURIComponent(question.question)}`);
     const annotator = () => context.session.name || localStorage.getItem(NAME) || "";
     const send = (question, body) => api.post(path(question), { ...body, annotator: annotator(), request_id: api.fresh() });
 
-    function release() {
-      const question = held;
-      held = null;
-      if (question) fetch(path(question), { method: "POST", keepalive: true, headers: { "content-type": "application/json" }, body: JSON.stringify({ action: "release", annotator: annotator() }) }).catch(() => {});
-    }
+    // The question shown is held for its reader; what the reader has left is given back, also when its claim comes late.
+    const giveBack = (question) => fetch(path(question), { method: "POST", keepalive: true, headers: { "content-type": "application/json" }, body: JSON.stringify({ action: "release", annotator: annotator() }) }).catch(() => {});
 
     async function claim(question) {
       try {
         await send(question, { action: "claim" });
-        if (shown === question) held = question; else if (!done.has(question.question)) { held = question; release(); }
+        if (shown !== question && !done.has(question.question)) giveBack(question);
       } catch (error) {
         if (error.status === 409 || error.status === 404) { done.add(question.question); if (shown === question) advance(); }
       }
@@ -45,12 +44,15 @@ export default {
     async function reply(body, words) {
       const question = shown;
       if (!question || !may) return;
+      const claimed = claiming;
       done.add(question.question);
-      held = null;
       advance(words);
       try {
+        await claimed; // else the claim might come last, and stay
         await send(question, body);
         if (body.action === "answer") { answered += 1; bits += question.bits; sitting(); }
+        else await giveBack(question); // others may have it at once
+        if (queue.length < FEW) context.read(); // a skip is no news to anybody else
       } catch (error) {
         if (error.reason === "invalid_value" || error.status === 400 || error.status === 0 || error.status === 503) {
           done.delete(question.question);
@@ -68,7 +70,7 @@ export default {
     function advance(words = "") {
       queue = queue.filter((question) => !done.has(question.question));
       shown = queue[0] ?? null;
-      if (shown) claim(shown);
+      if (shown) claiming = claim(shown);
       draw(words);
     }
 
@@ -111,7 +113,7 @@ export default {
     function draw(words = "") {
       if (!shown) { card.replaceChildren(none()); return; }
       const what = shown.kind === "label" ? "What is the label of this row?" : shown.kind === "cell" ? `What is ${shown.column}?` : "Which of these rows is right?";
-      const { why, ...context } = shown.context;
+      const { why, ...rest } = shown.context;
       card.replaceChildren(
         h("p", { class: "hidden" }, words),
         h("div", { class: "question-head" }, h("h2", {}, what), h("span", { class: "tag" }, asker(shown.asked_by)), h("span", { class: "dim" }, `${shown.row_id} · ${shown.pillar} · ${figure(shown.bits)} bits${shown.cost === 1 ? "" : ` · costs ${figure(shown.cost)} labels`}`)),
@@ -120,7 +122,7 @@ export default {
           h("div", { class: "candidates" }, shown.candidates.map(candidate), other(),
             h("button", { type: "button", class: "quiet", onclick: skip, disabled: !may }, h("kbd", {}, "s"), " skip")),
           h("div", { class: "shown" }, row(),
-            Object.keys(context).length ? h("dl", { class: "context" }, Object.entries(context).map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text)))) : "")));
+            Object.keys(rest).length ? h("dl", { class: "context" }, Object.entries(rest).map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text)))) : "")));
     }
 
     let progress = [];
@@ -171,8 +173,8 @@ export default {
         return false;
       },
       close() {
-        shown = null; // a claim that is still on its way is given back when it comes
-        release();
+        if (shown) giveBack(shown);
+        shown = null;
       },
     };
   },
