@@ -1,9 +1,11 @@
 """Which algorithm to train next, and training it.
 
-Event in: DataVersion (train, validation), TrialFinished, Tick. Event out: TrialAssigned.
-A scheduler keeps the belief about every algorithm's quality and assigns at most two trials of an app at a time; the
-trainer (``easeml.automl.trainer``) turns each trial into a model file and ModelPublished.
-A trial that fails is a TrialFinished with its error; one that is lost loses its lease.
+Event in: DataVersion (train, validation), CandidateBatch, Answer, Tick. Event out: TrialRequested, TrialAssigned,
+TrialProgress, TrialFinished, ModelPublished.
+One scheduler for all apps keeps the belief about every algorithm's quality and gives each device to the app that gains
+most (``service``, ``house``); trainers (``trainer``) are the devices, and turn each trial into a model file.
+A trial that fails is a TrialFinished with its error; so is one whose trainer gives no sign of life, or that a newer
+version of the data makes pointless.
 
 For one tenant and without a broker: ``for candidate in fit(relation, budget_cpu_seconds=10): ...``
 """

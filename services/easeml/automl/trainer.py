@@ -13,6 +13,7 @@ training that fails is a TrialFinished with its error; so is one that a newer ve
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import os
 import re
@@ -104,6 +105,7 @@ class TrainerService(Service[TrainerState]):
         self._announced: dict[str, int] = {}
         self._running: dict[str, Running] = {}
         self._stops = tempfile.TemporaryDirectory(prefix="easeml-trials-")
+        self._begun = itertools.count()
         self._now = 0.0
 
     def table(self) -> tuple[On[TrainerState], ...]:
@@ -182,7 +184,8 @@ class TrainerService(Service[TrainerState]):
             ctx.app.classes,
             self._store,
         )
-        stop = Path(self._stops.name) / hashlib.sha256(trial.trial.encode()).hexdigest()
+        # Not by the trial's name: it may begin here again after a rebalance that stopped it.
+        stop = Path(self._stops.name) / str(next(self._begun))
         self._running[event.app] = Running(trial, self._now, stop)
         return Job(work.run, (*arguments, str(stop)))
 
