@@ -1,10 +1,9 @@
 """The portfolio engine: lookback questions, two estimates, combiners, drift, certificates, a hard budget.
 
 Each label due goes, by a coin, to an audit of the next contested row or to the row of the lookback window that tells
-most: about which model is best (Model Selector) or, once a combiner is served and the more so once a short memory
-leads, to the row of late about which the combiner doubts most. Rows are taken in as they come and thought about before
-every question and every answer, and else at least every 256 rows, more often at the start and while a short memory
-leads. See the modules of this package for each part and its source.
+most: about which model is best (Model Selector) or, once a combiner is served, to the late row that it doubts most.
+Rows are taken in as they come and thought about before every question and answer, and else at least every 256 rows.
+See the modules of this package for each part and its source.
 """
 
 from __future__ import annotations
