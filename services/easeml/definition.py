@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from easeml import ci
-from easeml.ci import agreement
+from easeml.ci import agreement, explain
 from easeml.errors import BudgetExhaustedError, InvalidDataError
 from easeml.ids import AppId, EventId
 from easeml.relation import Relation
@@ -99,10 +99,11 @@ def check_plan(app: AppDefined) -> None:
     fewer = next((n for n in range(app.steps - 1, 0, -1) if plan_of(replace(app, steps=n)).labels_worst <= granted), 0)
     mends = [f"grant {needed:,} labels (--test-label-budget {needed})", *_wider(app, granted)]
     mends += [f"judge {fewer} models per test set (--steps {fewer})"] if fewer else []
+    mend = "; or ".join(mends)
     raise BudgetExhaustedError(
         f"The condition {app.condition!r} with reliability {app.reliability:g} over {app.steps} models may need "
         f"{needed:,} test labels for one decision; the budget grants {granted:,}.",
-        mend=f"{'; or '.join(mends).capitalize()}.",
+        mend=f"{mend[0].upper()}{mend[1:]}.",
     )
 
 
@@ -122,6 +123,12 @@ def _wider(app: AppDefined, granted: int) -> list[str]:
 def plan_of(app: AppDefined) -> ci.Plan:
     """Return the CI plan of an app."""
     return agreement.plan_of(app)
+
+
+def plan_explained(app: AppDefined) -> tuple[explain.Answer, ...]:
+    """Return how many test labels the app's condition needs, and why, for people."""
+    _tested, how_many, why, *_others = explain.explained(agreement.protocol_of(app))
+    return how_many, why
 
 
 def with_schema(app: AppDefined, frame: pd.DataFrame) -> AppDefined:

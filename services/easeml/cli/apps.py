@@ -8,13 +8,15 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from easeml import definition
+from easeml.ci import explain
 from easeml.cli.session import session
 from easeml.client import Client
 from easeml.datamagic.cleaning.schema import infer_schema
 from easeml.datamagic.reading import read_frame
 from easeml.errors import InvalidDataError, NotFoundError
 from easeml.stream import codec
-from easeml.stream.payloads import AppDefined
+from easeml.stream.payloads import AppDefined, Score
 
 app = typer.Typer(help="Create, list, show, update and delete applications.", no_args_is_help=True)
 STANDARD = AppDefined(app="", label="", classes=(), columns=())
@@ -44,6 +46,19 @@ def create(
     acquisition_budget: Annotated[
         int, typer.Option(help="Labels that questions about pool rows may cost.", min=0)
     ] = STANDARD.acquisition_budget,
+    test_label_budget: Annotated[
+        int, typer.Option(help="Labels that questions about test rows may cost; 0: they come with the data.", min=0)
+    ] = STANDARD.test_label_budget,
+    passes: Annotated[
+        int | None, typer.Option(help="Models that one test set may let pass; costs far fewer labels.", min=1)
+    ] = STANDARD.passes,
+    meter: Annotated[
+        bool, typer.Option("--meter", help="Show developers the overfitting meter; that costs test labels.")
+    ] = STANDARD.meter,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(help="What CI counts a wrong (or right) prediction, 0 to 1.", metavar="LABEL:PREDICTION=WORTH"),
+    ] = None,
     price_column: Annotated[
         str, typer.Option(help="Numeric column with the price of a pool row's label, in labels; else 1 each.")
     ] = STANDARD.price_column,
@@ -64,6 +79,10 @@ def create(
         "horizon": horizon,
         "cleaning_budget": cleaning_budget,
         "acquisition_budget": acquisition_budget,
+        "test_label_budget": test_label_budget,
+        "passes": passes,
+        "meter": meter,
+        "scores": tuple(map(_score, score or ())),
         "price_column": price_column,
     }
     rows = read_frame(like) if like else None
@@ -73,15 +92,22 @@ def create(
         created = client.create_app(name, label=label, frame=frame, **options)
         text, facts = _cost(client, created)
     current.line(f"App [bold]{name}[/] created. {text}", app=name, **facts)
+    if not current.as_json:
+        current.console.print(escape(explain.as_text(definition.plan_explained(created))))
 
 
 def _cost(client: Client, app: AppDefined) -> tuple[str, dict[str, int]]:
     """Return what a condition costs, for people and for programs."""
     plan, whole = client.plan(app), client.rows_needed(app)
+    if app.test_label_budget:
+        rows = "test rows, whose labels are asked for where a verdict needs them"
+    else:
+        rows = "labelled test rows"
     text = (
         f"Its condition [bold]{escape(app.condition)}[/] with reliability {app.reliability:g} over {app.steps} models "
-        f"needs [bold]{plan.unlabelled:,}[/] labelled test rows; a file that Ease.ML splits by itself needs "
-        f"[bold]{whole:,}[/] rows in all."
+        f"needs [bold]{plan.unlabelled:,}[/] {rows}: at most {plan.labels_worst:,} per verdict, "
+        f"{plan.labels_expected:,} in clear cases. A file that Ease.ML splits by itself needs [bold]{whole:,}[/] rows "
+        "in all."
     )
     return text, {"test_labels": plan.labels_worst, "unlabelled": plan.unlabelled, "rows_for_split": whole}
 
@@ -133,6 +159,13 @@ def update(
     acquisition_budget: Annotated[
         int | None, typer.Option(help="Labels that questions about pool rows may cost.", min=0)
     ] = None,
+    test_label_budget: Annotated[
+        int | None, typer.Option(help="Labels that questions about test rows may cost.", min=0)
+    ] = None,
+    passes: Annotated[int | None, typer.Option(help="Models that one test set may let pass.", min=1)] = None,
+    meter: Annotated[
+        bool | None, typer.Option("--meter/--no-meter", help="Show developers the overfitting meter.")
+    ] = None,
     price_column: Annotated[
         str | None,
         typer.Option(help="Numeric column with the price of a pool row's label, in labels; '' for 1 each."),
@@ -156,6 +189,9 @@ def update(
         "horizon": horizon,
         "cleaning_budget": cleaning_budget,
         "acquisition_budget": acquisition_budget,
+        "test_label_budget": test_label_budget,
+        "passes": passes,
+        "meter": meter,
         "price_column": price_column,
     }
     options = {option: value for option, value in settings.items() if value is not None}
@@ -169,9 +205,20 @@ def update(
         changed = client.update_app(name, **options)
         text, facts = _cost(client, changed)
     said = f"App [bold]{name}[/] changed: {', '.join(sorted(options))}."
-    if options.keys() & {"condition", "reliability", "steps"}:
+    if options.keys() & {"condition", "reliability", "steps", "passes", "meter"}:
         said += f" {text} A test set that has judged models is used up by this; publish fresh test rows."
     current.line(said, app=name, changed=sorted(options), **facts)
+
+
+def _score(text: str) -> Score:
+    classes, equals, worth = text.rpartition("=")
+    label, colon, prediction = classes.partition(":")
+    try:
+        if equals and colon and label and prediction:
+            return Score(label, prediction, float(worth))
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"{text!r} is not LABEL:PREDICTION=WORTH.", param_hint="--score")
 
 
 def _categories(pairs: list[str]) -> dict[str, list[str]]:

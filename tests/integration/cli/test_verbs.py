@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Producer
 
 from easeml.client import Client
-from easeml.errors import InvalidDataError, NotFoundError
+from easeml.errors import BudgetExhaustedError, InvalidDataError, NotFoundError
 from easeml.stream.payloads import (
     Advice,
     AdviceAction,
@@ -142,6 +142,24 @@ def test_publishing_tells_what_was_fixed_and_what_is_new(easeml, name, tmp_path)
     assert "numeric" not in second
     (again,) = easeml("publish", name, str(file), as_json=True)
     assert again["new"] is False
+
+
+def test_a_new_app_tells_its_plan_and_one_that_cannot_be_paid_is_refused(easeml, name):
+    options = ("--label", "kind", "--condition", "n > 0.5 +/- 0.2", "--steps", "2", "--passes", "1")
+    with pytest.raises(BudgetExhaustedError) as caught:
+        easeml("apps", "create", name, *options, "--test-label-budget", "2")
+    assert "--test-label-budget" in caught.value.mend
+    scores = ("--meter", "--score", "a:b=0.5")
+    told = easeml("apps", "create", name, *options, *scores, "--test-label-budget", "200")
+    assert "at most" in told
+    assert "How many labels are needed?" in told
+    assert "Why so many?" in told
+    (shown,) = easeml("apps", "show", name, as_json=True)
+    assert shown["scores"] == [{"label": "a", "prediction": "b", "worth": 0.5}]
+    assert (shown["passes"], shown["meter"], shown["test_label_budget"]) == (1, True, 200)
+    easeml("apps", "update", name, "--no-meter", "--passes", "2", "--test-label-budget", "300")
+    (shown,) = easeml("apps", "show", name, as_json=True)
+    assert (shown["passes"], shown["meter"], shown["test_label_budget"]) == (2, False, 300)
 
 
 def test_errors_and_warnings_name_the_line(easeml, name, tmp_path):

@@ -56,6 +56,21 @@ def test_rows_without_the_label_column_go_where_no_label_is_needed():
         with_schema(app(), bare)
 
 
+def test_an_app_that_pays_for_test_labels_takes_test_rows_without_them():
+    one = app()
+    needed = Client.plan(one).unlabelled
+    one = with_schema(app(test_label_budget=needed), frame(40))
+    bare = frame(needed, seed=1).drop(columns="y")
+    assert draft(one, bare, "test", **NEW).relation.labels.tolist() == [-1] * needed
+    some = frame(needed, seed=1)
+    some.loc[10:, "y"] = None
+    part = draft(one, some, "test", **NEW).part(Pillar.TEST)
+    assert sum(len(labels.row_ids) for labels in part.test_labels("churn", "v1")) == 10
+    for pillar in (None, "train", "validation"):
+        with pytest.raises(InvalidDataError, match="No label column 'y'"):
+            draft(one, bare, pillar, **NEW)
+
+
 def test_a_chosen_test_share_is_kept():
     one = app()
     planned = draft(one, frame(4000), None, **NEW | {"test_share": 0.4})
