@@ -469,12 +469,8 @@ class Portfolio:
             lookback=lookback,
             rng=generator_of(state["rng"]),
         )
-        engine.drift, engine.alarms, engine.pace, engine._groups = (
-            bool(state["drift"]),
-            int(state["alarms"]),
-            pace,
-            groups,
-        )
+        engine.drift, engine.alarms = bool(state["drift"]), int(state["alarms"])
+        engine.pace, engine._groups = pace, groups
         engine._waiting, engine._since = int(state["waiting"]), int(state["since"])
         engine._starved, engine._stale = bool(state["starved"]), bool(state["stale"])
         engine._recall = Recall.from_state(state["memory"], k, n_classes, np.unique(groups))
