@@ -19,6 +19,7 @@ from easeml.stream.payloads import (
     DataVersion,
     FeasibilityReport,
     FeasibilitySignal,
+    MeterReading,
     ModelPicked,
     ModelPublished,
     ModelRetired,
@@ -116,6 +117,9 @@ _LINES: dict[type, Callable[[Any], str | None]] = {
     Verdict: _verdict,
     TestSetOpened: lambda d: f"test set {d.epoch}  {d.examples:,} examples, {d.planned:,} planned for {d.steps} models",
     TestSetNeeded: lambda d: f"[yellow]test set needed[/]  {d.examples:,} examples: {escape(d.reason)}",
+    MeterReading: lambda d: (
+        f"meter  {d.model}: validation and test accuracy lie {d.low:.0%} to {d.high:.0%} apart, at most {d.at_most:.1%}"
+    ),
     TestSetExhausted: lambda d: f"[yellow]test set {d.epoch} worn out[/]  {d.reason}",
     Question: lambda d: f"[dim]question  {_about(d)}: {d.information_gain:.2g} bits[/]",
     Answer: lambda d: f"[dim]answer  {_about(d)}: {escape(' '.join(d.text.split())[:_LONGEST])}[/]",

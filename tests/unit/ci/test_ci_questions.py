@@ -221,8 +221,8 @@ def test_fewer_rows_than_planned_wait_for_more_and_then_open():
 def test_rows_beyond_the_plan_are_kept_for_the_next_test_set():
     house = House(dataclasses.replace(APP, steps=1))
     size = plan(APP.condition, reliability=APP.reliability, steps=1).unlabelled
-    for name, codes in (("first", FIRST), ("better", BETTER), ("worse", WORSE)):
-        house.model(name, codes, rows=2 * size)
+    for name, codes in (("first", FIRST), ("better", BETTER), ("worse", WORSE), ("late", TRUTH)):
+        house.model(name, codes, rows=2 * size + 20)
     house.cluster.tick(12)
     house.answer_all()
     house.cluster.tick(12)
@@ -234,6 +234,8 @@ def test_rows_beyond_the_plan_are_kept_for_the_next_test_set():
     epochs = house.cluster.state("ci", "churn").epochs
     assert [(epochs == epoch).sum() for epoch in (1, 2)] == [size, size]
     assert house.said(VERDICTS_DETAIL)[-1].labels_reused == 0
+    house.cluster.tick(40)
+    assert len(house.said(TESTSETS, TestSetOpened)) == 2, "twenty rows that are left over are no test set"
 
 
 def test_a_changed_condition_takes_the_questions_back_and_keeps_the_model(begun):
