@@ -22,6 +22,8 @@ PAST = 200
 """Tasks that the history has at most: a kernel of more learns nothing new and costs more."""
 _LAST_TURN = 2**53
 
+Table = list[list[float]]
+"""Tasks by algorithms."""
 Fact = Event[TrialRequested] | Event[TrialAssigned] | Event[TrialFinished]
 
 
@@ -63,6 +65,9 @@ class Ledger:
         self._outstanding: dict[str, int] = {}
         self._ends: dict[str, TrialFinished] = {}
         self._past: dict[tuple[str, int], dict[str, tuple[float, float]]] = {}
+        self._news = False
+        self._taught_by: tuple[Table, Table] | None = None
+        self._sizes: list[int] = []
 
     def book(self, fact: Fact) -> None:
         """Take a fact in; one that was booked before, or is about nothing known, changes nothing."""
@@ -90,7 +95,7 @@ class Ledger:
             reach.setdefault(self._device(self._requests[app].partition), []).append(app)
         load = Counter(self._device(partition) for partition in self._outstanding.values())
         for device in sorted(reach, key=lambda name: (load[name], name)):
-            choice = self._scheduler.peek(reach[device]) if load[device] < AHEAD else None
+            choice = self._taught().peek(reach[device]) if load[device] < AHEAD else None
             if choice is not None:
                 return Choice(*choice, device)
         return None
@@ -118,6 +123,8 @@ class Ledger:
                 if self._costs.get(name) != cost:
                     self._scheduler.add_algorithm(name, cost)
         self._costs |= costs
+        if len(self._costs) not in self._sizes:
+            self._sizes.append(len(self._costs))
         return self._scheduler
 
     def _assigned(self, trial: TrialAssigned, partition: int) -> None:
@@ -127,10 +134,9 @@ class Ledger:
         task = self._tasks[trial.trial] = Task(trial.app, trial.round, trial.algorithm)
         self._outstanding[trial.trial] = partition
         if self._current(task) and task not in self._begun:
-            assert self._scheduler is not None
             self._begun[task] = trial.trial
             among = [app for app in sorted(self._requests) if self._reaches(trial.device, app)]
-            self._scheduler.begin(trial.app, trial.algorithm, among=among)
+            self._taught().begin(trial.app, trial.algorithm, among=among)
         end = self._ends.pop(trial.trial, None)
         if end is not None:  # heard of before: partitions are read side by side
             self._finished(end, partition)
@@ -167,18 +173,36 @@ class Ledger:
         An algorithm that failed gave a quality of 0 for its cost. Where it cost nothing it was not the algorithm that
         failed: its rows did not come, or its trainer was lost.
         """
-        assert self._scheduler is not None
         if not (quality > 0 or 0 < cost < math.inf):
             return
-        row = self._past.setdefault((task.app, task.round), {})
-        row[task.algorithm] = (quality, cost)
-        names = self._scheduler.algorithms
-        if len(row) < len(names):
-            return
-        past = sorted((key, row) for key, row in self._past.items() if len(row) == len(names))[-PAST:]
-        if len(past) > 1:
-            tables = [[[row[name][part] for name in names] for _, row in past] for part in (0, 1)]
-            self._scheduler.learn((tables[0], tables[1]))
+        self._past.setdefault((task.app, task.round), {})[task.algorithm] = (quality, cost)
+        self._news = True
+
+    def _taught(self) -> Scheduler:
+        """Return the scheduler with the history that the rounds so far make.
+
+        It follows from which trials have ended, whatever the order in which they did between two choices.
+        """
+        assert self._scheduler is not None
+        if self._news:
+            self._news = False
+            history = self._history(self._scheduler.algorithms)
+            if history is not None and history != self._taught_by:
+                self._taught_by = history
+                self._scheduler.learn(history)
+        return self._scheduler
+
+    def _history(self, names: list[str]) -> tuple[Table, Table] | None:
+        """Return qualities and costs of the rounds that are complete, as of the newest algorithms that two have."""
+        for size in reversed(self._sizes):
+            known = names[:size]
+            past = sorted(key for key, row in self._past.items() if all(name in row for name in known))[-PAST:]
+            if len(past) > 1:
+                qualities, costs = (
+                    [[self._past[key][name][part] for name in known] for key in past] for part in (0, 1)
+                )
+                return qualities, costs
+        return None
 
 
 def turn_of(trial: TrialAssigned) -> int:

@@ -137,7 +137,9 @@ class Scheduler:
                 tenant.widen(self._turns.taken)
             self.algorithms.append(algorithm)
             self._turns.improved()
-        self._reconsider()
+        self._priors = self._learn_priors()
+        for tenant in self._tenants.values():
+            tenant.learn(self._priors)
 
     def learn(self, history: tuple[ArrayLike, ArrayLike]) -> None:
         """Take another history: every tenant is reconsidered.
@@ -154,7 +156,10 @@ class Scheduler:
         """
         known = min(np.shape(history[0])[-1], len(self.algorithms))
         self._history = _checked_history(history, known)
-        self._reconsider()
+        self._priors = self._learn_priors()
+        for tenant in self._tenants.values():
+            if tenant.open:  # the others believe what they believed until there is something to try
+                tenant.learn(self._priors)
 
     def next(self, device: int = 0) -> tuple[str, str] | None:
         """Return the (tenant, algorithm) that ``device`` is to train, marked as running; None: nothing is left."""
@@ -299,11 +304,6 @@ class Scheduler:
         for name, tenant in state["tenants"].items():
             scheduler._tenants[name] = Tenant.from_state(tenant, scheduler._priors, scheduler._scores)
         return scheduler
-
-    def _reconsider(self) -> None:
-        self._priors = self._learn_priors()
-        for tenant in self._tenants.values():
-            tenant.learn(self._priors)
 
     def _waiting(self, among: Sequence[str] | None) -> dict[str, Tenant]:
         names = self._tenants if among is None else among

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 import os
 import re
 import socket
@@ -159,9 +158,8 @@ class TrainerService(Service[TrainerState]):
         running = self._running.get(event.app)
         if running is None or event.data.sequence % BEAT:
             return ()
-        share = (ctx.now - running.since) / running.trial.cpu_seconds
-        passed = min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
-        return (Output(TRIALS, TrialProgress(event.app, running.trial.trial, self._device, passed)),)
+        share = (ctx.now - running.since) / work.cpu_seconds_of(running.trial)
+        return (Output(TRIALS, TrialProgress(event.app, running.trial.trial, self._device, min(max(share, 0.0), 1.0))),)
 
     def _prepare(self, state: TrainerState, event: Event[TrialAssigned], ctx: Context) -> Job | None:
         trial = event.data

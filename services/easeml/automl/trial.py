@@ -115,6 +115,11 @@ def seed_of(trial: str) -> int:
     return int.from_bytes(hashlib.sha256(trial.encode()).digest()[:4])
 
 
+def cpu_seconds_of(trial: TrialAssigned) -> float:
+    """Return the CPU seconds that a trial may take; one that says no positive number has the usual limit."""
+    return trial.cpu_seconds if 0 < trial.cpu_seconds < math.inf else CPU_SECONDS
+
+
 def run(
     trial: TrialAssigned,
     train_rows: Labelled,
@@ -148,7 +153,7 @@ def run(
     ended = confined(
         _made,
         (trial, train_rows, validation_rows, columns, classes),
-        cpu_seconds=trial.cpu_seconds if 0 < trial.cpu_seconds < math.inf else CPU_SECONDS,
+        cpu_seconds=cpu_seconds_of(trial),
         memory=trial.memory_bytes if trial.memory_bytes > 0 else MEMORY,
         stop=Path(stop) if stop else None,
     )

@@ -11,9 +11,11 @@ import pytest
 
 from easeml.automl import families, sandbox
 from easeml.automl.families import Family
+from easeml.automl.limits import CPU_SECONDS
 from easeml.automl.sandbox import confined
 from easeml.automl.service import AutoMLService
 from easeml.automl.trainer import TrainerService
+from easeml.automl.trial import cpu_seconds_of
 from easeml.stream.payloads import (
     AlgorithmAnnounced,
     AppDeleted,
@@ -266,6 +268,12 @@ def test_a_running_trial_gives_signs_of_life(tmp_path, monkeypatch):
         (event.data.trial, "trainer") for event in town.cluster.events(TRIALS) if isinstance(event.data, TrialAssigned)
     }
     assert [round(data.fraction * 900) for data in seen] == [0, 10, 20]
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_trial_that_names_no_limit_has_the_usual_one(limit):
+    trial = TrialAssigned("churn", "t", "tree", "decision_tree", "{}", "", 60.0, "v1", 40, 20, cpu_seconds=limit)
+    assert cpu_seconds_of(trial) == CPU_SECONDS
 
 
 def test_an_assignment_that_is_repeated_is_trained_once(tmp_path):

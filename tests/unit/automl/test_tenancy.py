@@ -210,6 +210,26 @@ def test_a_request_that_makes_no_sense_stops_nobody(change):
     check_repeatable(estate)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_decisions_are_repeatable_when_versions_and_algorithms_come_between(seed):
+    rng = random.Random(seed)
+    estate = Estate([f"app{n}" for n in range(6)], ARMS, devices=3, rng=random.Random(seed))
+    estate.data()
+    for step in range(6):
+        for _ in range(8):
+            for trial in rng.sample(estate.open(), min(len(estate.open()), 2)):
+                estate.end(trial, quality(trial) if rng.random() < 0.9 else None)
+            estate.cluster.run()
+        if step % 2:
+            estate.announce({f"new{step}": 0.5})
+        else:
+            estate.version(rng.choice(estate.apps), 40 * (step + 2), f"v{step + 2}")
+        estate.cluster.tick()
+    estate.work(quality)
+    assert {trial.algorithm for trial in estate.assigned()} == {*ARMS, "new1", "new3", "new5"}
+    check_repeatable(estate)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_comes_first_and_dies_nothing_is_lost_or_counted_twice(seed):
     """Any order of partitions and topics, kills at every point of a batch: the books are right all the same."""
