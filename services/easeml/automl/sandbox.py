@@ -26,6 +26,7 @@ _GRACE = 5.0
 _DEAF = 2.0
 """Times the seconds that it may sleep after which a process that does not listen is ended."""
 _WAKE = 0.01
+_LEAVE_SECONDS = 0.2
 _STAT = Path("/proc")
 _MEND = "Announce a cheaper algorithm, or train on less."
 
@@ -141,7 +142,7 @@ def _run(
 def _leave_with(parent: int) -> None:
     """End this process when its caller is gone, however that went."""
     while os.getppid() == parent:
-        time.sleep(1.0)
+        time.sleep(_LEAVE_SECONDS)
     os._exit(1)
 
 
