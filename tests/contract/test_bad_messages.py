@@ -13,7 +13,7 @@ from easeml.ids import EventId
 from easeml.stream import codec, envelope
 from easeml.stream.memory import DeadLetter
 from easeml.stream.messages import Record
-from easeml.stream.payloads import AuditRecord
+from easeml.stream.payloads import OperatorRun, RunState
 from easeml.stream.poison import EXCERPT, PREFIX, REDRIVE
 from easeml.stream.routing import Routes
 from easeml.stream.settings import Settings
@@ -124,13 +124,13 @@ def tells_where(life: Alone, letter: DeadLetter, record: Record) -> None:
 
 def test_a_payload_of_another_topic_is_given_up(room, alone, undisturbed):
     life = alone(room)
-    data = AuditRecord(APP.app, "nobody", "nothing", "nowhere", "ok")
+    data = OperatorRun(APP.app, "nobody", "nothing", RunState.FAIL, "nowhere")
     headers = tuple(envelope.headers(EventId("foreign"), "easeml/test", data, 0.0))
     bad = [dataclasses.replace(record, value=codec.encode(data), headers=headers) for record in sound(life)]
     with_bad(life, bad)
     assert life.end() == undisturbed(room).end()
     assert {letter.reason for letter in life.letters()} == {"wrong_payload"}
-    assert all("AuditRecord" in letter.message for letter in life.letters())
+    assert all("OperatorRun" in letter.message for letter in life.letters())
     assert len(life.letters()) == 3 * len(bad)
 
 
