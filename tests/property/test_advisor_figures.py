@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import ExtraTreesClassifier
@@ -88,6 +88,7 @@ def test_a_power_law_is_found_again(floor, scale, exponent):
     np.testing.assert_allclose(error_at(law, 1000.0), floor + scale * 1000.0**-exponent, atol=5e-3)
 
 
+@example(0, 11, 0, 11)
 @given(st.integers(0, 50), st.integers(1, 50), st.integers(0, 50), st.integers(1, 50))
 def test_intervals_hold_their_value(hits, more, other, others):
     left, right = share(hits, hits + more), share(other, other + others)

@@ -53,7 +53,8 @@ def share(count: float, total: float) -> Estimate:
     rate, square = count / total, Z90**2 / total
     middle = (rate + square / 2) / (1 + square)
     half = Z90 / (1 + square) * math.sqrt(rate * (1 - rate) / total + square / (4 * total))
-    return Estimate(rate, max(0.0, middle - half), min(1.0, middle + half))
+    # at shares of 0 and 1 an end is the share itself, up to rounding
+    return Estimate(rate, min(max(0.0, middle - half), rate), max(min(1.0, middle + half), rate))
 
 
 def difference(left: Estimate, right: Estimate) -> Estimate:
