@@ -61,7 +61,7 @@ def _pack(queue: Queue) -> Packed:
         "closed": np.array(list(queue.closed), np.uint64),
         "closed_why": np.array(list(queue.closed.values()), np.uint8),
         "requests": np.array(records, np.uint64).reshape(-1, 3),
-        "request_values": np.array([record.value for record in queue.requests.values()], np.int32),
+        "request_values": np.array([record.value for record in queue.requests.values()], np.int64),
     }
     return Packed(document, arrays)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -306,6 +307,18 @@ def test_packing_keeps_everything(queue, question, annotation):
         name: array.tolist() for name, array in stored.arrays.items()
     }
     assert len(answers(again.ask(question("early"), 4.0))) == 1
+
+
+@pytest.mark.parametrize("value", [2**31, 2**63 - 1])
+def test_whatever_stands_in_a_late_or_early_annotation_can_be_stored(queue, question, annotation, value):
+    queue.ask(question("a"), 1.0)
+    queue.annotate(annotation("a"), 2.0)
+    queue.annotate(replace(annotation("a", value=value), request_id="late"), 3.0)
+    queue.annotate(annotation("b", value=value), 3.0)
+    queue.ask(question("b"), 4.0)
+    again = unpack("churn", pack(queue), queue.aggregate)
+    assert again.requests == queue.requests
+    assert [again.recorded(name).value for name in ("late", "request-b")] == [value, value]
 
 
 def test_the_worst_state_fits_into_a_message(queue, question, annotation):
