@@ -50,6 +50,11 @@ class Memory:
         self.right: list[npt.NDArray[np.int8]] = []
         self.ratios: list[float] = []
 
+    @property
+    def lookback_rows(self) -> list[RowKey]:
+        """Rows in the window, oldest first."""
+        return list(self.window)
+
     def see(self, row: RowKey, votes: Votes) -> None:
         """Put a row into the window, the oldest falling out."""
         self.window.pop(row, None)

@@ -128,17 +128,17 @@ class ModelPicker:
     @property
     def labels_answered(self) -> int:
         """Answers received."""
-        return len(self._engine.labels)
+        return len(self._engine.memory.labels)
 
     @property
     def pending(self) -> tuple[RowKey, ...]:
         """Rows asked about and not answered yet."""
-        return tuple(self._engine.open)
+        return tuple(self._engine.memory.open)
 
     @property
     def lookback_rows(self) -> tuple[RowKey, ...]:
         """Rows in the window, oldest first."""
-        return tuple(self._engine.lookback_rows)
+        return tuple(self._engine.memory.lookback_rows)
 
     @property
     def drift(self) -> bool:
@@ -251,12 +251,12 @@ class ModelPicker:
             When the row has another label already.
         """
         self._check_classes(np.asarray([label]), 0)
-        known = self._engine.labels.get(row_id)
+        known = self._engine.memory.labels.get(row_id)
         if known is not None:
             if known != label:
                 raise ConflictError(f"Row {row_id!r} has label {known}, not {label}.", mend="The first one stands.")
             return False
-        if row_id not in self._engine.open:
+        if row_id not in self._engine.memory.open:
             raise NotFoundError(f"Row {row_id!r} was not asked about.", mend="Answer rows that `query` named.")
         self._engine.answer(row_id, int(label))
         return True
@@ -273,7 +273,7 @@ class ModelPicker:
             Both as in :class:`~easeml.modelpicker.decision.Decision`.
         """
         rows = self.pending
-        votes = np.array([self._engine.open[row].votes for row in rows], np.int32).reshape(len(rows), self.k)
+        votes = np.array([self._engine.memory.open[row].votes for row in rows], np.int32).reshape(len(rows), self.k)
         mass = vote_mass(np.broadcast_to(self.posterior, votes.shape), votes, self.n_classes)
         mass[mass.sum(axis=1) == 0] = 1 / self.n_classes  # whoever voted has retired
         return rows, mass, np.array(self._engine.worth(rows), np.float64)
@@ -305,7 +305,7 @@ class ModelPicker:
         """
         if model_id in self._ids:
             raise ConflictError(f"Model {model_id!r} takes part already.", mend="Give a new model a new id.")
-        rows = len(self._engine.lookback_rows)
+        rows = len(self._engine.memory.lookback_rows)
         votes = np.full(rows, MISSING) if votes_on_lookback is None else np.asarray(votes_on_lookback)
         if votes.shape != (rows,):
             raise InvalidDataError(

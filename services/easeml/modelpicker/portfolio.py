@@ -66,7 +66,7 @@ class Portfolio:
         self.drift, self.alarms = False, 0
         self.pace = Pace(budget, horizon)
         self._rng = rng
-        self._recall = Recall(k, n_classes, lookback)
+        self.memory = Recall(k, n_classes, lookback)
         self._standing = Standing(k, self.half_life)
         self._certificates, self._audits = Certificates(k), Audits(k)
         self._recent, self._live = RecentClasses(n_classes), RecentClasses(n_classes)
@@ -85,21 +85,6 @@ class Portfolio:
     def k(self) -> int:
         """Models that take part."""
         return len(self._groups)
-
-    @property
-    def labels(self) -> dict[RowKey, int]:
-        """Answers by row."""
-        return self._recall.labels
-
-    @property
-    def open(self) -> dict[RowKey, Question]:
-        """Questions without an answer."""
-        return self._recall.open
-
-    @property
-    def lookback_rows(self) -> list[RowKey]:
-        """Rows in the window, oldest first."""
-        return self._recall.window.ids
 
     @property
     def posterior(self) -> Floats:
@@ -153,8 +138,8 @@ class Portfolio:
                 self._think()
                 self._tell_apart(votes[i])
                 apart = self._apart(votes)
-            self._recall.forget(row)
-            self._recall.window.extend([row], number=np.array([self.pace.row]), votes=votes[[i]])
+            self.memory.forget(row)
+            self.memory.window.extend([row], number=np.array([self.pace.row]), votes=votes[[i]])
             self._new.append((row, votes[i].copy(), contest))
             self.pace.advance(contested=contest)
             predictions[i] = self._predict(votes[i], contest)
@@ -185,7 +170,7 @@ class Portfolio:
         if not contest:
             self._live.see(agreed(votes[None], self.n_classes))
             return int(votes.max(initial=MISSING))
-        known = self._recall.labelled
+        known = self.memory.labelled
         mass = vote_mass(self._posterior.weights[None], votes[None], self.n_classes)
         belief = plain(known.sums(votes[None]), mass)
         even = balanced(belief, known.balance)
@@ -210,8 +195,8 @@ class Portfolio:
 
     def _compare(self) -> None:
         """Make everything anew that depends on which models are distinct."""
-        self._recall.labelled.compare(np.unique(self._groups))
-        self._recall.resum()
+        self.memory.labelled.compare(np.unique(self._groups))
+        self.memory.resum()
         self._weigh()
 
     def _think(self) -> None:
@@ -224,8 +209,8 @@ class Portfolio:
         ids = [self._new[i][0] for i in at.tolist()]
         numbers = self.pace.row - len(self._new) + at
         columns = self._believe(votes, split, numbers)
-        columns["status"] = np.array([self._recall.status(row) for row in ids], np.int64)
-        self._recall.rows.extend(ids, **columns)
+        columns["status"] = np.array([self.memory.status(row) for row in ids], np.int64)
+        self.memory.rows.extend(ids, **columns)
         self._new.clear()
         self._starved = False
         self._watch(votes, split)
@@ -237,10 +222,10 @@ class Portfolio:
         """Return the columns in which new contested rows are remembered."""
         own = votes[split]
         mass = vote_mass(np.broadcast_to(self._posterior.weights, own.shape), own, self.n_classes)
-        sums = self._recall.labelled.sums(own)
+        sums = self.memory.labelled.sums(own)
         believed_plain = plain(sums, mass)
         even = agreed(votes, self.n_classes)
-        even[split] = balanced(believed_plain, self._recall.labelled.balance)
+        even[split] = balanced(believed_plain, self.memory.labelled.balance)
         believed_adapted = adapted(even[split], self._recent.see(even)[split])
         right = beliefs(sums, of_votes(mass, own), own)
         best = self._standing.see(numbers, own, right, level(of_votes(believed_adapted, own), own), self._considered)
@@ -268,7 +253,7 @@ class Portfolio:
 
     def _ask_due(self, contest: bool, asked: list[Asked]) -> None:
         """Spend the labels due, as far as there are rows to ask about; the newest one may be contested."""
-        rows = self._recall.rows
+        rows = self.memory.rows
         # once all is due, nothing waits for rows that may never come
         over = self.pace.row >= self.pace.horizon
         self._waiting = 0 if over else min(self._waiting, self.pace.due)
@@ -277,7 +262,7 @@ class Portfolio:
             chance = min(AUDITS * self.pace.rate / self.pace.share, 1.0)
             asked.append(self._ask(len(rows) - 1, chance))
         while self.pace.due > self._waiting:
-            start = self._recall.since(self._window_start)
+            start = self.memory.since(self._window_start)
             free = np.flatnonzero(rows["status"][start:] == FREE) + start
             self._starved = not len(free)
             if self._starved:
@@ -290,11 +275,11 @@ class Portfolio:
 
     @property
     def _window_start(self) -> int:
-        return self.pace.row - max(self._recall.lookback, 1)
+        return self.pace.row - max(self.memory.lookback, 1)
 
     def _choose(self, free: npt.NDArray[np.int64], coin: float) -> int:
         """Return the row, of those free, whose label tells most."""
-        rows = self._recall.rows
+        rows = self.memory.rows
         drifting = self._standing.leader is not None
         doubts = _DOUBTS if drifting else _DOUBTS_AT_REST if self.combiner is not None else 0.0
         if coin < AUDITS + (1 - AUDITS) * doubts:
@@ -311,33 +296,35 @@ class Portfolio:
 
     def _ask(self, place: int, audit: float) -> Asked:
         """Ask about a contested row."""
-        rows = self._recall.rows
+        rows = self.memory.rows
         row, votes = rows.ids[place], rows["votes"][place].copy()
         mass = vote_mass(self._posterior.weights[None], votes[None], self.n_classes)
         own = of_votes(mass, votes[None])
         expected = level(own, votes[None])[0]
         right = beliefs(rows["sums"][[place]], own, votes[None])[0]
         number, said = int(rows["number"][place]), rows["said"][place].copy()
-        self.open[row] = Question(votes, number, said, expected, right, audit)
+        self.memory.open[row] = Question(votes, number, said, expected, right, audit)
         rows["status"][place] = OPEN
         self.pace.asked += 1
         # what is open is expected to be answered as the posterior says, so the next question asks something else
-        self._posterior.settle(self._recall.expected(self.k))
+        self._posterior.settle(self.memory.expected(self.k))
         self._stale = True
         return row, mass[0], self.worth([row])[0]
 
     def worth(self, rows: Sequence[RowKey]) -> list[float]:
         """Return the bits that answers to open questions are expected to tell now."""
-        belief, error = believed(self._recall.history(), self.n_classes)
-        recent = self._recall.window["votes"]
-        return [information_gain(belief, self.open[row].votes, recent, self.n_classes, error=error) for row in rows]
+        belief, error = believed(self.memory.history(), self.n_classes)
+        recent = self.memory.window["votes"]
+        return [
+            information_gain(belief, self.memory.open[row].votes, recent, self.n_classes, error=error) for row in rows
+        ]
 
     def answer(self, row: RowKey, label: int) -> None:
         """Take the answer to an open question."""
         self._think()
-        question = self._recall.close(row, label)
+        question = self.memory.close(row, label)
         before = self.pace.row - int(_MEMORY_OF_COUNTS * self.half_life) if isinstance(self.half_life, float) else 0
-        self._recall.learn(question, label, before)
+        self.memory.learn(question, label, before)
         self._recent.answer(label, self.pace.row - question.number)
         self._evidence.add(question.said, label, audited=question.audit > 0)
         voted = question.votes != MISSING
@@ -349,8 +336,8 @@ class Portfolio:
             right=bool(right[self.best]), believed=float(question.believed[self.best])
         )
         if self.drift:
-            self._recall.labelled.temper(_TEMPER)
-            self._recall.resum()
+            self.memory.labelled.temper(_TEMPER)
+            self.memory.resum()
             self._alarm()
         else:
             self._weigh()
@@ -370,23 +357,23 @@ class Portfolio:
 
     def _weigh(self) -> None:
         """Make the posterior from the labels, and the worth of questions from the posterior."""
-        known, half_life = self._recall.labelled, self._standing.half_life_in_use
+        known, half_life = self.memory.labelled, self._standing.half_life_in_use
         weights = known.weights
         if half_life is not None:
             weights = weights * np.exp2((known.numbers - self.pace.row) / (_MEMORY_OF_COUNTS * half_life))
         self._posterior.count((known.right * weights[:, None]).sum(axis=0), self._groups, self._considered)
-        self._posterior.settle(self._recall.expected(self.k))
+        self._posterior.settle(self.memory.expected(self.k))
         self._score()
 
     def _score(self) -> None:
         """Value the rows of the window that may be asked about."""
-        rows, start = self._recall.rows, self._recall.since(self._window_start)
+        rows, start = self.memory.rows, self.memory.since(self._window_start)
         rows["gain"][start:] = expected_gains(self._posterior.hoped, rows["votes"][start:], self.n_classes)
         self._stale = False
 
     def _judge(self) -> None:
         """Estimate anew how good the models are, by contested rows since the last change."""
-        numbers, votes, right = self._recall.believed(self._since, self._posterior.weights)
+        numbers, votes, right = self.memory.believed(self._since, self._posterior.weights)
         self._standing.remake(numbers, votes, right)
         self._override = None
         self._choose_served()
@@ -397,7 +384,7 @@ class Portfolio:
 
     def withdraw(self, row: RowKey) -> bool:
         """Take back an open question; its label returns to the budget."""
-        if self.open.pop(row, None) is None:
+        if self.memory.open.pop(row, None) is None:
             return False
         self.pace.asked -= 1
         self._weigh()
@@ -406,8 +393,8 @@ class Portfolio:
     def join(self, votes: Votes) -> None:
         """Add a model with its votes on the window, oldest row first; it starts level with the best elsewhere."""
         self._think()
-        same = (self._recall.window["votes"] == votes[:, None]).all(axis=0) & (len(votes) > 0)
-        self._recall.join(votes, self.best if self.k else None)
+        same = (self.memory.window["votes"] == votes[:, None]).all(axis=0) & (len(votes) > 0)
+        self.memory.join(votes, self.best if self.k else None)
         self._groups = np.append(self._groups, self._groups[same.argmax()] if same.any() else self.k)
         for part in (self._standing, self._certificates, self._audits):
             part.join()
@@ -417,7 +404,7 @@ class Portfolio:
     def leave(self, index: int) -> None:
         """Remove a model."""
         self._think()
-        for part in (self._recall, self._standing, self._certificates, self._audits):
+        for part in (self.memory, self._standing, self._certificates, self._audits):
             part.leave(index)
         first: dict[int, int] = {}
         groups = np.delete(self._groups, index).tolist()
@@ -444,7 +431,7 @@ class Portfolio:
             "new_ids": [row for row, _, _ in self._new],
             "new_votes": np.array(votes, np.int32).reshape(len(votes), self.k),
             "pace": self.pace.state(),
-            "memory": self._recall.state(),
+            "memory": self.memory.state(),
             "standing": self._standing.state(),
             "certificates": self._certificates.state(),
             "audits": self._audits.state(),
@@ -473,7 +460,7 @@ class Portfolio:
         engine.pace, engine._groups = pace, groups
         engine._waiting, engine._since = int(state["waiting"]), int(state["since"])
         engine._starved, engine._stale = bool(state["starved"]), bool(state["stale"])
-        engine._recall = Recall.from_state(state["memory"], k, n_classes, np.unique(groups))
+        engine.memory = Recall.from_state(state["memory"], k, n_classes, np.unique(groups))
         engine._standing = Standing.from_state(state["standing"])
         engine._certificates = Certificates.from_state(state["certificates"])
         engine._audits = Audits.from_state(state["audits"], k)
@@ -482,7 +469,7 @@ class Portfolio:
         engine._losses.adwin.window = np.array(state["losses"], np.float64)
         engine._vote_watch = VoteWatch.from_state(state["vote_watch"])
         engine._posterior = Posterior.from_state(state["posterior"])
-        engine._posterior.settle(engine._recall.expected(k))
+        engine._posterior.settle(engine.memory.expected(k))
         engine._override = state["override"]
         engine._choose_served()
         engine.best = int(state["best"])

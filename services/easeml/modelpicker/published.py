@@ -68,24 +68,9 @@ class Published:
         self.drift, self.alarms = False, 0
         self.pace = Spending(budget, horizon, scale)
         self._experts = Experts(half_lives(half_life), k)
-        self._memory = Memory(lookback)
+        self.memory = Memory(lookback)
         self._adwin = Adwin()
         self._rng = rng
-
-    @property
-    def labels(self) -> dict[RowKey, int]:
-        """Answers by row."""
-        return self._memory.labels
-
-    @property
-    def open(self) -> dict[RowKey, Asked]:
-        """Questions without an answer."""
-        return self._memory.open
-
-    @property
-    def lookback_rows(self) -> list[RowKey]:
-        """Rows in the window, oldest first."""
-        return list(self._memory.window)
 
     @property
     def posterior(self) -> Floats:
@@ -107,7 +92,7 @@ class Published:
     @property
     def intervals(self) -> Floats:
         """Accuracy of each model on contested rows since the last alarm, shape (k, 2)."""
-        right, ratios = self._memory.history(self.k)
+        right, ratios = self.memory.history(self.k)
         return accuracy_intervals(right, ratios, _INTERVAL_ALPHA)
 
     @property
@@ -126,16 +111,16 @@ class Published:
         asked: list[int] = []
         windows: list[Votes] = []
         for i, row in enumerate(row_ids):
-            self._memory.see(row, checked[i].copy())
-            fresh = row not in self._memory.open and row not in self._memory.labels
+            self.memory.see(row, checked[i].copy())
+            fresh = row not in self.memory.open and row not in self.memory.labels
             if split[i] and fresh:
                 u, floor = self.pace.probability(float(variance[i]), float(rates[i]))
                 if draws[i] < u:
                     self.pace.asked += 1
                     asked.append(i)
-                    windows.append(self._memory.recent(self.k))
+                    windows.append(self.memory.recent(self.k))
                     classes = np.array([self._class_of(checked[i], m) for m in self._experts.serves()])
-                    self._memory.open[row] = Asked(checked[i].copy(), classes.astype(np.int32), u, floor / u)
+                    self.memory.open[row] = Asked(checked[i].copy(), classes.astype(np.int32), u, floor / u)
             self.pace.passed(float(variance[i]), contested=bool(split[i]))
         self._experts.pass_rows(n)
         predictions = np.array([self._class_of(row, served) for row in checked], dtype=np.int32)
@@ -152,7 +137,7 @@ class Published:
         """Return what labels are expected to tell about predictions on the windows that they end."""
         if not windows:
             return np.zeros(0)
-        posterior, error = believed(self._memory.history(self.k)[0], self.n_classes)
+        posterior, error = believed(self.memory.history(self.k)[0], self.n_classes)
         return np.array(
             [
                 information_gain(posterior, own, recent, self.n_classes, error=error)
@@ -162,8 +147,8 @@ class Published:
 
     def worth(self, rows: Sequence[RowKey]) -> list[float]:
         """Return the bits that answers to open questions are expected to tell now."""
-        recent = self._memory.recent(self.k)
-        votes = np.array([self._memory.open[row].votes for row in rows])
+        recent = self.memory.recent(self.k)
+        votes = np.array([self.memory.open[row].votes for row in rows])
         return [float(gain) for gain in self._gains(votes, [recent] * len(rows))]
 
     def _class_of(self, votes: Votes, model: int) -> int:
@@ -175,31 +160,31 @@ class Published:
 
     def answer(self, row: RowKey, label: int) -> None:
         """Take the answer to an open question."""
-        asked = self._memory.close(row, label)
+        asked = self.memory.close(row, label)
         self._experts.learn(asked.votes, asked.served, label, asked.probability)
         self.drift = self._adwin.update(float(asked.served[self._experts.leader] != label))
         if self.drift:
             self.alarms += 1
-            self._memory.forget_history()
+            self.memory.forget_history()
             if self.half_life is not None:
                 self._experts.temper()
 
     def withdraw(self, row: RowKey) -> bool:
         """Take back an open question; its label returns to the budget."""
-        if self._memory.open.pop(row, None) is None:
+        if self.memory.open.pop(row, None) is None:
             return False
         self.pace.asked -= 1
         return True
 
     def join(self, votes: Votes) -> None:
         """Add a model with its votes on the window; it starts level with the best, corrected on answered rows."""
-        self._experts.join(self._memory.join(votes.astype(np.int32), self.best if self.k else None))
+        self._experts.join(self.memory.join(votes.astype(np.int32), self.best if self.k else None))
         self.k += 1
 
     def leave(self, index: int) -> None:
         """Remove a model."""
         self._experts.leave(index)
-        self._memory.leave(index)
+        self.memory.leave(index)
         self.k -= 1
 
     def state(self) -> dict[str, Any]:
@@ -209,7 +194,7 @@ class Published:
             "alarms": self.alarms,
             "experts": self._experts.state(),
             "pace": self.pace.state(),
-            "memory": self._memory.state(self.k, len(self._experts.half_lives)),
+            "memory": self.memory.state(self.k, len(self._experts.half_lives)),
             "adwin": self._adwin.window.copy(),
             "rng": deepcopy(self._rng.bit_generator.state),
         }
@@ -230,6 +215,6 @@ class Published:
         )
         engine.drift, engine.alarms = bool(state["drift"]), int(state["alarms"])
         engine.pace, engine._experts = pace, experts
-        engine._memory = Memory.from_state(state["memory"])
+        engine.memory = Memory.from_state(state["memory"])
         engine._adwin = Adwin(state["adwin"])
         return engine

@@ -89,6 +89,11 @@ class Recall:
         self.labels: dict[RowKey, int] = {}
         self.open: dict[RowKey, Question] = {}
 
+    @property
+    def lookback_rows(self) -> list[RowKey]:
+        """Rows in the window, oldest first."""
+        return self.window.ids
+
     def status(self, row: RowKey) -> int:
         """Return whether a row may be asked about, is, or what the answer was."""
         return self.labels.get(row, OPEN if row in self.open else FREE)

@@ -1,47 +1,11 @@
 """The portfolio engine on whole streams: what it asks, recommends and serves."""
 
-import os
-import pathlib
-
 import numpy as np
 import pytest
+from modelpicker_streams import identifies, picker, play, reference, stream
 
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
 from easeml.modelpicker import ModelPicker
-
-ROOT = pathlib.Path(__file__).parents[3]
-DATA = pathlib.Path(os.environ.get("EASEML_REFERENCE_DATA", ROOT.parent / "shared" / "data")) / "modelpicker"
-
-
-def picker(k=3, c=3, seed=0, **settings):
-    return ModelPicker(k, c, **{"budget": 50, "horizon": 500} | settings, rng=np.random.default_rng(seed))
-
-
-def stream(n, accuracies, classes=3, seed=0):
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(classes, size=n)
-    wrong = (truth[:, None] + rng.integers(1, classes, size=(n, len(accuracies)))) % classes
-    right = rng.random((n, len(accuracies))) < np.array(accuracies)
-    return truth, np.where(right, truth[:, None], wrong)
-
-
-def play(pick, votes, truth, rows=None):
-    """Step through all rows, answer at once; return the served classes and the rows asked about, with their times."""
-    served, asked = [], []
-    for i in rows if rows is not None else range(len(votes)):
-        decision = pick.step(votes[i], int(i))
-        served.append(decision.prediction)
-        for row in decision.query:
-            asked.append((int(i), row))
-            pick.answer(row, int(truth[row]))
-    return np.array(served), asked
-
-
-def reference(name):
-    if not DATA.is_dir():
-        pytest.skip(f"no reference data in {DATA}")
-    with np.load(DATA / f"{name}.npz") as file:
-        return file["predictions"].astype(int), file["labels"].astype(int)
 
 
 def test_it_is_the_default_and_spends_its_budget_exactly():
@@ -233,22 +197,18 @@ def test_violations_are_refused():
     ("name", "rows", "budget", "at_least"),
     [("emocontext", 1000, 105, 0.75), ("drift", 2500, 180, 0.8), ("mrpc_train", 1000, 45, 0.8)],
 )
-def test_reference_streams(name, rows, budget, at_least):
+def test_reference_streams(reference_data, name, rows, budget, at_least):
     """A cheap look at what ``tests/benchmarks/bench_modelpicker.py`` measures, where 0.95 is reached."""
-    votes, truth = reference(name)
     found, runs = 0, 6
     for seed in range(runs):
-        order = np.random.default_rng(seed).permutation(len(truth))[:rows]
-        pick = picker(votes.shape[1], max(int(votes.max()), int(truth.max())) + 1, seed, budget=budget, horizon=rows)
-        play(pick, votes, truth, order)
+        pick, right = identifies(reference_data, name, rows, budget, seed)
         assert pick.labels_used <= budget
-        accuracy = (votes[order] == truth[order, None]).mean(axis=0)
-        found += accuracy[pick.recommended] == accuracy.max()
+        found += right
     assert found / runs >= at_least
 
 
-def test_the_drifting_file_is_followed_by_a_combiner():
-    votes, truth = reference("drift")
+def test_the_drifting_file_is_followed_by_a_combiner(reference_data):
+    votes, truth = reference(reference_data, "drift")
     pick = picker(9, 6, budget=180, horizon=3600)
     served, _ = play(pick, votes, truth)
     assert (served == truth).mean() > 0.88
