@@ -10,9 +10,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pandas as pd
 
@@ -53,7 +53,7 @@ _FILLED = 0.9
 _Letter = tuple[Topic, RelationBatch | TestLabels, EventId]
 
 
-class Client:
+class Client(AbstractContextManager["Client"]):
     """Connection of a user to Ease.ML.
 
     Parameters
@@ -421,12 +421,7 @@ class Client:
         """Wait until everything published is on the broker."""
         self._publisher.flush()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         self.close()
 
     def _replay(self, *topics: str) -> Iterator[Event[Any]]:

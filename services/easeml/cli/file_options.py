@@ -17,6 +17,15 @@ from easeml.datamagic.reading import FORMATS, Reading, read_whole
 _KINDS = ("numeric", "boolean", "categorical", "datetime", "text", "id")
 _SIZE = re.compile(r"(\d+)x(\d+)")
 
+Pillar = Annotated[
+    str | None, typer.Option(help="train, pool, validation, test or production; by default the rows are split.")
+]
+TestShare = Annotated[
+    float | None,
+    typer.Option(help="Share of the split's test rows; by default as many as the condition needs.", min=0, max=1),
+]
+Seed = Annotated[int, typer.Option(help="Seed of the split.")]
+Again = Annotated[bool, typer.Option(help="Append the same rows once more.")]
 Repairs = Annotated[int, typer.Option(help="Most candidates of a missing cell; 0: none.", min=0, max=100)]
 
 

@@ -9,7 +9,8 @@ import typer
 from rich.markup import escape
 
 from easeml import repairing
-from easeml.cli.file_options import Repairs, WholeFileOptions, reads_a_file
+from easeml.cli import file_options
+from easeml.cli.file_options import WholeFileOptions, reads_a_file
 from easeml.cli.reading import Told, fixed_columns, progress_bar
 from easeml.cli.session import Session, session
 from easeml.client import Client
@@ -31,16 +32,11 @@ def publish(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The app.")],
     file: Annotated[str, typer.Argument(help=_FILE)],
-    pillar: Annotated[
-        str | None, typer.Option(help="train, pool, validation, test or production; by default the rows are split.")
-    ] = None,
-    test_share: Annotated[
-        float | None,
-        typer.Option(help="Share of the split's test rows; by default as many as the condition needs.", min=0, max=1),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
-    again: Annotated[bool, typer.Option(help="Append the same rows once more.")] = False,
-    repairs: Repairs = 5,
+    pillar: file_options.Pillar = None,
+    test_share: file_options.TestShare = None,
+    seed: file_options.Seed = 0,
+    again: file_options.Again = False,
+    repairs: file_options.Repairs = 5,
     *,
     how: WholeFileOptions,
 ) -> None:

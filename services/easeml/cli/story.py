@@ -8,50 +8,27 @@ from typing import Any
 
 from rich.markup import escape
 
+from easeml.stream import payloads as p
 from easeml.stream.events import Event
-from easeml.stream.payloads import (
-    Advice,
-    AlgorithmAnnounced,
-    Answer,
-    AppDefined,
-    AppDeleted,
-    CleaningReport,
-    DataVersion,
-    FeasibilityReport,
-    FeasibilitySignal,
-    MeterReading,
-    ModelPicked,
-    ModelPublished,
-    ModelRetired,
-    Question,
-    TestSetExhausted,
-    TestSetNeeded,
-    TestSetOpened,
-    TrialAssigned,
-    TrialFinished,
-    TrialOutcome,
-    ValuesReport,
-    Verdict,
-)
 
 _LONG = frozenset({"columns", "classes"})
 _LONGEST = 80
 """Characters of an answer that are told."""
 
 
-def _trial(data: TrialFinished) -> str | None:
-    if data.outcome is TrialOutcome.TRAINED:
+def _trial(data: p.TrialFinished) -> str | None:
+    if data.outcome is p.TrialOutcome.TRAINED:
         return None  # its model says so
     return f"[red]trial failed[/]  {data.algorithm}: {escape(data.error or '')}"
 
 
-def _verdict(data: Verdict) -> str:
+def _verdict(data: p.Verdict) -> str:
     if not data.guaranteed:
         return f"[yellow]baseline[/]  {data.model} (first model, not tested)"
     return f"[green]passed[/]  {data.model}" if data.signal else f"[red]not passed[/]  {data.model}"
 
 
-def _picked(data: ModelPicked) -> str:
+def _picked(data: p.ModelPicked) -> str:
     belief = data.posterior.get(data.model, float("nan"))
     drift = " [magenta]after a drift alarm[/]" if data.drift else ""
     return (
@@ -61,13 +38,13 @@ def _picked(data: ModelPicked) -> str:
 
 
 _SIGNALS = {
-    FeasibilitySignal.REALISTIC: "[green]realistic[/]",
-    FeasibilitySignal.UNDECIDED: "[yellow]undecided[/]",
-    FeasibilitySignal.UNREALISTIC: "[red]unrealistic[/]",
+    p.FeasibilitySignal.REALISTIC: "[green]realistic[/]",
+    p.FeasibilitySignal.UNDECIDED: "[yellow]undecided[/]",
+    p.FeasibilitySignal.UNREALISTIC: "[red]unrealistic[/]",
 }
 
 
-def _feasibility(data: FeasibilityReport) -> str | None:
+def _feasibility(data: p.FeasibilityReport) -> str | None:
     if not data.final:
         return None  # what comes next says more
     return (
@@ -76,7 +53,7 @@ def _feasibility(data: FeasibilityReport) -> str | None:
     )
 
 
-def _cleaning(data: CleaningReport) -> str | None:
+def _cleaning(data: p.CleaningReport) -> str | None:
     if not data.final or data.expected is None:
         return None
     reach = f", cleaning can reach {data.potential:.3f}" if data.potential is not None else ""
@@ -86,7 +63,7 @@ def _cleaning(data: CleaningReport) -> str | None:
     )
 
 
-def _values(data: ValuesReport) -> str | None:
+def _values(data: p.ValuesReport) -> str | None:
     if not data.final:
         return None
     return (
@@ -95,59 +72,61 @@ def _values(data: ValuesReport) -> str | None:
     )
 
 
-def _advice(data: Advice) -> str:
+def _advice(data: p.Advice) -> str:
     first = data.steps[0]
     gain = f", about {first.gain:+.1%} accuracy" if first.gain > 0 else ""
     more = f" and {len(data.steps) - 1} more" if len(data.steps) > 1 else ""
     return f"[bold]advice[/]  {escape(first.title)}{gain}{more}: easeml advise {data.app}"
 
 
-def _about(data: Question | Answer) -> str:
+def _about(data: p.Question | p.Answer) -> str:
     return escape(f"{data.row_id} {data.column}" if data.column else data.row_id)
 
 
 _LINES: dict[type, Callable[[Any], str | None]] = {
-    AppDeleted: lambda d: f"app deleted  {d.app}",
-    AlgorithmAnnounced: lambda d: f"algorithm announced  {d.algorithm}",
-    DataVersion: lambda d: f"data published  {d.pillar.value}: {d.rows:,} rows, version {d.version}",
-    TrialAssigned: lambda d: f"[dim]training  {d.algorithm}[/]",
-    TrialFinished: _trial,
-    ModelPublished: lambda d: f"model  {d.model}: validation accuracy {d.metrics.get('accuracy', float('nan')):.3f}",
-    ModelRetired: lambda d: f"[red]model retired[/]  {d.model}: {escape(d.reason)}",
-    Verdict: _verdict,
-    TestSetOpened: lambda d: f"test set {d.epoch}  {d.examples:,} examples, {d.planned:,} planned for {d.steps} models",
-    TestSetNeeded: lambda d: f"[yellow]test set needed[/]  {d.examples:,} examples: {escape(d.reason)}",
-    MeterReading: lambda d: (
+    p.AppDeleted: lambda d: f"app deleted  {d.app}",
+    p.AlgorithmAnnounced: lambda d: f"algorithm announced  {d.algorithm}",
+    p.DataVersion: lambda d: f"data published  {d.pillar.value}: {d.rows:,} rows, version {d.version}",
+    p.TrialAssigned: lambda d: f"[dim]training  {d.algorithm}[/]",
+    p.TrialFinished: _trial,
+    p.ModelPublished: lambda d: f"model  {d.model}: validation accuracy {d.metrics.get('accuracy', float('nan')):.3f}",
+    p.ModelRetired: lambda d: f"[red]model retired[/]  {d.model}: {escape(d.reason)}",
+    p.Verdict: _verdict,
+    p.TestSetOpened: lambda d: (
+        f"test set {d.epoch}  {d.examples:,} examples, {d.planned:,} planned for {d.steps} models"
+    ),
+    p.TestSetNeeded: lambda d: f"[yellow]test set needed[/]  {d.examples:,} examples: {escape(d.reason)}",
+    p.MeterReading: lambda d: (
         f"meter  {d.model}: validation and test accuracy lie {d.low:.0%} to {d.high:.0%} apart, at most {d.at_most:.1%}"
     ),
-    TestSetExhausted: lambda d: f"[yellow]test set {d.epoch} worn out[/]  {d.reason}",
-    Question: lambda d: f"[dim]question  {_about(d)}: {d.information_gain:.2g} bits[/]",
-    Answer: lambda d: f"[dim]answer  {_about(d)}: {escape(' '.join(d.text.split())[:_LONGEST])}[/]",
-    ModelPicked: _picked,
-    FeasibilityReport: _feasibility,
-    CleaningReport: _cleaning,
-    ValuesReport: _values,
-    Advice: _advice,
+    p.TestSetExhausted: lambda d: f"[yellow]test set {d.epoch} worn out[/]  {d.reason}",
+    p.Question: lambda d: f"[dim]question  {_about(d)}: {d.information_gain:.2g} bits[/]",
+    p.Answer: lambda d: f"[dim]answer  {_about(d)}: {escape(' '.join(d.text.split())[:_LONGEST])}[/]",
+    p.ModelPicked: _picked,
+    p.FeasibilityReport: _feasibility,
+    p.CleaningReport: _cleaning,
+    p.ValuesReport: _values,
+    p.Advice: _advice,
 }
 
 
-def line(event: Event[Any], before: AppDefined | None = None) -> str | None:
+def line(event: Event[Any], before: p.AppDefined | None = None) -> str | None:
     """Return an event in plain words (rich markup), or None when it tells nothing new.
 
     Parameters
     ----------
     event : Event
         What happened.
-    before : AppDefined, optional
+    before : p.AppDefined, optional
         What its app was before.
     """
-    if isinstance(event.data, AppDefined):
+    if isinstance(event.data, p.AppDefined):
         return _defined(event.data, before)
     describe = _LINES.get(type(event.data))
     return describe(event.data) if describe else None
 
 
-def _defined(app: AppDefined, before: AppDefined | None) -> str | None:
+def _defined(app: p.AppDefined, before: p.AppDefined | None) -> str | None:
     """Return the definition of a new app, or what is new about one that was there."""
     if before is None or before.life != app.life:
         return f"app defined  {app.app}: label {escape(app.label)}, condition {escape(app.condition)}"

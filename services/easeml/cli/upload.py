@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from easeml.cli.file_options import FileOptions, Repairs, reads_a_file
+from easeml.cli import file_options
+from easeml.cli.file_options import FileOptions, reads_a_file
 from easeml.cli.reading import fixed_columns, progress_bar
 from easeml.cli.session import session
 from easeml.upload_states import UploadState
@@ -23,19 +24,14 @@ def upload(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The app.")],
     file: Annotated[str, typer.Argument(help=_FILE)],
-    pillar: Annotated[
-        str | None, typer.Option(help="train, pool, validation, test or production; by default the rows are split.")
-    ] = None,
+    pillar: file_options.Pillar = None,
     group_column: Annotated[
         str | None, typer.Option(help="Column whose equal values stay in one pillar, e.g. a patient.")
     ] = None,
-    test_share: Annotated[
-        float | None,
-        typer.Option(help="Share of the split's test rows; by default as many as the condition needs.", min=0, max=1),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
-    again: Annotated[bool, typer.Option(help="Append the same rows once more.")] = False,
-    repairs: Repairs = 5,
+    test_share: file_options.TestShare = None,
+    seed: file_options.Seed = 0,
+    again: file_options.Again = False,
+    repairs: file_options.Repairs = 5,
     *,
     how: FileOptions,
     wait: Annotated[float, typer.Option(help="Seconds to wait for the end; 0: send it and leave.", min=0)] = 3600.0,

@@ -12,10 +12,10 @@ import getpass
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import grpc
@@ -130,7 +130,7 @@ class Spending:
     withheld: int
 
 
-class LabelClient:
+class LabelClient(AbstractContextManager["LabelClient"]):
     """Client of the label service.
 
     Parameters
@@ -305,12 +305,7 @@ class LabelClient:
         """Close the connection."""
         self._channel.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         self.close()
 
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
