@@ -14,6 +14,7 @@ import csv
 import math
 import os
 import pathlib
+import sys
 import time
 
 import numpy as np
@@ -22,6 +23,10 @@ from rich.table import Table
 from scipy.special import betaln
 from scipy.stats import beta
 from threadpoolctl import threadpool_limits
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "property"))
+
+from ci_worlds import judge, world
 
 from easeml.ci import TestSetLedger, plan
 
@@ -52,25 +57,6 @@ def sample_sizes(table):
     table.add_row("published sample sizes that match", f"{right} of {len(found)}", "", "all")
 
 
-def world(rng, n, changed, both_wrong, gain):
-    """Predictions of two models on examples whose label is 0: true n - o is ``gain``."""
-    kind, old, new = rng.random(n), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-    win, lose = (changed - both_wrong + gain) / 2, (changed - both_wrong - gain) / 2
-    old[kind < win] = 1
-    new[(kind >= win) & (kind < win + lose)] = 1
-    both = (kind >= win + lose) & (kind < changed)
-    old[both], new[both] = 1, 2
-    return old, new
-
-
-def judged(book, name, new, old=None, ahead=10**6, **known):
-    evaluation = book.propose(name, new, old, **known)
-    while evaluation.verdict is None:
-        wanted = evaluation.wanted(ahead)
-        book.observe_many(wanted, [0] * len(wanted))
-    return evaluation.verdict
-
-
 def labels_per_decision(rng, runs, gain, protocol, n, pool):
     """Labels and outcomes of single decisions through the ledger."""
     used, outcomes = [], []
@@ -78,7 +64,7 @@ def labels_per_decision(rng, runs, gain, protocol, n, pool):
         old, new = world(rng, n, CHANGED, 0.0, gain)
         book = TestSetLedger(n, condition=CONDITION, mode="fp-free", rng=rng, **protocol)
         known = (rng.binomial(pool, CHANGED), pool) if pool else (0, 0)
-        verdict = judged(book, "new", new, old, unlabelled=known)
+        verdict = judge(book, "new", new, old, unlabelled=known)
         used.append(verdict.labels_used)
         outcomes.append(verdict.outcome)
     return np.array(used), outcomes
@@ -152,7 +138,7 @@ def wrong_decisions(table, quick):
             old, new = world(rng, n, 0.3, 0.08, 0.02)
             protocol = {"reliability": 1 - delta, "steps": 1, "adaptivity": "none"}
             book = TestSetLedger(n, condition="n - o > 0.02 +/- 0.05", rng=rng, **protocol)
-            counts[judged(book, "new", new, old).outcome] += 1
+            counts[judge(book, "new", new, old).outcome] += 1
         for outcome in ("PASSED", "FAILED"):
             wrong = counts[outcome]
             low = beta.ppf(0.025, wrong, runs - wrong + 1) if wrong else 0.0
@@ -182,9 +168,9 @@ def attack(table, quick):
     for _ in range(runs):
         book = TestSetLedger(n, condition="n > 0.5 +/- 0.05", reliability=0.99, steps=33, rng=rng)
         guesses = rng.integers(2, size=(32, n))
-        bits = [judged(book, str(i), guess).signal for i, guess in enumerate(guesses)]
+        bits = [judge(book, str(i), guess).signal for i, guess in enumerate(guesses)]
         votes = np.where(np.array(bits)[:, None], guesses, 1 - guesses).sum(axis=0) + rng.choice([-0.5, 0.5], size=n)
-        passed += judged(book, "vote", (votes > 16).astype(np.int64)).signal
+        passed += judge(book, "vote", (votes > 16).astype(np.int64)).signal
     table.add_row("attack through the ledger: votes that pass n > 0.5", f"{passed} of {runs}", "", "0")
 
 

@@ -3,22 +3,18 @@
 import dataclasses
 import random
 
+import ci_house
 import numpy as np
 import pytest
+from ci_house import CLASSES, TRUTH, guesses
 
 from easeml.ci import plan
 from easeml.ci.gate import OPEN_QUESTIONS
-from easeml.ci.service import CIService
-from easeml.stream.memory import POINTS, MemoryCluster
+from easeml.stream.memory import POINTS
 from easeml.stream.payloads import (
     Answer,
-    AppDefined,
-    Column,
-    ColumnKind,
     MeterReading,
-    ModelPublished,
     Pillar,
-    PredictionBatch,
     Question,
     Score,
     TestLabels,
@@ -31,34 +27,14 @@ from easeml.stream.topics import (
     BY_NAME,
     CI_ANSWERS,
     CI_QUESTIONS,
-    DATA_TEST_LABELS,
-    MODELS,
-    PREDICTIONS,
     TESTSETS,
     VERDICTS,
     VERDICTS_DETAIL,
 )
 
-CLASSES = ("a", "b", "c")
-APP = AppDefined(
-    "churn",
-    "y",
-    CLASSES,
-    (Column("x", ColumnKind.NUMERIC),),
-    condition="n - o > 0 +/- 0.1",
-    reliability=0.9,
-    steps=3,
-    test_label_budget=1000,
-)
+APP = dataclasses.replace(ci_house.APP, test_label_budget=1000)
 PLAN = plan(APP.condition, reliability=APP.reliability, steps=APP.steps)
 N = PLAN.unlabelled
-TRUTH = np.random.default_rng(0).integers(3, size=4 * N).astype(np.int32)
-
-
-def guesses(accuracy, seed=1):
-    rng = np.random.default_rng(seed)
-    wrong = (TRUTH + rng.integers(1, 3, size=len(TRUTH))) % 3
-    return np.where(rng.random(len(TRUTH)) < accuracy, TRUTH, wrong).astype(np.int32)
 
 
 FIRST = guesses(0.6)
@@ -66,37 +42,25 @@ BETTER = np.where(np.random.default_rng(2).random(len(TRUTH)) < 0.5, TRUTH, FIRS
 WORSE = np.where(np.random.default_rng(3).random(len(TRUTH)) < 0.4, (TRUTH + 1) % 3, BETTER).astype(np.int32)
 
 
-class House:
-    """The CI service with a test set of which somebody knows the labels."""
+class House(ci_house.House):
+    """A test set of which somebody knows the labels, and is asked for them."""
 
     def __init__(self, app=APP, **options):
-        self.cluster = MemoryCluster([CIService()], **options)
-        self.sent = 0
+        super().__init__(app, **options)
         self.answered = []
-        self.publish(APPS, app)
-
-    def publish(self, topic, data):
-        self.sent += 1
-        self.cluster.publish(topic, data, id=f"event-{self.sent}")
 
     def model(self, name, codes, rows=N, accuracy=None):
-        metrics = {} if accuracy is None else {"accuracy": accuracy}
-        known = ModelPublished("churn", name, "tree", "", "", 0, "external", ("x",), CLASSES, "v1", "external")
-        self.publish(MODELS, dataclasses.replace(known, metrics=metrics))
-        for at in range(0, rows, 100):
-            part = range(at, min(at + 100, rows))
-            guessed = codes[part.start : part.stop]
-            self.publish(PREDICTIONS, PredictionBatch("churn", name, Pillar.TEST, tuple(map(str, part)), guessed))
+        super().model(name, accuracy)
+        self.predictions(name, codes, range(rows))
         self.cluster.run()
 
     def labels(self, rows):
-        codes = TRUTH[list(rows)]
-        self.publish(DATA_TEST_LABELS, TestLabels("churn", "v1", tuple(map(str, rows)), CLASSES, codes))
+        super().labels(rows)
         self.cluster.run()
 
-    def said(self, topic, kind=None):
-        events = {event.id: event.data for event in self.cluster.events(topic)}.values()
-        return [data for data in events if kind is None or isinstance(data, kind)]
+    def said(self, topic, kind=object):
+        """Return what was said, each event once: a service that was killed may say it again."""
+        return list({e.id: e.data for e in self.cluster.events(topic) if isinstance(e.data, kind)}.values())
 
     def open(self):
         """Return the questions that wait for an answer, in the order asked."""

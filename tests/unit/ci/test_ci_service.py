@@ -5,92 +5,25 @@ import random
 
 import numpy as np
 import pytest
+from ci_house import APP, TRUTH, House, N, guesses
 
 from easeml.ci import plan
-from easeml.ci.service import CIService
-from easeml.stream.memory import POINTS, MemoryCluster
+from easeml.stream.memory import POINTS
 from easeml.stream.payloads import (
-    AppDefined,
-    Column,
-    ColumnKind,
-    ModelPublished,
     ModelRetired,
     Pillar,
-    PredictionBatch,
-    TestLabels,
     TestSetExhausted,
     TestSetNeeded,
     TestSetOpened,
     VerdictOutcome,
 )
-from easeml.stream.topics import (
-    APPS,
-    DATA_TEST_LABELS,
-    MODELS,
-    PREDICTIONS,
-    TESTSETS,
-    VERDICTS,
-    VERDICTS_DETAIL,
-)
+from easeml.stream.topics import APPS, DATA_TEST_LABELS, MODELS, PREDICTIONS, TESTSETS, VERDICTS, VERDICTS_DETAIL
 
-N = 600
-CLASSES = ("a", "b", "c")
-APP = AppDefined(
-    "churn",
-    "y",
-    CLASSES,
-    (Column("x", ColumnKind.NUMERIC),),
-    condition="n - o > 0 +/- 0.1",
-    reliability=0.9,
-    steps=3,
-)
 ABSOLUTE = dataclasses.replace(APP, condition="n > 0.7 +/- 0.1")
-TRUTH = np.random.default_rng(0).integers(3, size=3 * N).astype(np.int32)
 
 
-def guesses(accuracy, seed=1):
-    rng = np.random.default_rng(seed)
-    wrong = (TRUTH + rng.integers(1, 3, size=len(TRUTH))) % 3
-    return np.where(rng.random(len(TRUTH)) < accuracy, TRUTH, wrong).astype(np.int32)
-
-
-class House:
-    """A cluster with the CI service, an app, and helpers to speak to it."""
-
-    def __init__(self, app=APP, **options):
-        self.cluster = MemoryCluster([CIService()], **options)
-        self.cluster.publish(APPS, app)
-        self.sent = 0
-
-    def publish(self, topic, data):
-        # ids of our own, so that a restarted house sees the same events as an undisturbed one
-        self.sent += 1
-        self.cluster.publish(topic, data, id=f"event-{self.sent}")
-
-    def labels(self, start=0, stop=N, codes=TRUTH, classes=CLASSES):
-        for at in range(start, stop, 200):
-            rows = range(at, min(at + 200, stop))
-            batch = TestLabels("churn", "v1", tuple(map(str, rows)), classes, codes[rows.start : rows.stop])
-            self.publish(DATA_TEST_LABELS, batch)
-
-    def model(self, name, accuracy=None):
-        metrics = {} if accuracy is None else {"accuracy": accuracy}
-        published = ModelPublished("churn", name, "tree", "", "", 0, "external", ("x",), CLASSES, "v1", "external")
-        self.publish(MODELS, dataclasses.replace(published, metrics=metrics))
-
-    def predictions(self, name, codes, start=0, stop=N, pillar=Pillar.TEST):
-        for at in range(start, stop, 250):
-            rows = range(at, min(at + 250, stop))
-            batch = PredictionBatch(
-                "churn", name, pillar, tuple(map(str, rows)), codes[rows.start : rows.stop], np.empty(0, np.float32)
-            )
-            self.publish(PREDICTIONS, batch)
-
-    def said(self, topic):
-        return [event.data for event in self.cluster.events(topic)]
-
-    def verdicts(self):
-        return [(v.model, v.signal, v.guaranteed, v.baseline) for v in self.said(VERDICTS)]
+def judged(house):
+    return [(v.model, v.signal, v.guaranteed, v.baseline) for v in house.said(VERDICTS)]
 
 
 def test_the_first_model_is_the_baseline_and_better_ones_pass():
@@ -100,7 +33,7 @@ def test_the_first_model_is_the_baseline_and_better_ones_pass():
         house.model(name, 0.5)
         house.predictions(name, guesses(accuracy, seed=hash(accuracy) % 100))
     house.cluster.run()
-    assert house.verdicts() == [
+    assert judged(house) == [
         ("first", False, False, None),
         ("worse", False, True, "first"),
         ("better", True, True, "first"),
@@ -121,13 +54,13 @@ def test_the_first_model_is_the_baseline_and_better_ones_pass():
 def test_planted_improvements_and_regressions_get_the_right_verdicts_with_the_planned_labels():
     app = dataclasses.replace(APP, steps=8, condition="n - o > 0.02 +/- 0.06", reliability=0.95)
     house = House(app)
-    house.labels(0, 3 * N)
+    house.labels(range(3 * N))
     plays = {"first": 0.5, "better": 0.7, "worse": 0.55, "same": 0.7, "best": 0.9, "poor": 0.4, "twin": 0.9}
     for step, (name, accuracy) in enumerate(plays.items()):
         house.model(name)
-        house.predictions(name, guesses(accuracy, seed=step), 0, 3 * N)
+        house.predictions(name, guesses(accuracy, seed=step), range(3 * N))
         house.cluster.run()
-    assert house.verdicts() == [
+    assert judged(house) == [
         ("first", False, False, None),
         ("better", True, True, "first"),
         ("worse", False, True, "better"),
@@ -165,7 +98,7 @@ def test_an_absolute_condition_tests_the_first_model_too():
     house.model("bad", 0.9)
     house.predictions("bad", guesses(0.4))
     house.cluster.run()
-    assert house.verdicts() == [("good", True, True, None), ("bad", False, True, "good")]
+    assert judged(house) == [("good", True, True, None), ("bad", False, True, "good")]
     detail = house.said(VERDICTS_DETAIL)[0]
     assert np.isnan(detail.intervals[2:]).all()
 
@@ -182,7 +115,7 @@ def test_any_order_of_topics_gives_the_same_verdicts():
             steps[step]()
             house.cluster.run()
         house.cluster.tick(2)
-        return house.verdicts()
+        return judged(house)
 
     expected = publish(House(), ["labels", "models", "first", "second"])
     assert len(expected) == 2
@@ -194,22 +127,22 @@ def test_a_test_set_does_not_open_on_half_of_its_labels():
     house = House(ABSOLUTE)
     house.model("good")
     house.predictions("good", guesses(0.9))
-    house.labels(0, 200)
+    house.labels(range(200))
     house.cluster.run()
     assert house.said(TESTSETS) == []
-    house.labels(200, N)
+    house.labels(range(200, N))
     house.cluster.run()
     assert house.said(TESTSETS)[0].examples == N
-    assert len(house.verdicts()) == 1
+    assert len(judged(house)) == 1
 
 
 def test_rows_without_labels_do_not_hold_it_up_for_ever():
     house = House(ABSOLUTE)
     house.model("good")
     house.predictions("good", guesses(0.9))
-    house.labels(0, 400)
+    house.labels(range(400))
     house.cluster.tick(9)
-    assert house.verdicts() == []
+    assert judged(house) == []
     house.cluster.tick(3)
     assert house.said(TESTSETS)[0].examples == 400
 
@@ -219,19 +152,19 @@ def test_a_used_up_set_waits_for_fresh_rows_and_keeps_the_baseline():
     house.labels()
     for name, accuracy in (("first", 0.5), ("second", 0.8), ("third", 0.95)):
         house.model(name)
-        house.predictions(name, guesses(accuracy), 0, 2 * N)
+        house.predictions(name, guesses(accuracy), range(2 * N))
     house.cluster.tick(12)
-    assert [v[0] for v in house.verdicts()] == ["first", "second"]
+    assert [v[0] for v in judged(house)] == ["first", "second"]
     opened, exhausted, needed = house.said(TESTSETS)
     assert opened.epoch == 1
     assert exhausted == TestSetExhausted("churn", 1, "steps_exhausted")
     assert isinstance(needed, TestSetNeeded)
     assert needed.epoch == 2
     assert needed.examples > 0
-    house.labels(N, 2 * N)
+    house.labels(range(N, 2 * N))
     house.cluster.run()
-    assert house.verdicts()[-1][0] == "third"
-    assert house.verdicts()[-1][3] == "second"
+    assert judged(house)[-1][0] == "third"
+    assert judged(house)[-1][3] == "second"
     assert house.said(VERDICTS_DETAIL)[-1].epoch == 2
     assert house.said(VERDICTS_DETAIL)[-1].labels_reused == 0
 
@@ -246,7 +179,7 @@ def test_a_changed_condition_demands_fresh_rows():
     house.model("other")
     house.predictions("other", guesses(0.5))
     house.cluster.run()
-    assert len(house.verdicts()) == 1
+    assert len(judged(house)) == 1
     assert house.said(TESTSETS)[1].reason == "condition_changed"
 
 
@@ -260,7 +193,7 @@ def test_a_condition_that_does_not_parse_is_said_once_and_can_be_mended():
     assert "Column 1" in needed.reason
     house.cluster.publish(APPS, ABSOLUTE)
     house.cluster.tick(1)
-    assert house.verdicts() == [("good", True, True, None)]
+    assert judged(house) == [("good", True, True, None)]
 
 
 def test_the_gate_keeps_steps_for_promising_models():
@@ -270,10 +203,10 @@ def test_the_gate_keeps_steps_for_promising_models():
         house.model(name, accuracy)
         house.predictions(name, guesses(accuracy))
     house.cluster.run()
-    assert [v[0] for v in house.verdicts()] == ["first", "better"]
+    assert [v[0] for v in judged(house)] == ["first", "better"]
     house.cluster.now += 86_400
     house.cluster.tick(1)
-    assert [v[0] for v in house.verdicts()] == ["first", "better", "best"]
+    assert [v[0] for v in judged(house)] == ["first", "better", "best"]
 
 
 def test_a_model_that_never_predicts_does_not_block_the_others():
@@ -283,17 +216,17 @@ def test_a_model_that_never_predicts_does_not_block_the_others():
     house.model("good")
     house.predictions("good", guesses(0.9))
     house.cluster.run()
-    assert house.verdicts() == []
+    assert judged(house) == []
     house.publish(MODELS, ModelRetired("churn", "silent", "broken"))
     house.cluster.run()
-    assert [v[0] for v in house.verdicts()] == ["good"]
+    assert [v[0] for v in judged(house)] == ["good"]
     house.model("silent too")
     house.model("good too")
     house.predictions("good too", guesses(0.9, seed=3))
     house.cluster.tick(30)
-    assert len(house.verdicts()) == 1
+    assert len(judged(house)) == 1
     house.cluster.tick(2)
-    assert [v[0] for v in house.verdicts()] == ["good", "good too"]
+    assert [v[0] for v in judged(house)] == ["good", "good too"]
 
 
 def test_repeated_events_change_nothing():
@@ -304,19 +237,19 @@ def test_repeated_events_change_nothing():
         house.predictions("good", guesses(0.9))
     house.predictions("good", guesses(0.1), pillar=Pillar.PRODUCTION)
     house.cluster.run()
-    assert len(house.verdicts()) == 1
+    assert len(judged(house)) == 1
     assert house.cluster.dead_letters(PREDICTIONS) == []
 
 
 @pytest.mark.parametrize(
     ("spoil", "topic", "reason"),
     [
-        (lambda h: h.labels(N, N + 5, classes=("a", "b", "z")), DATA_TEST_LABELS, "unknown_class"),
-        (lambda h: h.labels(0, 5, codes=np.full(5, 3, np.int32)), DATA_TEST_LABELS, "unknown_class"),
-        (lambda h: h.labels(0, 5, codes=np.full(4, 1, np.int32)), DATA_TEST_LABELS, "width"),
-        (lambda h: h.labels(0, 5, codes=(TRUTH + 1) % 3), DATA_TEST_LABELS, "conflict"),
-        (lambda h: h.predictions("m", np.full(5, 3, np.int32), 0, 5), PREDICTIONS, "unknown_class"),
-        (lambda h: h.predictions("m", np.full(4, 1, np.int32), 0, 5), PREDICTIONS, "width"),
+        (lambda h: h.labels(range(N, N + 5), classes=("a", "b", "z")), DATA_TEST_LABELS, "unknown_class"),
+        (lambda h: h.labels(range(5), codes=np.full(5, 3, np.int32)), DATA_TEST_LABELS, "unknown_class"),
+        (lambda h: h.labels(range(5), codes=np.full(4, 1, np.int32)), DATA_TEST_LABELS, "width"),
+        (lambda h: h.labels(range(5), codes=(TRUTH + 1) % 3), DATA_TEST_LABELS, "conflict"),
+        (lambda h: h.predictions("m", np.full(5, 3, np.int32), range(5)), PREDICTIONS, "unknown_class"),
+        (lambda h: h.predictions("m", np.full(4, 1, np.int32), range(5)), PREDICTIONS, "width"),
     ],
 )
 def test_bad_messages_go_to_the_dead_letters(spoil, topic, reason):
@@ -328,7 +261,7 @@ def test_bad_messages_go_to_the_dead_letters(spoil, topic, reason):
     house.predictions("good", guesses(0.9))
     house.cluster.run()
     assert [letter.reason for letter in house.cluster.dead_letters(topic)] == [reason]
-    assert [v[0] for v in house.verdicts()] == ["good"]
+    assert [v[0] for v in judged(house)] == ["good"]
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -368,7 +301,7 @@ def test_the_state_is_small_and_survives_a_restart_in_the_middle():
     house.model("second")
     house.predictions("second", guesses(0.85))
     house.cluster.run()
-    assert [v[0] for v in house.verdicts()] == ["first", "second"]
+    assert [v[0] for v in judged(house)] == ["first", "second"]
 
 
 @pytest.mark.parametrize("seed", range(6))
