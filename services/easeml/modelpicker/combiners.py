@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from easeml.modelpicker.discounting import discounted
 from easeml.modelpicker.voting import MISSING, Floats, Votes
 
 N_COMBINERS = 2
@@ -40,11 +41,7 @@ class RecentClasses:
 
     def see(self, beliefs: Floats) -> Floats:
         """Let rows pass that are believed to be of these classes, shape (n, c); return the counts before each."""
-        before = np.empty_like(beliefs)
-        fade = 0.5 ** (1 / _HALF_LIFE)
-        for i, belief in enumerate(beliefs):
-            before[i] = self.counts
-            self.counts = self.counts * fade + belief
+        before, self.counts = discounted(self.counts, np.full((len(beliefs), 1), 0.5 ** (1 / _HALF_LIFE)), beliefs)
         return before
 
     def answer(self, label: int, ago: int) -> None:

@@ -82,30 +82,39 @@ class VoteWatch:
     """
 
     def __init__(self) -> None:
-        self.sums = np.zeros(2)
+        self.disagreed = self.impure = 0.0
         self.rows = 0
         self.adwins = (Adwin(delta=_BLOCK_DELTA), Adwin(delta=_BLOCK_DELTA))
 
     def update(self, *, contested: bool, impurity: float) -> bool:
         """Take a row; return the alarm."""
-        self.sums += (contested, impurity)
+        self.disagreed += contested
+        self.impure += impurity
         self.rows += 1
         if self.rows < _BLOCK:
             return False
-        alarms = [adwin.update(float(mean)) for adwin, mean in zip(self.adwins, self.sums / _BLOCK, strict=True)]
-        self.sums[:], self.rows = 0.0, 0
+        sums = (self.disagreed, self.impure)
+        alarms = [adwin.update(total / _BLOCK) for adwin, total in zip(self.adwins, sums, strict=True)]
+        self.disagreed, self.impure, self.rows = 0.0, 0.0, 0
         return any(alarms)
 
     def state(self) -> dict[str, Any]:
         """Return the sums and windows."""
         first, second = self.adwins
-        return {"sums": self.sums.copy(), "rows": self.rows, "first": first.window, "second": second.window}
+        return {
+            "disagreed": self.disagreed,
+            "impure": self.impure,
+            "rows": self.rows,
+            "first": first.window,
+            "second": second.window,
+        }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Return what :meth:`state` described."""
         watch = cls()
-        watch.sums, watch.rows = np.array(state["sums"], np.float64), int(state["rows"])
+        watch.disagreed, watch.impure = float(state["disagreed"]), float(state["impure"])
+        watch.rows = int(state["rows"])
         watch.adwins[0].window = np.array(state["first"], np.float64)
         watch.adwins[1].window = np.array(state["second"], np.float64)
         return watch

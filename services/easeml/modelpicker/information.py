@@ -20,6 +20,9 @@ from easeml.modelpicker.voting import MISSING, Floats, Votes
 _NOTHING = 1e-15
 """A model that is as improbable as this to be the best tells nothing, and products of such figures would be 0."""
 
+_SPARSE = 16
+"""Keys that are as much larger than their number are replaced by ranks, which take a sort."""
+
 
 def information_gain(posterior: Floats, votes: Votes, recent: Votes, n_classes: int, *, error: float = 0.1) -> float:
     """Return the mutual information of a row's label and the best model's prediction, in the mean over recent rows.
@@ -55,11 +58,12 @@ def information_gain(posterior: Floats, votes: Votes, recent: Votes, n_classes: 
     signal = 1 - error - noise
     mass = np.where((votes != MISSING) & (recent != MISSING) & (posterior > _NOTHING), posterior, 0.0)
     row, model = np.nonzero(mass)
-    own, said, shown = mass[row, model], votes[model], recent[row, model]
+    kinds, kind = np.unique(votes, return_inverse=True)
+    own, said, shown = mass[row, model], kind[model], recent[row, model]
     total = mass.sum(axis=1)[row]
-    said_mass = _of_group(row * n_classes + said, own)
+    said_mass = _of_group(row * len(kinds) + said, own)
     shown_mass = _of_group(row * n_classes + shown, own)
-    both_mass = _of_group((row * n_classes + said) * n_classes + shown, own)
+    both_mass = _of_group((row * len(kinds) + said) * n_classes + shown, own)
     label = noise * total + signal * said_mass
     both = noise * shown_mass + signal * both_mass
     # Pairs of a label voted for and a prediction no model gives together are independent: noise alone makes them, so
@@ -110,8 +114,9 @@ def believed(right: npt.NDArray[np.int8], n_classes: int) -> tuple[Floats, float
 
 def _of_group(keys: npt.NDArray[np.int64], values: Floats) -> Floats:
     """Return for each value the sum of those with its key."""
-    place = np.unique(keys, return_inverse=True)[1]
-    return np.asarray(np.bincount(place, values)[place], np.float64)
+    if keys.max(initial=0) > _SPARSE * len(keys):
+        keys = np.unique(keys, return_inverse=True)[1]
+    return np.asarray(np.bincount(keys, values)[keys], np.float64)
 
 
 def _log2(x: Floats) -> Floats:

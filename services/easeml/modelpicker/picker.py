@@ -225,7 +225,7 @@ class ModelPicker:
         return array.astype(np.int32)
 
     def _check_classes(self, array: npt.NDArray[Any], lowest: int) -> None:
-        if not np.issubdtype(array.dtype, np.integer):
+        if array.dtype.kind not in "iu":
             raise InvalidDataError(f"Classes of type {array.dtype} are no class ids.", mend="Give integers.")
         outside = (array < lowest) | (array >= self.n_classes)
         if outside.any():

@@ -2,7 +2,7 @@
 
 Each label due goes, by a coin, to an audit of the next contested row or to the row of the lookback window that tells
 most: about which model is best (Model Selector) or, once a combiner is served, to the late row that it doubts most.
-Rows are taken in as they come and thought about before every question and answer, and else at least every 256 rows.
+Rows are taken in as they come and thought about before every question and answer, and else at least every 512 rows.
 See the modules of this package for each part and its source.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from easeml.modelpicker.acquisition import Posterior, expected_gains
-from easeml.modelpicker.combiners import Evidence, RecentClasses, adapted, balanced, plain
+from easeml.modelpicker.combiners import Evidence, RecentClasses, adapted
 from easeml.modelpicker.decision import Decision
 from easeml.modelpicker.drift import LossWatch, VoteWatch
 from easeml.modelpicker.information import believed, information_gain
@@ -26,7 +26,7 @@ from easeml.modelpicker.recall import FREE, OPEN, Question, Recall, generator_of
 from easeml.modelpicker.robust import Audits
 from easeml.modelpicker.rows import RowKey
 from easeml.modelpicker.standing import Standing, beliefs, level
-from easeml.modelpicker.voting import MISSING, Floats, Votes, agreed, contested, of_votes, vote_mass
+from easeml.modelpicker.voting import MISSING, Floats, Votes, contested, of_votes, vote_mass
 
 AUDITS = 0.2
 """Share of the labels that go to contested rows by chance."""
@@ -34,7 +34,7 @@ AUDITS = 0.2
 _DOUBTS, _DOUBTS_AT_REST = 0.9, 0.5
 _DOUBTFUL = 20
 _TEMPER = 0.25
-_AT_EASE, _IN_HASTE = 256, 4
+_AT_EASE, _IN_HASTE = 512, 4
 _MEMORY_OF_COUNTS = 4.0
 
 Asked = tuple[RowKey, Floats, float]  # the row, the posterior mass of its classes, the bits it tells
@@ -132,23 +132,22 @@ class Portfolio:
         asked: list[Asked] = []
         split, apart = contested(votes), self._apart(votes)
         predictions = np.empty(len(votes), np.int32)
-        for i, row in enumerate(row_ids):
-            contest = bool(split[i])
-            if apart[i]:
+        start = 0
+        while start < len(votes):
+            if apart[start]:
                 self._think()
-                self._tell_apart(votes[i])
+                self._tell_apart(votes[start])
                 apart = self._apart(votes)
-            self.memory.forget(row)
-            self.memory.window.extend([row], number=np.array([self.pace.row]), votes=votes[[i]])
-            self._new.append((row, votes[i].copy(), contest))
-            self.pace.advance(contested=contest)
-            predictions[i] = self._predict(votes[i], contest)
-            due = self.pace.due
-            if due and (contest or (due > self._waiting and not self._starved)):
+            stop = self._pass(split, apart, start)
+            rows = slice(start, stop)
+            predictions[rows] = self._take(row_ids[rows], votes[rows], split[rows])
+            contest = bool(split[stop - 1])
+            if self._asks(contest):
                 self._think()
                 self._ask_due(contest, asked)
             elif len(self._new) >= self._patience:
                 self._think()
+            start = stop
         return Decision(
             query=tuple(row for row, _, _ in asked),
             served=self.best if self.combiner is None else self.k + self.combiner,
@@ -163,19 +162,40 @@ class Portfolio:
         """Rows after which those that came are thought about."""
         return _IN_HASTE if self._standing.leader is not None else min(_IN_HASTE + self.pace.row // 4, _AT_EASE)
 
-    def _predict(self, votes: Votes, contest: bool) -> int:
-        """Return the class served for the row that came last."""
+    def _asks(self, contest: bool) -> bool:
+        """Return whether a label is due that may be asked for after the row that passed last."""
+        due = self.pace.due
+        return due > 0 and (contest or (due > self._waiting and not self._starved))
+
+    def _pass(self, split: npt.NDArray[np.bool_], apart: npt.NDArray[np.bool_], start: int) -> int:
+        """Let rows pass up to one after which there is something to do; return the place behind it."""
+        for i in range(start, len(split)):
+            contest, many = bool(split[i]), len(self._new) + i + 1 - start
+            self.pace.advance(contested=contest)
+            if many >= self._patience or self._asks(contest) or apart[i + 1 : i + 2].any():
+                return i + 1
+        return len(split)
+
+    def _take(self, row_ids: Sequence[RowKey], votes: Votes, split: npt.NDArray[np.bool_]) -> Votes:
+        """Remember rows that passed; return the classes served for them."""
+        for row in row_ids:
+            self.memory.forget(row)
+        self.memory.window.extend(row_ids, number=np.arange(self.pace.row - len(votes), self.pace.row), votes=votes)
+        self._new.extend(zip(row_ids, votes.copy(), split.tolist(), strict=True))
+        return self._predict(votes, split)
+
+    def _predict(self, votes: Votes, split: npt.NDArray[np.bool_]) -> Votes:
+        """Return the classes served for the rows that came last."""
         if self.combiner is None:
-            return int(votes[self.best]) if votes[self.best] != MISSING else self._next_best(votes)
-        if not contest:
-            self._live.see(agreed(votes[None], self.n_classes))
-            return int(votes.max(initial=MISSING))
-        known = self.memory.labelled
-        mass = vote_mass(self._posterior.weights[None], votes[None], self.n_classes)
-        belief = plain(known.sums(votes[None]), mass)
-        even = balanced(belief, known.balance)
-        counts = self._live.see(even)
-        return int((belief if self.combiner == 0 else adapted(even, counts))[0].argmax())
+            said: Votes = votes[:, self.best].copy()
+            for i in np.flatnonzero(said == MISSING).tolist():
+                said[i] = self._next_best(votes[i])
+            return said
+        _, _, belief, even = self.memory.combine(votes, split, self._posterior.weights)
+        counts = self._live.see(even)[split]
+        said = np.asarray(votes.max(axis=1, initial=MISSING), np.int32)
+        said[split] = (belief if self.combiner == 0 else adapted(even[split], counts)).argmax(axis=1)
+        return said
 
     def _next_best(self, votes: Votes) -> int:
         """Return the class by the best of the models that have a vote, -1 without any."""
@@ -221,11 +241,7 @@ class Portfolio:
     ) -> dict[str, npt.NDArray[Any]]:
         """Return the columns in which new contested rows are remembered."""
         own = votes[split]
-        mass = vote_mass(np.broadcast_to(self._posterior.weights, own.shape), own, self.n_classes)
-        sums = self.memory.labelled.sums(own)
-        believed_plain = plain(sums, mass)
-        even = agreed(votes, self.n_classes)
-        even[split] = balanced(believed_plain, self.memory.labelled.balance)
+        mass, sums, believed_plain, even = self.memory.combine(votes, split, self._posterior.weights)
         believed_adapted = adapted(even[split], self._recent.see(even)[split])
         right = beliefs(sums, of_votes(mass, own), own)
         best = self._standing.see(numbers, own, right, level(of_votes(believed_adapted, own), own), self._considered)
@@ -473,12 +489,12 @@ class Portfolio:
         engine._override = state["override"]
         engine._choose_served()
         engine.best = int(state["best"])
-        engine._take_up(state["new_ids"], np.array(state["new_votes"], np.int32).reshape(len(state["new_ids"]), k))
+        if state["new_ids"]:
+            engine._take_up(state["new_ids"], np.array(state["new_votes"], np.int32))
         return engine
 
     def _take_up(self, row_ids: Sequence[RowKey], votes: Votes) -> None:
         """Go on with the rows that were not thought about yet."""
-        for row, own in zip(row_ids, votes, strict=True):
-            contest = bool(contested(own[None])[0])
-            self._new.append((row, own.copy(), contest))
-            self._predict(own, contest)
+        split = contested(votes)
+        self._new.extend(zip(row_ids, votes, split.tolist(), strict=True))
+        self._predict(votes, split)

@@ -9,11 +9,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from easeml.modelpicker.combiners import N_COMBINERS
+from easeml.modelpicker.combiners import N_COMBINERS, balanced, plain
 from easeml.modelpicker.rows import RowKey, Rows
 from easeml.modelpicker.similarity import Labelled
 from easeml.modelpicker.standing import beliefs, level
-from easeml.modelpicker.voting import MISSING, Floats, Votes, contested, of_votes, vote_mass
+from easeml.modelpicker.voting import MISSING, Floats, Votes, agreed, contested, of_votes, vote_mass
 
 FREE, OPEN = -2, -1
 """Status of a row that may be asked about, and of one that is; a label from 0 on is the answer."""
@@ -128,6 +128,34 @@ class Recall:
     def resum(self) -> None:
         """Ask the labelled rows anew what they say."""
         self.rows["sums"][:] = self.labelled.sums(self.rows["votes"])
+
+    def combine(
+        self, votes: Votes, split: npt.NDArray[np.bool_], weights: Floats
+    ) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return what is believed of new rows.
+
+        Parameters
+        ----------
+        votes : ndarray of int32, shape (n, k)
+        split : ndarray of bool, shape (n,)
+            Which rows are contested.
+        weights : ndarray of float64, shape (k,)
+            Posterior, believed where no similar row is labelled.
+
+        Returns
+        -------
+        mass, sums, belief : ndarray of float64, shape (contested rows, n_classes)
+            By the posterior, by similar rows, and by both.
+        even : ndarray of float64, shape (n, n_classes)
+            What is believed of all rows, as if all classes were as frequent.
+        """
+        own = votes[split]
+        mass = vote_mass(weights[None].repeat(len(own), axis=0), own, self.n_classes)
+        sums = self.labelled.sums(own)
+        belief = plain(sums, mass)
+        even = agreed(votes, self.n_classes)
+        even[split] = balanced(belief, self.labelled.balance)
+        return mass, sums, belief, even
 
     def believed(self, since: int, weights: Floats) -> tuple[npt.NDArray[np.int64], Votes, Floats]:
         """Return numbers, votes, and the probability that each is right, of the contested rows from a number on.

@@ -9,10 +9,12 @@ explains.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import numpy as np
 
+from easeml.modelpicker.discounting import discounted
 from easeml.modelpicker.voting import MISSING, Floats, Votes
 
 AUTO = (50.0, 400.0)
@@ -69,6 +71,8 @@ class Standing:
         Discounted advantages by expert.
     gained, spread : ndarray of float64, shape (e,)
         Discounted differences of an expert's choice to that of the longest memory, and their squares.
+    leader : int or None
+        The expert to follow; None for the longest memory.
     """
 
     def __init__(self, k: int, half_life: float | str | None) -> None:
@@ -77,23 +81,17 @@ class Standing:
         self.advantage, self.seen = np.zeros(k), np.zeros(k)
         self.recent = np.zeros((len(self.experts), k))
         self.gained, self.spread = np.zeros(len(self.experts)), np.zeros(len(self.experts))
+        self.leader: int | None = None
         self.row = 0
 
     @property
     def half_life_in_use(self) -> float | None:
         """Rows after which a row counts half for whoever leads; None for ever."""
-        leader = self.leader
-        return self.experts[leader] if leader is not None else self._own
+        return self.experts[self.leader] if self.leader is not None else self._own
 
     @property
     def _own(self) -> float | None:
         return None if self.half_life is None or isinstance(self.half_life, str) else float(self.half_life)
-
-    @property
-    def leader(self) -> int | None:
-        """The expert to follow; None for the longest memory."""
-        margins = self.gained - _DEVIATIONS * np.sqrt(self.spread)
-        return int(margins.argmax()) if len(margins) and margins.max() > 0 else None
 
     def scores(self, expert: int | None) -> Floats:
         """Return a value per model by which an expert, or the longest memory, chooses; shape (k,)."""
@@ -111,52 +109,32 @@ class Standing:
             Probability that each vote is the label, as it is and by the classes of recent rows.
         alive : ndarray of bool, shape (k,)
         """
-        n = len(numbers)
-        gaps = np.diff(numbers, prepend=self.row)
-        choices = self._long(gaps, votes, own, alive)
-        if len(self.experts) and n:
-            picks = self._short(gaps, adapted, alive)
-            rows = np.arange(n)[:, None]
-            more = adapted[rows, picks] - adapted[rows, choices[:, None]]
-            memory = np.exp2(-gaps / _MEMORY)
-            for i in range(n):
-                leader = self.leader
-                self.gained = self.gained * memory[i] + more[i]
-                self.spread = self.spread * memory[i] + more[i] ** 2
-                if leader is not None:
-                    choices[i] = picks[i, leader]
-        if n:
+        gaps = np.diff(numbers, prepend=self.row)[:, None, None]
+        experts, own_memory = len(self.experts), self._own or math.inf
+        fades = np.exp2(-gaps / np.array([own_memory, own_memory, *self.experts])[:, None])
+        values = np.stack([_above(own), votes != MISSING, *[_above(adapted)] * experts], axis=1)
+        before, after = discounted(np.vstack([self.advantage, self.seen, self.recent]), fades, values)
+        self.advantage, self.seen, self.recent = after[0], after[1], after[2:]
+        choices = _best(before[:, 0] / (before[:, 1] + _SHRINKAGE), alive)
+        if experts:
+            choices = self._led(np.exp2(-gaps / _MEMORY), adapted, _best(before[:, 2:], alive), choices)
+        if len(numbers):
             self.row = int(numbers[-1])
         return choices
 
-    def _long(self, gaps: np.ndarray, votes: Votes, own: Floats, alive: np.ndarray) -> np.ndarray:
-        above, voted = own - own.mean(axis=1, keepdims=True), votes != MISSING
-        choices = np.zeros(len(gaps), np.int64)
-        for i, gap in enumerate(gaps.tolist()):
-            choices[i] = self._best(alive)
-            if self._own is not None:
-                faded = 0.5 ** (gap / self._own)
-                self.advantage *= faded
-                self.seen *= faded
-            self.advantage += above[i]
-            self.seen += voted[i]
-        return choices
-
-    def _short(self, gaps: np.ndarray, adapted: Floats, alive: np.ndarray) -> np.ndarray:
-        above = adapted - adapted.mean(axis=1, keepdims=True)
-        faded = np.exp2(-gaps[:, None] / np.array(self.experts))[:, :, None]
-        before = np.empty((len(gaps), *self.recent.shape))
-        for i in range(len(gaps)):
-            before[i] = self.recent
-            self.recent = self.recent * faded[i] + above[i]
-        return np.asarray(np.where(alive, before, -np.inf).argmax(axis=2))
-
-    def _best(self, alive: np.ndarray) -> int:
-        return int(np.where(alive, self.scores(None), -np.inf).argmax())
+    def _led(self, fades: Floats, adapted: Floats, picks: np.ndarray, choices: np.ndarray) -> np.ndarray:
+        """Judge the experts by what they picked, shape (n, e); return the choices of whoever led before each row."""
+        rows = np.arange(len(choices))
+        more = adapted[rows[:, None], picks] - adapted[rows, choices][:, None]
+        records = np.stack([self.gained, self.spread])
+        before, (self.gained, self.spread) = discounted(records, fades, np.stack([more, more**2], axis=1))
+        self.leader = _leader(self.gained, self.spread)
+        margins = _margins(before[:, 0], before[:, 1])
+        return np.where(margins.max(axis=1) > 0, picks[rows, margins.argmax(axis=1)], choices)
 
     def best(self, alive: np.ndarray) -> int:
         """Return the best model now."""
-        return int(np.where(alive, self.scores(self.leader), -np.inf).argmax())
+        return int(_best(self.scores(self.leader), alive))
 
     def remake(self, numbers: np.ndarray, votes: Votes, own: Floats) -> None:
         """Make the longest memory's estimate anew from the rows remembered.
@@ -169,8 +147,7 @@ class Standing:
             Probability that each vote is the label: 0 or 1 where it is known.
         """
         weights = np.ones(len(numbers)) if self._own is None else np.exp2((numbers - self.row) / self._own)
-        above = (own - own.mean(axis=1, keepdims=True)) * weights[:, None]
-        self.advantage = above.sum(axis=0)
+        self.advantage = (_above(own) * weights[:, None]).sum(axis=0)
         self.seen = ((votes != MISSING) * weights[:, None]).sum(axis=0)
 
     def join(self) -> None:
@@ -197,4 +174,25 @@ class Standing:
         for name in ("advantage", "seen", "gained", "spread"):
             setattr(standing, name, np.array(state[name], np.float64))
         standing.recent = np.array(state["recent"], np.float64).reshape(standing.recent.shape)
+        standing.leader = _leader(standing.gained, standing.spread)
         return standing
+
+
+def _above(right: Floats) -> Floats:
+    """Return by how much each vote is likelier than the mean vote of its row, shape (n, k)."""
+    return np.asarray(right - right.mean(axis=1, keepdims=True), np.float64)
+
+
+def _best(scores: Floats, alive: np.ndarray) -> np.ndarray:
+    """Return the best of the models alive, along the last axis."""
+    return np.asarray(np.where(alive, scores, -np.inf).argmax(axis=-1))
+
+
+def _margins(gained: Floats, spread: Floats) -> Floats:
+    """Return how much better each expert has been than chance explains."""
+    return np.asarray(gained - _DEVIATIONS * np.sqrt(spread), np.float64)
+
+
+def _leader(gained: Floats, spread: Floats) -> int | None:
+    margins = _margins(gained, spread)
+    return int(margins.argmax()) if len(margins) and margins.max() > 0 else None

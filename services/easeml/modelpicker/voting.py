@@ -48,22 +48,20 @@ def vote_mass(weights: Floats, votes: Votes, n_classes: int) -> Floats:
     ndarray of float64, shape (n, n_classes)
         Rows sum to 1, or to 0 where nobody votes.
     """
-    n = len(votes)
-    # one column more collects the missing votes and is cut off
-    column = np.where(votes == MISSING, n_classes, votes)
-    flat = (column + np.arange(n)[:, None] * (n_classes + 1)).ravel()
+    n, width = len(votes), n_classes + 1
+    # the first column collects the missing votes and is cut off
+    keys = votes + (np.arange(n) * width + 1)[:, None]
     # without rows, counts are integers
-    found = np.bincount(flat, weights=weights.ravel(), minlength=n * (n_classes + 1)).astype(np.float64)
-    mass = found.reshape(n, n_classes + 1)[:, :n_classes]
+    found = np.bincount(keys.ravel(), weights.ravel(), n * width).astype(np.float64)
+    mass = found.reshape(n, width)[:, 1:]
     total = mass.sum(axis=1, keepdims=True)
     return np.asarray(np.divide(mass, total, out=np.zeros_like(mass), where=total > 0), dtype=np.float64)
 
 
 def contested(votes: Votes) -> npt.NDArray[np.bool_]:
     """Return whether at least two models vote differently; shape (n,) from votes of shape (n, k)."""
-    highest = votes.max(axis=1)
-    lowest = np.where(votes == MISSING, np.iinfo(np.int32).max, votes).min(axis=1)
-    return np.asarray(lowest < highest, dtype=np.bool_)
+    # a missing vote, -1, is the greatest of unsigned numbers
+    return np.asarray(votes.astype(np.uint32).min(axis=1) < votes.max(axis=1), dtype=np.bool_)
 
 
 def vote_variance(mass: Floats) -> Floats:

@@ -270,6 +270,11 @@ def test_information_gain():
     # models that are all but impossible, alone on a row, neither tell anything nor make infinities
     ruled_out = np.array([1.0, 1e-200, 1e-300])
     assert information_gain(ruled_out, votes, np.array([[0, 1, 2], [-1, 1, 2]]), 4) == 0.0
+    # which of many classes it is does not matter
+    ids = np.array([7, 998, 401, -1])
+    assert information_gain(posterior, ids[votes], ids[recent], 1000) == information_gain(
+        posterior, votes, recent, 1000
+    )
 
 
 def test_belief_by_answers():
