@@ -1,15 +1,13 @@
 """Pipeline families: name + parameters -> an estimator over the encoder's matrix.
 
-Every family declares its parameters with their types and ranges, so that an announced algorithm is judged before it
-costs anything, and adding one is adding one line. All families share the parameters of ``PREPARATION``: what is done
-to the matrix before the model sees it.
+Adding a family is adding one line; installed packages bring further ones (``easeml.automl.contributions``). All
+families share the parameters of ``PREPARATION``: what is done to the matrix before the model sees it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,63 +24,14 @@ from sklearn.tree import DecisionTreeClassifier
 from easeml.artifacts import trimmed
 from easeml.artifacts.compound import Pipeline
 from easeml.automl.committee import Committee
+from easeml.automl.contributions import contributed
 from easeml.automl.incremental import AdaptiveForest, HoeffdingTree, OnlineLogistic, OnlineNaiveBayes
 from easeml.automl.kernel_machines import KernelMachine
+from easeml.automl.parameters import PREPARATION, Family, Parameter
 from easeml.automl.portfolio import ARMS
 from easeml.automl.preprocessing import fit_steps
 from easeml.errors import ConfigurationError, InvalidDataError
 from easeml.stream.payloads import AlgorithmAnnounced
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter of a family: a number in [low, high], integral or not, or one of ``choices``."""
-
-    default: float | int | str | None
-    low: float = 0.0
-    high: float = 0.0
-    choices: tuple[str, ...] = ()
-
-    def accepts(self, value: Any) -> bool:
-        """Whether ``value`` may stand for this parameter."""
-        if self.choices:
-            return value in self.choices
-        if value is None:
-            return self.default is None
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        if isinstance(self.default, int) and not isinstance(value, int):
-            return False
-        return self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        if self.choices:
-            return "one of " + ", ".join(self.choices)
-        kind = "an integer" if isinstance(self.default, int) else "a number"
-        return f"{kind} in [{self.low:g}, {self.high:g}]" + (" or null" if self.default is None else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One family.
-
-    Parameters
-    ----------
-    make : callable
-        ``make(seed, **parameters)`` -> unfitted estimator with ``fit(matrix, codes)``.
-    parameters : mapping of str to Parameter
-        What may be set.
-    prepared : bool
-        Whether it takes the parameters of ``PREPARATION`` and ``WORLDS`` too.
-    """
-
-    make: Callable[..., Any]
-    parameters: Mapping[str, Parameter]
-    prepared: bool = True
-
-    def takes(self) -> dict[str, Parameter]:
-        """Return every parameter that may be set."""
-        return {**self.parameters, **(PREPARATION | WORLDS if self.prepared else {})}
 
 
 def _sklearn(kind: type, *, seeded: bool = True, **fixed: Any) -> Callable[..., Any]:
@@ -115,19 +64,6 @@ def _forest(kind: type) -> Callable[..., Any]:
         return kind(n_estimators=trees, min_samples_leaf=min_leaf, max_features=share, random_state=seed)
 
     return make
-
-
-PREPARATION: dict[str, Parameter] = {
-    "scale": Parameter("standard", choices=("standard", "clip", "rank")),
-    "products": Parameter("none", choices=("none", "pairs")),
-    "select": Parameter(1.0, 1e-3, 1.0),
-    "reduce": Parameter(0, 0, 1000),
-    "whiten": Parameter("no", choices=("no", "yes")),
-}
-"""Parameters that families take besides their own (``easeml.automl.preprocessing``)."""
-
-WORLDS: dict[str, Parameter] = {"worlds": Parameter(0, 0, 32)}
-"""How many possible worlds a trial samples uncertain rows from; 0: each row at its most probable."""
 
 
 FAMILIES: dict[str, Family] = {
@@ -186,7 +122,27 @@ FAMILIES: dict[str, Family] = {
         prepared=False,
     ),
 }
-"""Every family the trainers know."""
+"""Every family of our own."""
+
+
+def family_of(name: str) -> Family:
+    """Return a family, one of ours or of an installed package.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is none of this name; names the packages that could not be loaded.
+    """
+    if name in FAMILIES:
+        return FAMILIES[name]
+    others = contributed()
+    if name in others.families:
+        return others.families[name]
+    broken = "".join(f" The package {package!r} is left out: {why}." for package, why in others.problems.items())
+    raise ConfigurationError(
+        f"The trainers know no pipeline family {name!r}.",
+        mend=f"Use one of {', '.join(sorted({*FAMILIES, *others.families}))}.{broken}",
+    )
 
 
 class Prepared:
@@ -219,7 +175,7 @@ def build(family: str, parameters: str, seed: int) -> Any:
     Parameters
     ----------
     family : str
-        One of ``FAMILIES``.
+        Its name.
     parameters : str
         JSON object.
     seed : int
@@ -233,7 +189,7 @@ def build(family: str, parameters: str, seed: int) -> Any:
     values = parse_parameters(family, parameters)
     values.pop("worlds", None)  # of the rows, not of the estimator
     settings = {name: values.pop(name) for name in PREPARATION if name in values}
-    estimator = FAMILIES[family].make(seed, **values)
+    estimator = family_of(family).make(seed, **values)
     plain = all(value == PREPARATION[name].default for name, value in settings.items())
     return estimator if plain else Prepared(settings, estimator, seed)
 
@@ -292,11 +248,7 @@ def parse_parameters(family: str, parameters: str) -> dict[str, Any]:
     >>> parse_parameters("logistic", '{"C": 10}')["C"]
     10
     """
-    if family not in FAMILIES:
-        raise ConfigurationError(
-            f"The trainers know no pipeline family {family!r}.", mend=f"Use one of {', '.join(sorted(FAMILIES))}."
-        )
-    known = FAMILIES[family].takes()
+    known = family_of(family).takes()
     try:
         given = json.loads(parameters or "{}")
     except (ValueError, RecursionError) as error:
