@@ -30,6 +30,7 @@ class Right(StrEnum):
     REDRIVE = "redrive"
     MESSAGES = "messages"
     DETAILS = "details"
+    MANAGE = "manage"
 
 
 MEANING = {
@@ -37,6 +38,7 @@ MEANING = {
     Right.REDRIVE: "send dead letters on their way again, or put them away",
     Right.MESSAGES: "see the content of messages and rows",
     Right.DETAILS: "see verdict details and answer questions about test rows, as the owner of the test set",
+    Right.MANAGE: "pause, resume and erase apps",
 }
 
 

@@ -1,16 +1,18 @@
-"""``easeml apps``: create, list, show, update and delete applications."""
+"""``easeml apps``: create, list, show, update, pause, resume and delete applications."""
 
 from __future__ import annotations
 
+import getpass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from easeml import definition
+from easeml import definition, erasure, pausing
 from easeml.ci import explain
-from easeml.cli.session import session
+from easeml.cli.session import Session, session
 from easeml.client import Client
 from easeml.datamagic.cleaning.schema import infer_schema
 from easeml.datamagic.reading import read_frame
@@ -18,7 +20,7 @@ from easeml.errors import InvalidDataError, NotFoundError
 from easeml.stream import codec
 from easeml.stream.payloads import AppDefined, Score
 
-app = typer.Typer(help="Create, list, show, update and delete applications.", no_args_is_help=True)
+app = typer.Typer(help="Create, list, show, update, pause, resume and delete applications.", no_args_is_help=True)
 STANDARD = AppDefined(app="", label="", classes=(), columns=())
 """An app of which nothing is said."""
 
@@ -231,13 +233,62 @@ def _categories(pairs: list[str]) -> dict[str, list[str]]:
     return found
 
 
-@app.command("delete")
-def delete(context: typer.Context, name: str) -> None:
-    """Delete an app: services forget it."""
+@app.command("pause")
+def pause(context: typer.Context, name: Annotated[str, typer.Argument(help="The app.")]) -> None:
+    """Pause an app: no more questions, no more models for CI; its pick is served all the while."""
     current = session(context)
     with current.client() as client:
+        pausing.pause(client, name, getpass.getuser())
+    current.line(f"App [bold]{name}[/] is paused; 'easeml apps resume {name}' lets it go on.", app=name, paused=True)
+
+
+@app.command("resume")
+def resume(context: typer.Context, name: Annotated[str, typer.Argument(help="The app.")]) -> None:
+    """Let a paused app go on, with the budgets it had."""
+    current = session(context)
+    with current.client() as client:
+        pausing.resume(client, name, getpass.getuser())
+    current.line(f"App [bold]{name}[/] goes on.", app=name, paused=False)
+
+
+@app.command("delete")
+def delete(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The app.")],
+    erase: Annotated[
+        bool, typer.Option("--erase", help="Also remove its messages, model files and uploads, and tell which.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False,
+) -> None:
+    """Delete an app: services forget it, and with --erase so do the topics and the store."""
+    current = session(context)
+    if erase and not yes and typer.prompt(f"Type {name} to erase it for good", err=current.as_json) != name:
+        raise InvalidDataError("That was another name; nothing is erased.", mend="Type the app's name.")
+    with current.client() as client:
+        if erase:
+            _erased(current, erasure.erase(client, name, getpass.getuser()))
+            return
         try:
             client.delete_app(name)
         except NotFoundError as error:
             raise NotFoundError(error.message, mend="'easeml apps list' shows the apps that can be deleted.") from error
     current.line(f"App [bold]{name}[/] deleted.", app=name, deleted=True)
+
+
+def _erased(current: Session, done: erasure.Erased) -> None:
+    """Tell what is gone and what is left."""
+    if current.as_json:
+        current.line("", deleted=True, complete=done.complete, **asdict(done))
+        return
+    rows = [
+        {"topic": topic, "removed": done.removed.get(topic, 0), "left": done.left.get(topic, 0)}
+        for topic in sorted({*done.removed, *done.left})
+    ]
+    current.table(("topic", "removed", "left"), rows)
+    for uri in done.files:
+        current.console.print(f"file removed  {escape(uri)}")
+    for uri in done.shared:
+        current.console.print(f"file kept, another app has it too  {escape(uri)}")
+    current.console.print(f"App [bold]{done.app}[/] is deleted: {done}.")
+    if not done.complete:
+        current.console.print(f"'easeml apps delete {done.app} --erase' again takes what can be taken by then.")

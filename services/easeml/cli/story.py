@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from easeml.pausing import is_paused
 from easeml.stream import payloads as p
 from easeml.stream.events import Event
 
@@ -130,6 +131,8 @@ def _defined(app: p.AppDefined, before: p.AppDefined | None) -> str | None:
     """Return the definition of a new app, or what is new about one that was there."""
     if before is None or before.life != app.life:
         return f"app defined  {app.app}: label {escape(app.label)}, condition {escape(app.condition)}"
+    if is_paused(app) is not is_paused(before):
+        return f"app paused  {app.app}" if is_paused(app) else f"app resumed  {app.app}"
     names = [field.name for field in fields(app) if getattr(app, field.name) != getattr(before, field.name)]
     if not names:
         return None

@@ -8,6 +8,7 @@ from typing import Any
 
 from easeml.dashboard.views import AppView, accuracy
 from easeml.labels.budgets import budget_of, raising
+from easeml.pausing import is_paused
 from easeml.stream.payloads import AdviceAction, AdviceStep, FeasibilitySignal, Pillar
 
 WAITING, WORKING, ATTENTION, DONE = "waiting", "working", "attention", "done"
@@ -58,6 +59,7 @@ def journey(view: AppView, now: float) -> dict[str, Any]:
         "class_count": len(app.classes),
         "target": app.target,
         "condition": app.condition,
+        "paused": is_paused(app),
         "steps": steps,
         "advice": _advice(view),
     }

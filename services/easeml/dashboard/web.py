@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +18,18 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from easeml.dashboard import asking, browsing, feasibility, journey, learning, letters, operations, registry, verdicts
+from easeml.dashboard import (
+    asking,
+    browsing,
+    feasibility,
+    journey,
+    learning,
+    letters,
+    managing,
+    operations,
+    registry,
+    verdicts,
+)
 from easeml.dashboard.access import COOKIE, Gate, UnknownCallerError, require, require_app
 from easeml.dashboard.changes import Changes, News
 from easeml.dashboard.house import APPS_PART, House
@@ -90,6 +102,7 @@ class Web:
             Route("/api/session", self._leave, methods=["DELETE"]),
             Route("/api/changes", self._news),
             Route("/api/apps", self._apps),
+            Route("/api/apps/{app}", self._manage, methods=["POST"]),
             Route("/api/apps/{app}/journey", self._page(self._journey)),
             Route("/api/apps/{app}/models", self._page(learning.models)),
             Route("/api/apps/{app}/picker", self._page(learning.picker)),
@@ -240,6 +253,18 @@ class Web:
             raise NotFoundError("There is nothing here.", mend="Send answer, skip, claim or release as action.")
         annotator = holder.name or str(body.get("annotator") or "")
         return reply(await asyncio.to_thread(self._desk.act, action, view.app.app, question, annotator, body))
+
+    async def _manage(self, request: Request) -> Response:
+        holder, view = self._view(request)
+        require(holder, Right.MANAGE)
+        body, name = await body_of(request), view.app.app
+        action = body.get("action")
+        if action not in managing.ACTIONS:
+            raise NotFoundError("There is nothing here.", mend="Send pause, resume or erase as action.")
+        if action == "erase" and body.get("confirm") != name:
+            raise InvalidDataError("That is not the name of the app.", mend=f"Type {name}.", reason="confirm")
+        actor = holder.name or getpass.getuser()
+        return reply(await asyncio.to_thread(managing.act, self._settings, action, name, actor))
 
     # -- the house -------------------------------------------------------------------------------------------------
 

@@ -14,9 +14,11 @@ from easeml.cli.root import app as command
 def invoke(cluster):
     """Run a verb and return its result; the errors that people are told are raised."""
 
-    def run(*arguments, as_json=False):
+    def run(*arguments, as_json=False, typed=None):
         options = ["--bootstrap", cluster.bootstrap_servers, "--home", str(cluster.home)]
-        shown = CliRunner().invoke(command, [*options, *(["--json"] if as_json else []), *map(str, arguments)])
+        shown = CliRunner().invoke(
+            command, [*options, *(["--json"] if as_json else []), *map(str, arguments)], input=typed
+        )
         if shown.exception is not None and not isinstance(shown.exception, SystemExit):
             raise shown.exception
         return shown

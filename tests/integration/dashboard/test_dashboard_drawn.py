@@ -167,6 +167,33 @@ def test_a_token_opens_the_door_and_shows_what_it_may(stack, page, tokens):
     expect(page.locator("main")).to_contain_text("may look, not answer")
 
 
+def test_an_app_is_paused_and_erased_by_typing_its_name(stack, page):
+    stack.publish(p.AppDefined("doomed", "y", ("a", "b"), ()))
+    page.goto(f"{stack.origin}/#/photos/journey")
+    expect(page.locator("#apps option")).to_have_count(3)
+    page.goto(f"{stack.origin}/#/doomed/journey")
+    page.click("#pause")
+    expect(page.locator(".paused")).to_contain_text("Paused")
+    assert serious(page) == []
+    page.click("#resume")
+    expect(page.locator(".paused")).to_have_count(0)
+    page.click("#erase")
+    dialog = page.get_by_role("dialog")
+    sure = dialog.get_by_role("button", name="Erase for good")
+    page.keyboard.type("doome")
+    expect(sure).to_be_disabled()
+    assert serious(page) == []
+    page.keyboard.type("d")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(dialog).to_contain_text("doomed is", timeout=30_000)
+    expect(dialog).to_contain_text("services hold nothing of it")
+    expect(page.locator("#apps option")).to_have_count(2)
+    expect(dialog).to_be_visible()
+    assert serious(page) == []
+
+
 def test_who_loses_the_token_is_shown_the_door(stack, page, tokens):
     token = tokens.create("ada")
     page.goto(stack.origin)
