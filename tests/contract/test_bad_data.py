@@ -132,7 +132,7 @@ def _candidate(probability: float) -> Change:
 _UNLABELLED = ("datamagic data.test", "datamagic data.production", "advisor data.production")
 _FORBIDDEN = {"datamagic": "forbidden_uri"}
 _CANDIDATES = {"datamagic": "bad_candidates"}
-USERS = ("advisor", "snoopy", "cpclean", "market", "trainer", "serving", "datamagic")
+USERS = ("advisor", "snoopy", "cpclean", "market", "trainer", "serving", "datamagic", "ci")
 READERS = (*USERS, "labels")
 
 CASES: dict[type, tuple[Case, ...]] = {
@@ -159,7 +159,7 @@ CASES: dict[type, tuple[Case, ...]] = {
         Case("foreign class", _set(classes=("martian",)), _every("unknown_class", *USERS)),
         Case("class code 7", _labelled(7), _every("unknown_class", *USERS)),
         Case("class code -7", _labelled(-7), _every("unknown_class", *USERS)),
-        Case("labels where none belong", _labelled(0), _every("labels_not_allowed", "serving", *_UNLABELLED)),
+        Case("labels where none belong", _labelled(0), _every("labels_not_allowed", "serving", "ci", *_UNLABELLED)),
         Case(
             "a row twice", lambda d: replace(d, row_ids=d.row_ids[:1] * len(d.row_ids)), _every("duplicate_row", *USERS)
         ),

@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 from easeml.ci import TestSetLedger
 from easeml.ci.gate import OPEN_QUESTIONS, Gate
 from easeml.ci.register import Register
+from easeml.ids import EventId
 from easeml.stream.payloads import (
     Answer,
     AppDefined,
+    Column,
+    ColumnKind,
     Pillar,
     PredictionBatch,
     Question,
+    RelationBatch,
     TestLabels,
     VerdictDetail,
 )
@@ -23,7 +27,14 @@ from easeml.stream.payloads import Verdict as Bit
 N, CLASSES = 120, ("a", "b", "c")
 ROWS = tuple(map(str, range(N)))
 SEED = 7
-CONDITIONS = ("n - o > 0 +/- 0.2", "n > 0.5 +/- 0.2", "n - o > 0.02 +/- 0.15 and d < 0.8 +/- 0.1")
+LEFT = np.arange(N) % 3 > 0
+SIDE = Column("side", ColumnKind.CATEGORICAL, ("left", "right"))
+CONDITIONS = (
+    "n - o > 0 +/- 0.2",
+    "n > 0.5 +/- 0.2",
+    "n - o > 0.02 +/- 0.15 and d < 0.8 +/- 0.1",
+    "n > 0.4 +/- 0.2 and n[side=left] - o[side=left] > 0 +/- 0.3",
+)
 
 
 class Play:
@@ -31,7 +42,7 @@ class Play:
 
     def __init__(self, condition: str, truth: np.ndarray, given_rows: list[int]) -> None:
         self.app = AppDefined(
-            "churn", "y", CLASSES, (), condition=condition, reliability=0.8, steps=3, test_label_budget=500
+            "churn", "y", CLASSES, (SIDE,), condition=condition, reliability=0.8, steps=3, test_label_budget=500
         )
         self.gate, self.register, self.truth = Gate("churn"), Register(), truth
         self.said: list = []
@@ -40,6 +51,8 @@ class Play:
             rows = tuple(str(row) for row in given_rows)
             self.register.add_labels(TestLabels("churn", "v", rows, CLASSES, truth[given_rows]))
         self.asked_rows: set[str] = set()
+        codes = np.where(LEFT, 0, 1).astype(np.int32)
+        self.register.cells.add(EventId("rows"), RelationBatch("churn", Pillar.TEST, "v", (SIDE,), ROWS, codes=codes))
 
     def proceed(self, tick: float | None = None) -> None:
         said = self.gate.proceed(self.register, self.app, 0.0, np.random.default_rng(SEED), tick=tick)
@@ -82,7 +95,8 @@ def oracle(play: Play, models: dict[str, np.ndarray]) -> list[tuple]:
     app = play.app
     rng, places = np.random.default_rng(SEED), np.flatnonzero(play.gate.epochs == 1)
     truth, models = play.truth[places], {name: codes[places] for name, codes in models.items()}
-    ledger = TestSetLedger(len(places), condition=app.condition, reliability=app.reliability, steps=app.steps, rng=rng)
+    protocol = {"condition": app.condition, "reliability": app.reliability, "steps": app.steps}
+    ledger = TestSetLedger(len(places), **protocol, slices={"side=left": LEFT[places]}, rng=rng)
     names = iter(models.items())
     if ledger.condition.uses_old:
         ledger.set_baseline(*next(names))

@@ -13,7 +13,8 @@ from easeml.ci.explain import Protocol
 from easeml.ci.language import parse
 from easeml.ci.meter import DEFAULT_RANGES, log_meter_histories
 from easeml.ci.planning import Plan
-from easeml.errors import ConditionError, ConfigurationError
+from easeml.ci.slices import check_slices
+from easeml.errors import ConfigurationError
 from easeml.stream.payloads import AppDefined
 
 _LEAST_ERROR = 1e-12
@@ -57,22 +58,19 @@ def protocol_of(app: AppDefined) -> Protocol:
     Raises
     ------
     ConditionError
-        When the condition does not parse, or speaks of slices: on the stream CI knows predictions only.
+        When the condition does not parse, or names a slice that no row of the app can belong to.
     ConfigurationError
         As ``reliability_of``.
     """
     condition = parse(app.condition)
-    sliced = next((clause.slice for clause in condition.clauses if clause.slice), None)
-    if sliced:
-        raise ConditionError(
-            f"The condition {app.condition!r} speaks of the slice [{sliced}]; CI on the stream sees predictions only.",
-            mend="Leave the slice out here, and test it with 'easeml ci check' on files.",
-        )
+    if app.columns:
+        check_slices(condition, app.columns)
     return Protocol(condition, reliability_of(app), app.steps, app.adaptivity, app.mode, passes=app.passes)
 
 
 def plan_of(app: AppDefined) -> Plan:
     """Return what the app's condition costs; errors as ``protocol_of`` and those of ``easeml.ci.plan``."""
+    protocol_of(app)  # also checks what the plan does not depend on
     return _plan(app.condition, app.reliability, app.steps, app.adaptivity, app.mode, app.passes, app.meter)
 
 

@@ -17,10 +17,12 @@ import numpy.typing as npt
 from easeml.ci.agreement import frozen, meter_reliability_of, plan_of, protocol_of, scores_of
 from easeml.ci.evaluation import Evaluation, Verdict
 from easeml.ci.ledger import TestSetLedger
+from easeml.ci.logic import Interval
 from easeml.ci.meter import Meter
 from easeml.ci.planning import Plan
 from easeml.ci.questions import question, taken_back
 from easeml.ci.register import UNKNOWN, Register
+from easeml.ci.slices import Grouped, slices_of
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, Poison
 from easeml.stream import payloads as p
 from easeml.stream.payloads import Answer, AppDefined, Payload, Question
@@ -72,8 +74,8 @@ class Gate:
         Labels that an evaluation takes at worst.
     used_up : bool
         Whether models wait for fresh test rows.
-    refused : dict
-        The protocol that could not be used, so that this is said once.
+    refused : str
+        Why no test set could be opened, so that this is said once.
     judged : Candidate or None
         The model whose evaluation waits for labels.
     asked : list of int
@@ -84,7 +86,7 @@ class Gate:
     epoch: int = 0
     epochs: npt.NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, np.int16))
     protocol: dict[str, Any] = field(default_factory=dict)
-    refused: dict[str, Any] = field(default_factory=dict)
+    refused: str = ""
     planned: int = 0
     used_up: bool = False
     baseline: str | None = None
@@ -159,7 +161,7 @@ class Gate:
         """Conclude an evaluation or begin one; return False when nothing can be done now."""
         if self.judged is not None:
             return self._judge(self.judged, register, app, now, said)
-        if not self.queue or self.refused == frozen(app):
+        if not self.queue:
             return False
         if (self.ledger is None or self.used_up) and not self._open(register, app, tick, rng, said):
             return False
@@ -178,10 +180,12 @@ class Gate:
         try:
             needed = plan_of(app)
             scores = scores_of(app)
-            places = self._choose(register, app, needed, tick)
-            if places is None:
-                return False
             agreed = protocol_of(app)
+            slices = slices_of(agreed.condition)
+            rows = self._choose(register, app, needed, slices, tick)
+            if rows is None:
+                return False
+            places = rows.numbers
             ledger = TestSetLedger(
                 len(places),
                 condition=agreed.condition,
@@ -191,14 +195,18 @@ class Gate:
                 mode=app.mode,
                 passes=app.passes,
                 scores=scores,
+                slices=dict(zip(slices, rows.members[1:], strict=True)),
                 rng=rng,
             )
             meter = Meter(len(places), steps=app.steps, reliability=meter_reliability_of(app)) if app.meter else None
         except (ConfigurationError, InvalidDataError) as error:
-            self.refused = frozen(app)
-            said.append(p.TestSetNeeded(self.app, self.epoch + 1, 0, f"No test set can be opened: {error}"))
+            if str(error) != self.refused:
+                said.append(p.TestSetNeeded(self.app, self.epoch + 1, 0, f"No test set can be opened: {error}"))
+            self.refused = str(error)
+            for waiting in self.queue:
+                waiting.since = None  # what mends it may come in parts
             return False
-        self.epoch, self.protocol, self.refused = self.epoch + 1, frozen(app), {}
+        self.epoch, self.protocol, self.refused = self.epoch + 1, frozen(app), ""
         self.ledger, self.meter, self.used_up, self.planned = ledger, meter, False, needed.labels_worst
         grown = np.zeros(max(len(self.epochs), int(places.max()) + 1), np.int16)
         grown[: len(self.epochs)] = self.epochs
@@ -212,28 +220,39 @@ class Gate:
         said.append(p.TestSetOpened(self.app, self.epoch, len(places), needed.labels_worst, app.steps))
         return True
 
-    def _choose(self, register: Register, app: AppDefined, needed: Plan, tick: float | None) -> Ints | None:
+    def _choose(
+        self, register: Register, app: AppDefined, needed: Plan, slices: tuple[str, ...], tick: float | None
+    ) -> Grouped | None:
         """Return the rows of the next test set, ascending; None: not yet."""
         labelled = register.labelled(app.classes)
         if None in labelled:
             return None
-        given = np.sort(self._fresh(np.array(labelled, dtype=np.int32)))
-        lacking = needed.unlabelled - len(given) if app.test_label_budget else 0
-        first = self._ready(register, given, app, tick, others=lacking > 0)
+        labels = np.sort(self._fresh(np.array(labelled, dtype=np.int32)))
+        given = register.grouped(labels, slices, app.columns)
+        lacking = given.lacking(needed.unlabelled if app.test_label_budget else 0)
+        first = self._ready(register, labels, app, tick, others=bool(lacking.any()))
         if first is None:
             return None
         waited = first.waited(tick)
-        others = np.setdiff1d(self._fresh(register.predicted(first.model)), given)
-        if waited < (_PATIENCE if len(others) < lacking else _SETTLING) and len(others):
+        unlabelled = np.setdiff1d(self._fresh(register.predicted(first.model)), labels)
+        others = register.grouped(unlabelled, slices, app.columns)
+        enough = others.first(lacking)
+        if waited < (_PATIENCE if enough is None else _SETTLING) and (len(unlabelled) or given.unknown):
             return None
-        if self.epoch and not len(given) and len(others) < lacking:
+        if self.epoch and not len(labels) and enough is None:
             return None  # what an earlier test set left over is no test set
-        places = np.sort(np.concatenate([given, others[: max(0, lacking)]]))
-        if not len(places):
+        rows = given.with_first(others, len(others.numbers) if enough is None else enough)
+        if not len(rows.numbers):
+            if rows.unknown:
+                raise InvalidDataError(
+                    f"The condition speaks of the slice [{slices[0]}], but the {rows.unknown:,} rows that were "
+                    "predicted did not come themselves.",
+                    mend=f"Publish them with 'easeml publish {self.app} FILE --pillar test'.",
+                )
             return None
-        if waited < _PATIENCE and self.baseline is not None and self._old(register, places, app) is None:
+        if waited < _PATIENCE and self.baseline is not None and self._old(register, rows.numbers, app) is None:
             return None
-        return places
+        return rows
 
     def _fresh(self, numbers: Ints) -> Ints:
         """Return those of the rows that no test set has."""
@@ -257,11 +276,12 @@ class Gate:
         return said + self._worn_out("condition_changed", app)
 
     def _worn_out(self, reason: str, app: AppDefined) -> list[Payload]:
+        kind = "test rows" if app.test_label_budget else "labelled test rows"
         try:
-            examples = plan_of(app).unlabelled
+            examples, slices = plan_of(app).unlabelled, slices_of(protocol_of(app).condition)
+            kind += "".join(f", {examples:,} of the slice [{name}]" for name in slices)
         except (ConfigurationError, InvalidDataError):
             examples = len(self._places())
-        kind = "test rows" if app.test_label_budget else "labelled test rows"
         why = f"Test set {self.epoch} is used up ({reason}); publish fresh {kind}."
         return [
             p.TestSetExhausted(self.app, self.epoch, reason),
@@ -381,11 +401,7 @@ class Gate:
         return [p.MeterReading(self.app, self.epoch, candidate.model, **asdict(shown))]
 
     def _detail(self, verdict: Verdict, compared: str | None) -> p.VerdictDetail:
-        unknown = (float("nan"), float("nan"))
-        ends = [
-            (verdict.intervals[name].low, verdict.intervals[name].high) if name in verdict.intervals else unknown
-            for name in ("n", "o", "d")
-        ]
+        ends = [_ends(verdict.intervals.get(name)) for name in ("n", "o", "d")]
         return p.VerdictDetail(
             app=self.app,
             model=verdict.model_id,
@@ -398,6 +414,9 @@ class Gate:
             labels_reused=verdict.labels_reused,
             histories_left=float(verdict.histories_left),
             alarm=verdict.alarm,
+            clauses=tuple(
+                p.ClauseFound(clause.text, clause.truth.lower(), *_ends(clause.interval)) for clause in verdict.clauses
+            ),
             intervals=np.array(ends, dtype=np.float64).ravel(),
         )
 
@@ -425,3 +444,7 @@ class Gate:
         if ledger:
             gate.ledger = TestSetLedger.from_state({**ledger, **arrays})
         return gate
+
+
+def _ends(interval: Interval | None) -> tuple[float, float]:
+    return (np.nan, np.nan) if interval is None else (interval.low, interval.high)

@@ -44,11 +44,13 @@ class Plan:
         All published figures that apply, named as in the reference data.
     labels_worst : int
         Labels for one decision by the engine when the truth lies exactly on the threshold; of ``unlabelled``
-        examples, at the disagreement rate that is given, implied by a clause on ``d``, or else at 1.
+        examples, at the disagreement rate that is given, implied by a clause on ``d``, or else at 1. Those of
+        different slices add up, as they may share no example.
     labels_expected : int
         The same when the truth lies two tolerances on the passing side.
     unlabelled : int
-        Examples that the test set must hold for the worst case (features only; few need labels).
+        Examples that the test set, and each slice that the condition names, must hold for the worst case
+        (features only; few need labels).
     method : str
         The engine in words.
     histories : int
@@ -141,13 +143,13 @@ def plan(
     share = disagreement
     if share is None:
         share = min([1.0, *(_filter_bound(clause) for clause in condition.clauses if _is_filter(clause))])
-    sizes = [_engine_size(clause, levels, share) for clause in condition.clauses]
+    sizes = {clause: _engine_size(clause, levels, share) for clause in condition.clauses}
     return Plan(
         reference=references["formula_hoeffding_optimal_split"],
         references=references,
-        labels_worst=max(size.labels_worst for size in sizes),
-        labels_expected=max(size.labels_expected for size in sizes),
-        unlabelled=max(size.rows for size in sizes),
+        labels_worst=math.ceil(_over_slices(condition, lambda clause: sizes[clause].labels_worst)),
+        labels_expected=math.ceil(_over_slices(condition, lambda clause: sizes[clause].labels_expected)),
+        unlabelled=max(size.rows for size in sizes.values()),
         method=_METHOD,
         histories=_histories(steps, adaptivity, passes),
     )
@@ -179,6 +181,14 @@ def _histories(steps: int, adaptivity: str, passes: int | None) -> int:
     return 2**steps if adaptivity == "full" else steps
 
 
+def _over_slices(condition: Condition, size: Callable[[Clause], float]) -> float:
+    """Return the size of the largest clause, added up over the slices."""
+    largest: dict[str, float] = {}
+    for clause in condition.clauses:
+        largest[clause.slice] = max(largest.get(clause.slice, 0.0), size(clause))
+    return sum(largest.values())
+
+
 def _is_filter(clause: Clause) -> bool:
     return not (clause.above or clause.slice) and clause.coefficients == (0, 0, 1)
 
@@ -197,7 +207,7 @@ def _references(condition: Condition, log_delta: float, log_m: float, disagreeme
     k = len(condition.clauses)
 
     def largest(size: Callable[[Clause], float]) -> int:
-        return math.ceil(max(map(size, condition.clauses)) - 1e-9)
+        return math.ceil(_over_slices(condition, size) - 1e-9)
 
     def optimal(c: Clause) -> float:
         return hoeffding_size(c.weight, c.tolerance, log_delta - log_m - math.log(k * c.variables))

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from easeml.ci.slices import Cells, Grouped
 from easeml.errors import Poison
 from easeml.relation.predictions import check_width
-from easeml.stream.payloads import PredictionBatch, TestLabels
+from easeml.stream.payloads import Column, PredictionBatch, TestLabels
 
 Ints = npt.NDArray[np.int32]
 
@@ -24,9 +25,10 @@ UNKNOWN = -1
 
 
 class Register:
-    """Test labels and test predictions of one app."""
+    """Test labels and test predictions of one app, and the cells that slices of its test rows are made of."""
 
     def __init__(self) -> None:
+        self.cells = Cells()
         self._numbers: dict[str, int] = {}
         self._rows: list[str] = []
         # Whether a label domain is the app's is not known here, so labels under a wrong one must not stand in the way.
@@ -124,6 +126,15 @@ class Register:
             next((code[name] for domain, name in self._labels.get(row, {}).items() if domain in fitting), UNKNOWN)
             for row in (self._rows[number] for number in numbers)
         ]
+
+    def grouped(self, numbers: Ints, slices: Sequence[str], columns: tuple[Column, ...]) -> Grouped:
+        """Return rows and who of them belongs to which slice; rows that did not come themselves are left out."""
+        known, groups = np.ones(len(numbers), dtype=np.bool_), [np.ones(len(numbers), dtype=np.bool_)]
+        for name in slices:
+            here, members = self.cells.members(name, columns, [self._rows[number] for number in numbers])
+            known &= here
+            groups.append(members)
+        return Grouped(numbers[known], np.stack(groups)[:, known], int((~known).sum()))
 
     def predictions(self, model: str, numbers: Ints, classes: int) -> Ints | None:
         """Return a model's predictions, shape (len(numbers),), or None while some are missing.

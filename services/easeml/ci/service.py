@@ -1,6 +1,7 @@
 """CI on the stream: which message does what.
 
-Models are judged in the order in which they are published, each on predictions alone, by the gate of their app.
+Models are judged in the order in which they are published, each on predictions alone, by the gate of their app; of
+the test rows themselves the cells are kept that slices are made of, and nothing else.
 The verdict topic carries one bit per model; everything else goes to the restricted detail topic. Labels that did not
 come with the data are asked for on a restricted topic, and the answers come back on another.
 """
@@ -15,6 +16,7 @@ from easeml.ci.questions import ASKER
 from easeml.ci.register import Register
 from easeml.errors import Poison
 from easeml.relation.predictions import check_classes
+from easeml.relation.validation import check_pillar, validate_batch
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
     Answer,
@@ -25,6 +27,7 @@ from easeml.stream.payloads import (
     PredictionBatch,
     Question,
     QuestionKind,
+    RelationBatch,
     TestLabels,
     TestSetExhausted,
     TestSetNeeded,
@@ -37,6 +40,7 @@ from easeml.stream.service import Context, On, Packed, Service
 from easeml.stream.topics import (
     CI_ANSWERS,
     CI_QUESTIONS,
+    DATA_TEST,
     DATA_TEST_LABELS,
     MODELS,
     PREDICTIONS,
@@ -59,7 +63,7 @@ _TOPICS: dict[type, Topic] = {
 
 
 class CIService(Service[Gate]):
-    """Test labels, models and their test predictions in; verdicts, the state of test sets and questions out."""
+    """Test rows, their labels, models and predictions in; verdicts, the state of test sets and questions out."""
 
     name = "ci"
 
@@ -69,6 +73,7 @@ class CIService(Service[Gate]):
     def table(self) -> tuple[On[Gate], ...]:
         return (
             On(DATA_TEST_LABELS, TestLabels, fold=self._labels_arrived, handle=self._labelled),
+            On(DATA_TEST, RelationBatch, fold=self._rows_arrived, handle=self._described),
             On(PREDICTIONS, PredictionBatch, fold=self._predictions_arrived, handle=self._predicted),
             On(CI_ANSWERS, Answer, handle=self._answered),
             On(MODELS, ModelPublished, handle=self._published),
@@ -97,6 +102,10 @@ class CIService(Service[Gate]):
     def _labels_arrived(self, event: Event[TestLabels]) -> None:
         self._register(event.data.app).add_labels(event.data)
 
+    def _rows_arrived(self, event: Event[RelationBatch]) -> None:
+        check_pillar(event.data, Pillar.TEST)
+        self._register(event.data.app).cells.add(event.id, event.data)
+
     def _predictions_arrived(self, event: Event[PredictionBatch]) -> None:
         if event.data.pillar is Pillar.TEST:
             self._register(event.data.app).add_predictions(event.data)
@@ -109,6 +118,10 @@ class CIService(Service[Gate]):
                 mend=f"Its classes are {', '.join(ctx.app.classes)}.",
                 reason="unknown_class",
             )
+        return self._proceed(state, ctx)
+
+    def _described(self, state: Gate, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
+        validate_batch(event.data, ctx.app)
         return self._proceed(state, ctx)
 
     def _predicted(self, state: Gate, event: Event[PredictionBatch], ctx: Context) -> Iterable[Output]:

@@ -89,7 +89,7 @@ DATA_POOL = Topic("data.pool", (p.RelationBatch,), _MAKERS, ("market", "labels",
 DATA_VALIDATION = Topic(
     "data.validation", (p.RelationBatch,), _MAKERS, ("cpclean", "market", "trainer", "datamagic", "advisor")
 )
-DATA_TEST = Topic("data.test", (p.RelationBatch,), _MAKERS, ("serving", "labels", "datamagic"))
+DATA_TEST = Topic("data.test", (p.RelationBatch,), _MAKERS, ("serving", "ci", "labels", "datamagic"))
 DATA_PRODUCTION = Topic(
     "data.production",
     (p.RelationBatch,),

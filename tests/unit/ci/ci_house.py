@@ -18,9 +18,10 @@ from easeml.stream.payloads import (
     Payload,
     Pillar,
     PredictionBatch,
+    RelationBatch,
     TestLabels,
 )
-from easeml.stream.topics import APPS, DATA_TEST_LABELS, MODELS, PREDICTIONS, Topic
+from easeml.stream.topics import APPS, DATA_TEST, DATA_TEST_LABELS, MODELS, PREDICTIONS, Topic
 
 N = 600
 CLASSES = ("a", "b", "c")
@@ -62,7 +63,8 @@ class House:
     """A cluster with the CI service and an app."""
 
     def __init__(self, app: AppDefined = APP, **options: Any) -> None:
-        self.cluster = MemoryCluster([CIService()], **options)
+        self.service = CIService()
+        self.cluster = MemoryCluster([self.service], **options)
         self.sent = 0
         self.publish(APPS, app)
 
@@ -76,6 +78,23 @@ class House:
             part = rows[at : at + 200]
             batch = TestLabels("churn", "v1", tuple(map(str, part)), classes, codes[part.start : part.stop])
             self.publish(DATA_TEST_LABELS, batch)
+
+    def rows(self, app: AppDefined, codes: np.ndarray, rows: range | None = None) -> None:
+        """Publish test rows: of each the codes of its categorical and boolean columns, shape (rows, columns)."""
+        kinds = [column.kind for column in app.columns]
+        rows = range(len(codes)) if rows is None else rows
+        for at in range(0, len(rows), 250):
+            part = rows[at : at + 250]
+            batch = RelationBatch(
+                "churn",
+                Pillar.TEST,
+                "v1",
+                app.columns,
+                tuple(map(str, part)),
+                codes=codes[part.start : part.stop].astype(np.int32).ravel(),
+                numeric=np.zeros(len(part) * kinds.count(ColumnKind.NUMERIC)),
+            )
+            self.publish(DATA_TEST, batch)
 
     def model(self, name: str, accuracy: float | None = None) -> None:
         self.publish(MODELS, published(name, accuracy))

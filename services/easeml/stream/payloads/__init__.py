@@ -51,6 +51,7 @@ from easeml.stream.payloads.models import (
 )
 from easeml.stream.payloads.questions import Annotation, Answer, Budget, Question, QuestionKind, tells_otherwise
 from easeml.stream.payloads.verdicts import (
+    ClauseFound,
     MeterReading,
     ModelPicked,
     TestSetExhausted,
@@ -123,6 +124,7 @@ __all__ = [
     "Budget",
     "CandidateBatch",
     "CandidateKind",
+    "ClauseFound",
     "CleaningReport",
     "Column",
     "ColumnKind",

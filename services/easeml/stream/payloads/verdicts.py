@@ -28,6 +28,16 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class ClauseFound:
+    """What a verdict found out about one clause of the condition."""
+
+    clause: str  #: the clause
+    truth: str  #: true, false or unknown
+    low: float  #: low end of the interval of its expression; NaN: no label was looked at for it
+    high: float  #: high end
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictDetail:
     """Everything about a verdict; restricted, for the owner of the test set."""
 
@@ -42,6 +52,7 @@ class VerdictDetail:
     labels_reused: int  #: labels reused from earlier verdicts
     histories_left: float  #: steps left on this test set
     alarm: str | None = None  #: steps_exhausted, first_change, passes_exhausted or labels_exhausted
+    clauses: tuple[ClauseFound, ...] = ()  #: each clause of the condition, in its order
     intervals: F64 = floats()  #: low and high of n, o, d
 
 
