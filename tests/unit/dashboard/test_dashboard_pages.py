@@ -32,7 +32,7 @@ def detail(name: str, epoch: int = 1, labels: int = 5, **more) -> p.VerdictDetai
     outcome = p.VerdictOutcome.PASSED
     ends = np.array([0.7, 0.9, np.nan, np.nan, 0.1, 0.2])
     return replace(
-        p.VerdictDetail("churn", name, None, outcome, True, "n > 0.7 +/- 0.1", epoch, labels, 2, 14.0, None, ends),
+        p.VerdictDetail("churn", name, None, outcome, True, "n > 0.7 +/- 0.1", epoch, labels, 2, 14.0, intervals=ends),
         **more,
     )
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pandas as pd
 import pytest
 
 from easeml import definition
@@ -58,7 +59,7 @@ def test_passes_and_the_meter_change_what_a_verdict_costs():
         ({"passes": 9}, ConfigurationError),
         ({"passes": 2, "adaptivity": "none"}, ConfigurationError),
         ({"meter": True, "steps": 5000}, ConfigurationError),
-        ({"condition": "n[country=CH] > 0.8 +/- 0.1"}, ConditionError),
+        ({"condition": "n[country=CH] > 0.8"}, ConditionError),
     ],
 )
 def test_what_cannot_be_is_refused(options, error):
@@ -77,3 +78,13 @@ def test_scores_must_be_of_classes_that_the_app_has():
 def test_the_plan_is_told_in_words():
     how_many, why = definition.plan_explained(made())
     assert (how_many.question, why.question) == ("How many labels are needed?", "Why so many?")
+
+
+def test_a_slice_is_checked_as_soon_as_the_columns_are_known():
+    app = made(condition="n[country=CH] > 0.8 +/- 0.1")
+    frame = pd.DataFrame({"country": ["CH", "DE"] * 20, "churned": ["yes", "no"] * 20})
+    assert definition.with_schema(app, frame).columns[0].categories == ("CH", "DE")
+    with pytest.raises(ConditionError, match="'country' has no value 'CH'"):
+        definition.with_schema(app, frame.replace("CH", "AT"))
+    with pytest.raises(ConditionError, match="'country' is not there"):
+        definition.with_schema(app, frame.rename(columns={"country": "land"}))
