@@ -23,6 +23,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from easeml.artifacts import trimmed
 from easeml.artifacts.compound import Pipeline
+from easeml.artifacts.steps import Step
 from easeml.automl.committee import Committee
 from easeml.automl.contributions import contributed
 from easeml.automl.incremental import AdaptiveForest, HoeffdingTree, OnlineLogistic, OnlineNaiveBayes
@@ -109,12 +110,12 @@ FAMILIES: dict[str, Family] = {
         },
     ),
     "online_logistic": Family(
-        OnlineLogistic, {"learning_rate": Parameter(0.1, 1e-6, 10.0), "passes": Parameter(2, 1, 20)}
+        OnlineLogistic, {"learning_rate": Parameter(0.1, 1e-6, 10.0), "passes": Parameter(2, 1, 20)}, online=True
     ),
-    "online_naive_bayes": Family(OnlineNaiveBayes, {}),
-    "hoeffding_tree": Family(HoeffdingTree, {"grace_period": Parameter(50, 1, 100_000)}),
+    "online_naive_bayes": Family(OnlineNaiveBayes, {}, online=True),
+    "hoeffding_tree": Family(HoeffdingTree, {"grace_period": Parameter(50, 1, 100_000)}, online=True),
     "adaptive_forest": Family(
-        AdaptiveForest, {"trees": Parameter(10, 1, 100), "grace_period": Parameter(30, 1, 100_000)}
+        AdaptiveForest, {"trees": Parameter(10, 1, 100), "grace_period": Parameter(30, 1, 100_000)}, online=True
     ),
     "committee": Family(
         lambda seed, **parameters: Committee(train, seed, **parameters),
@@ -159,14 +160,18 @@ class Prepared:
     """
 
     def __init__(self, settings: Mapping[str, Any], estimator: Any, seed: int) -> None:
+        self.estimator = estimator
         self._settings = settings
-        self._estimator = estimator
         self._seed = seed
+
+    def prepare(self, matrix: NDArray[np.float64], codes: NDArray[np.int64]) -> tuple[list[Step], NDArray[np.float64]]:
+        """Return the fitted steps, and what becomes of ``matrix`` float64[n, d] with ``codes`` int64[n]."""
+        return fit_steps(self._settings, matrix, codes, self._seed)
 
     def fit(self, matrix: NDArray[np.float64], codes: NDArray[np.int64]) -> Pipeline:
         """Return the fitted pipeline of ``matrix`` float64[n, d] and ``codes`` int64[n]."""
-        steps, prepared = fit_steps(self._settings, matrix, codes, self._seed)
-        return Pipeline(steps, fitted(self._estimator, prepared, codes))
+        steps, prepared = self.prepare(matrix, codes)
+        return Pipeline(steps, fitted(self.estimator, prepared, codes))
 
 
 def build(family: str, parameters: str, seed: int) -> Any:
@@ -187,7 +192,8 @@ def build(family: str, parameters: str, seed: int) -> Any:
         When the family or a parameter is unknown or a value is out of range.
     """
     values = parse_parameters(family, parameters)
-    values.pop("worlds", None)  # of the rows, not of the estimator
+    for name in ("worlds", "follow"):  # of the rows, not of the estimator
+        values.pop(name, None)
     settings = {name: values.pop(name) for name in PREPARATION if name in values}
     estimator = family_of(family).make(seed, **values)
     plain = all(value == PREPARATION[name].default for name, value in settings.items())

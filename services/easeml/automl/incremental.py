@@ -1,6 +1,7 @@
 """River's incremental learners behind the estimators' contract: learn row by row, freeze for prediction.
 
-``fit`` shows river one row at a time in stream order, then keeps the frozen arrays only (``easeml.artifacts.frozen``).
+``fit`` shows river one row at a time in stream order, then keeps the frozen arrays only (``easeml.artifacts.frozen``);
+who wants to go on learning keeps the learner and freezes it whenever a model is wanted (``easeml.automl.following``).
 
 Sources: Domingos & Hulten, KDD 2000 (Hoeffding tree); Gomes et al., Machine Learning 2017 (adaptive random forest);
 river's implementations.
@@ -9,6 +10,7 @@ river's implementations.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,28 @@ def learn(learner: Any, matrix: Floats, codes: Codes, passes: int = 1) -> None:
             learner.learn_one(dict(zip(names, row, strict=True)), code)
 
 
-class OnlineLogistic:
+class Online(ABC):
+    """An estimator that learns row by row."""
+
+    passes = 1
+    """How often each row is shown."""
+
+    @abstractmethod
+    def begin(self) -> Any:
+        """Return a learner that has seen nothing."""
+
+    @abstractmethod
+    def freeze(self, learner: Any, columns: int) -> Any:
+        """Return the arrays of what a learner knows now; it may go on learning."""
+
+    def fit(self, matrix: Floats, codes: Codes) -> Any:
+        """Return the frozen model of ``matrix`` float64[n, d] and ``codes`` int64[n]."""
+        learner = self.begin()
+        learn(learner, matrix, codes, self.passes)
+        return self.freeze(learner, matrix.shape[1])
+
+
+class OnlineLogistic(Online):
     """One logistic regression per class, by stochastic gradient descent."""
 
     def __init__(self, seed: int, learning_rate: float, passes: int) -> None:
@@ -37,41 +60,41 @@ class OnlineLogistic:
         self.learning_rate = learning_rate
         self.passes = passes
 
-    def fit(self, matrix: Floats, codes: Codes) -> FrozenLinear:
-        """Return the frozen model of ``matrix`` float64[n, d] and ``codes`` int64[n]."""
-        learner = multiclass.OneVsRestClassifier(linear_model.LogisticRegression(optim.SGD(self.learning_rate)))
-        learn(learner, matrix, codes, self.passes)
-        return freeze_linear(learner, matrix.shape[1])
+    def begin(self) -> Any:
+        return multiclass.OneVsRestClassifier(linear_model.LogisticRegression(optim.SGD(self.learning_rate)))
+
+    def freeze(self, learner: Any, columns: int) -> FrozenLinear:
+        return freeze_linear(learner, columns)
 
 
-class OnlineNaiveBayes:
+class OnlineNaiveBayes(Online):
     """Gaussian naive Bayes."""
 
     def __init__(self, seed: int) -> None:
         del seed
 
-    def fit(self, matrix: Floats, codes: Codes) -> FrozenNaiveBayes:
-        """Return the frozen model of ``matrix`` float64[n, d] and ``codes`` int64[n]."""
-        learner: Any = naive_bayes.GaussianNB()  # type: ignore[no-untyped-call]
-        learn(learner, matrix, codes)
-        return freeze_naive_bayes(learner, matrix.shape[1])
+    def begin(self) -> Any:
+        return naive_bayes.GaussianNB()  # type: ignore[no-untyped-call]
+
+    def freeze(self, learner: Any, columns: int) -> FrozenNaiveBayes:
+        return freeze_naive_bayes(learner, columns)
 
 
-class HoeffdingTree:
+class HoeffdingTree(Online):
     """One Hoeffding tree with adaptive naive Bayes leaves."""
 
     def __init__(self, seed: int, grace_period: int) -> None:
         del seed
         self.grace_period = grace_period
 
-    def fit(self, matrix: Floats, codes: Codes) -> FrozenForest:
-        """Return the frozen model of ``matrix`` float64[n, d] and ``codes`` int64[n]."""
-        learner = tree.HoeffdingTreeClassifier(grace_period=self.grace_period, delta=1e-3)
-        learn(learner, matrix, codes)
-        return freeze_forest([learner], [1.0], matrix.shape[1])
+    def begin(self) -> Any:
+        return tree.HoeffdingTreeClassifier(grace_period=self.grace_period, delta=1e-3)
+
+    def freeze(self, learner: Any, columns: int) -> FrozenForest:
+        return freeze_forest([learner], [1.0], columns)
 
 
-class AdaptiveForest:
+class AdaptiveForest(Online):
     """Adaptive random forest with drift detectors."""
 
     def __init__(self, seed: int, trees: int, grace_period: int) -> None:
@@ -79,13 +102,13 @@ class AdaptiveForest:
         self.trees = trees
         self.grace_period = grace_period
 
-    def fit(self, matrix: Floats, codes: Codes) -> FrozenForest:
-        """Return the frozen model of ``matrix`` float64[n, d] and ``codes`` int64[n]."""
-        learner = forest.ARFClassifier(n_models=self.trees, grace_period=self.grace_period, seed=self.seed)
-        learn(learner, matrix, codes)
+    def begin(self) -> Any:
+        return forest.ARFClassifier(n_models=self.trees, grace_period=self.grace_period, seed=self.seed)
+
+    def freeze(self, learner: Any, columns: int) -> FrozenForest:
         shares = [float(metric.get()) for metric in learner._metrics]
         # A tree that was never right before it learnt votes with full weight, as in river.
-        return freeze_forest(list(learner), [share if share > 0 else 1.0 for share in shares], matrix.shape[1])
+        return freeze_forest(list(learner), [share if share > 0 else 1.0 for share in shares], columns)
 
 
 def freeze_linear(learner: Any, columns: int) -> FrozenLinear:

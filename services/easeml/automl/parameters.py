@@ -51,6 +51,9 @@ PREPARATION: dict[str, Parameter] = {
 WORLDS: dict[str, Parameter] = {"worlds": Parameter(0, 0, 32)}
 """How many possible worlds a trial samples uncertain rows from; 0: each row at its most probable."""
 
+FOLLOW: dict[str, Parameter] = {"follow": Parameter(0, 0, 100_000)}
+"""How many labels that come after the trial a learner learns before its next version is published; 0: it ends there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -64,12 +67,16 @@ class Family:
         What may be set.
     prepared : bool
         Whether it takes the parameters of ``PREPARATION`` and ``WORLDS`` too.
+    online : bool
+        Whether its estimators are ``easeml.automl.incremental.Online``, and it takes ``FOLLOW``.
     """
 
     make: Callable[..., Any]
     parameters: Mapping[str, Parameter]
     prepared: bool = True
+    online: bool = False
 
     def takes(self) -> dict[str, Parameter]:
         """Return every parameter that may be set."""
-        return {**self.parameters, **(PREPARATION | WORLDS if self.prepared else {})}
+        shared = (PREPARATION | WORLDS if self.prepared else {}) | (FOLLOW if self.online else {})
+        return {**self.parameters, **shared}

@@ -1,29 +1,33 @@
 """The trainer: turns assigned trials into models.
 
-Event in: TrialAssigned (work), RelationBatch, CandidateBatch and Answer of train and validation (views), DataVersion,
-Tick. Event out: ModelPublished, TrialFinished, TrialProgress.
+Event in: TrialAssigned (work), RelationBatch, CandidateBatch and Answer of train and validation (views; labels that
+online learners go on with), DataVersion, Tick. Event out: ModelPublished, TrialFinished, TrialProgress.
 Trainers are a consumer group: each is a device that trains the trials of its partitions, and one that dies leaves them
 to the others, which begin its trial again. A trial trains on the first ``train_rows`` rows that came, at the most
 probable of what candidates and answers say of them when it begins, with the seed of its own name, in a process of its
 own; the model file is content-addressed, so repeating a trial repeats its result (Li et al., PVLDB 2018, section 3).
 It waits (Busy) for a store that cannot be written, and up to a minute for rows that are announced but not here. A
 training that fails is a TrialFinished with its error; so is one that a newer version makes pointless, which is stopped.
+An online learner whose algorithm says ``follow`` learns every label that comes after its trial, as an answer or with
+new rows, and publishes the next version, whose parent is the one before (``following``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import os
 import re
 import socket
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from easeml.artifacts import FORMAT
 from easeml.automl import trial as work
+from easeml.automl.following import Followed, follows, taught
 from easeml.automl.service import supersedes
 from easeml.errors import Busy
 from easeml.ids import ModelId
@@ -56,6 +60,8 @@ from easeml.stream.topics import (
     Topic,
 )
 
+log = logging.getLogger(__name__)
+
 PATIENCE = 60.0
 """Seconds that a trial waits for announced rows: they were on the broker before it, so only a lag explains it."""
 
@@ -68,9 +74,18 @@ REMEMBERED = 64
 
 @dataclass
 class TrainerState:
-    """What the trainer must remember of an app: its last ended trials, oldest first."""
+    """What the trainer must remember of an app.
+
+    Parameters
+    ----------
+    ended : list of str
+        Its last ended trials, oldest first.
+    following : dict of str to Followed
+        Models that go on learning, by algorithm.
+    """
 
     ended: list[str] = field(default_factory=list)
+    following: dict[str, Followed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +124,10 @@ class TrainerService(Service[TrainerState]):
 
     def table(self) -> tuple[On[TrainerState], ...]:
         return (
-            On(DATA_TRAIN, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
+            On(DATA_TRAIN, RelationBatch, fold=self._rows.fold, prepare=self._teach, handle=self._arrived),
             On(DATA_VALIDATION, RelationBatch, fold=self._rows.fold, handle=self._rows.judge),
             On(CANDIDATES, CandidateBatch, fold=self._rows.fold),
-            On(ANSWERS, Answer, fold=self._rows.fold),
+            On(ANSWERS, Answer, fold=self._rows.fold, prepare=self._teach, handle=self._learnt),
             On(DATA_VERSIONS, DataVersion, fold=self._versioned),
             On(TICKS, Tick, fold=self._ticked, handle=self._beat),
             On(TRIALS, TrialAssigned, prepare=self._prepare, handle=self._finish),
@@ -126,11 +141,15 @@ class TrainerService(Service[TrainerState]):
         return TrainerState()
 
     def pack(self, state: TrainerState) -> Packed:
-        return Packed({"ended": state.ended}, {})
+        return Packed(asdict(state), {})
 
     def unpack(self, app: str, packed: Packed) -> TrainerState:
         del app
-        return TrainerState(list(packed.document["ended"]))
+        following = {
+            algorithm: Followed(**told | {"trial": TrialAssigned(**told["trial"])})
+            for algorithm, told in packed.document["following"].items()
+        }
+        return TrainerState(list(packed.document["ended"]), following)
 
     def forget(self, app: str) -> None:
         self._rows.forget(app)
@@ -211,23 +230,8 @@ class TrainerService(Service[TrainerState]):
             )
             return
         model = model_id(trial.algorithm, trial.trial)
-        yield Output(
-            MODELS,
-            ModelPublished(
-                app=trial.app,
-                model=model,
-                algorithm=trial.algorithm,
-                uri=result.stored.uri,
-                sha256=result.stored.sha256,
-                size=result.stored.size,
-                format=FORMAT,
-                columns=tuple(column.name for column in ctx.app.columns),
-                classes=ctx.app.classes,
-                data_version=trial.data_version,
-                origin="automl",
-                metrics=result.metrics,
-            ),
-        )
+        self._follow(state, trial, model, ctx)
+        yield Output(MODELS, _publication(trial, model, result, ctx))
         yield Output(
             TRIALS,
             TrialFinished(
@@ -241,6 +245,77 @@ class TrainerService(Service[TrainerState]):
                 device=self._device,
             ),
         )
+
+    # -- what goes on learning -----------------------------------------------------------------------------------
+
+    def _follow(self, state: TrainerState, trial: TrialAssigned, model: ModelId, ctx: Context) -> None:
+        every, before = follows(trial), state.following.get(trial.algorithm)
+        if not every or (before is not None and before.trial.round > trial.round):
+            return
+        followed = Followed(replace(trial, seen={}), model, every)
+        rows = self._rows.of(trial.app, Pillar.TRAIN)
+        here = rows.relation(ctx.app)
+        if here is not None:  # also what came while it was trained
+            followed.learnt = followed.known(here.row_ids[trial.train_rows :], rows, ctx.app)
+        state.following[trial.algorithm] = followed
+
+    def _fresh(
+        self, state: TrainerState, event: Event[RelationBatch] | Event[Answer], ctx: Context
+    ) -> dict[str, list[str]]:
+        """Return the rows that each followed algorithm learns now that this came."""
+        rows = self._rows.of(event.app, Pillar.TRAIN)
+        found = {name: followed.fresh(event.data, rows, ctx.app) for name, followed in state.following.items()}
+        return {name: row_ids for name, row_ids in found.items() if row_ids}
+
+    def _teach(self, state: TrainerState, event: Event[RelationBatch] | Event[Answer], ctx: Context) -> Job | None:
+        train, validation = (self._rows.of(event.app, pillar) for pillar in (Pillar.TRAIN, Pillar.VALIDATION))
+        lessons = {}
+        for algorithm, fresh in self._fresh(state, event, ctx).items():
+            lesson = state.following[algorithm].lesson(fresh, train, validation, ctx.app, self._store)
+            if lesson is not None:
+                lessons[algorithm] = lesson
+        return Job(taught, (lessons,)) if lessons else None
+
+    def _arrived(self, state: TrainerState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
+        self._rows.judge(state, event, ctx)
+        return self._learnt(state, event, ctx)
+
+    def _learnt(
+        self, state: TrainerState, event: Event[RelationBatch] | Event[Answer], ctx: Context
+    ) -> Iterable[Output]:
+        for algorithm, fresh in self._fresh(state, event, ctx).items():
+            state.following[algorithm].learnt += fresh
+        for algorithm, result in (ctx.result or {}).items():
+            followed = state.following[algorithm]
+            followed.published = len(followed.learnt)
+            if result.stored is None:
+                log.warning("no new version of %s for %s: %s", followed.model, event.app, result.error)
+                continue
+            parents, trial = (followed.model,), followed.trial
+            followed.model = model_id(algorithm, f"{trial.trial} {followed.published}")
+            yield Output(MODELS, _publication(trial, followed.model, result, ctx, parents))
+
+
+def _publication(
+    trial: TrialAssigned, model: ModelId, result: work.Result, ctx: Context, parents: tuple[ModelId, ...] = ()
+) -> ModelPublished:
+    assert result.stored is not None
+    assert result.metrics is not None
+    return ModelPublished(
+        app=trial.app,
+        model=model,
+        algorithm=trial.algorithm,
+        uri=result.stored.uri,
+        sha256=result.stored.sha256,
+        size=result.stored.size,
+        format=FORMAT,
+        columns=tuple(column.name for column in ctx.app.columns),
+        classes=ctx.app.classes,
+        data_version=trial.data_version,
+        origin="automl",
+        metrics=result.metrics,
+        parents=parents,
+    )
 
 
 def model_id(algorithm: str, trial: str) -> ModelId:

@@ -120,6 +120,11 @@ def cpu_seconds_of(trial: TrialAssigned) -> float:
     return trial.cpu_seconds if 0 < trial.cpu_seconds < math.inf else CPU_SECONDS
 
 
+def memory_of(trial: TrialAssigned) -> int:
+    """Return the bytes that a trial may take; one that says no positive number has the usual limit."""
+    return trial.memory_bytes if trial.memory_bytes > 0 else MEMORY
+
+
 def run(
     trial: TrialAssigned,
     train_rows: Labelled,
@@ -154,7 +159,7 @@ def run(
         _made,
         (trial, train_rows, validation_rows, columns, classes),
         cpu_seconds=cpu_seconds_of(trial),
-        memory=trial.memory_bytes if trial.memory_bytes > 0 else MEMORY,
+        memory=memory_of(trial),
         stop=Path(stop) if stop else None,
     )
 
