@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from dataclasses import dataclass, replace
 
 from easeml.ci.language import Clause, Condition
@@ -67,9 +68,9 @@ def explained(protocol: Protocol) -> tuple[Answer, ...]:
         _what(protocol),
         _how_many(protocol, found),
         _why(protocol, found),
-        _reliability(protocol),
+        _reliability(protocol, found),
         _feedback(protocol),
-        _end(protocol),
+        _end(protocol, found),
         _meaning(protocol),
     )
 
@@ -88,8 +89,8 @@ def _names(clause: Clause) -> str:
 
 def _what(protocol: Protocol) -> Answer:
     rules = tuple(
-        f"{_names(clause)} must be {'above' if clause.above else 'below'} {clause.threshold:g}; that number is "
-        f"measured to within {clause.tolerance:g}."
+        f"{_names(clause)} must be {'above' if clause.above else 'below'} {clause.threshold:g}. That number is "
+        f"measured to within {clause.tolerance:g}; a model that is closer to the limit than that may stay undecided."
         for clause in protocol.condition.clauses
     )
     return Answer(
@@ -102,22 +103,21 @@ def _how_many(protocol: Protocol, found: Plan) -> Answer:
     if not found.labels_worst:
         return Answer(
             "How many labels are needed?",
-            (f"None: predictions alone decide. The test set needs {found.unlabelled:,} examples.",),
+            (f"None: predictions alone decide. {_examples(protocol, found)}",),
         )
     paired = not any(clause.needs_agreements for clause in protocol.condition.clauses)
     text = [
         (
             f"At most {found.labels_worst:,} labels for one decision, when the truth lies exactly on the limit; "
-            f"about {found.labels_expected:,} when the new model is clearly better than that. People stop labelling "
-            "as soon as the answer is clear."
+            f"about {found.labels_expected:,} when the new model is clearly better than that. A label is the right "
+            "answer for one example, which a person gives. People stop labelling as soon as the decision is clear."
         ),
-        f"The test set should hold {found.unlabelled:,} examples.",
+        _examples(protocol, found),
     ]
     if paired:
-        share = f"{protocol.disagreement:.0%} of the examples" if protocol.disagreement else "every example, at worst"
         text[1] += (
-            " Most of them never need a label: where both models say the same, neither gains anything on the other, "
-            f"so only examples on which the two models disagree are shown to a person (counted here: {share})."
+            " Where both models say the same, neither gains anything on the other, so only examples on which they "
+            f"disagree are shown to a person: usually a small part. {_share(protocol)}"
         )
     text.append(
         "A label that was bought for one model is used again for the next ones, so later decisions cost less. For "
@@ -126,12 +126,34 @@ def _how_many(protocol: Protocol, found: Plan) -> Answer:
     return Answer("How many labels are needed?", tuple(text))
 
 
+def _examples(protocol: Protocol, found: Plan) -> str:
+    """Return how large the test set should be, and each slice in it."""
+    named = sorted({clause.slice for clause in protocol.condition.clauses if clause.slice})
+    where = "".join(f", and as many where {name.replace('=', ' is ')}" for name in named)
+    return f"The test set should hold {found.unlabelled:,} examples{where}."
+
+
+def _share(protocol: Protocol) -> str:
+    """Return on how many examples the models are taken to disagree, and what it would cost if they were fewer."""
+    if protocol.disagreement:
+        return f"These figures take them to disagree on {protocol.disagreement:.0%} of the examples."
+    few = replace(protocol, disagreement=0.1).plan()
+    return (
+        "Nobody said how often they disagree, so these figures take the worst case, every example. If they disagree on "
+        f"one example in ten: at most {few.labels_worst:,} labels, about {few.labels_expected:,} in clear cases, of "
+        f"{few.unlabelled:,} examples."
+    )
+
+
 def _why(protocol: Protocol, found: Plan) -> Answer:
     wrong = 1 - protocol.reliability
     told = {
         "none": "nobody learns a result before all models are handed in, so",
         "first_change": "the test set is retired after its first pass, so",
-        "full": "developers see each pass or fail and may, without wishing to, fit the next model to the test set, so",
+        "full": (
+            "each model may pass or fail, developers see which, and may fit the next model to the test set without "
+            "wishing to, so"
+        ),
     }[protocol.adaptivity]
     return Answer(
         "Why so many?",
@@ -165,19 +187,36 @@ def _figures(found: Plan) -> tuple[str, str, str]:
 _HEAD = ("labels at most", "labels when clear", "examples in all")
 
 
-def _reliability(protocol: Protocol) -> Answer:
+def _one_in(wrong: float) -> str:
+    """Return a chance as a count of test sets that people can picture.
+
+    >>> _one_in(0.05), _one_in(0.001), _one_in(0.0025)
+    ('5 of 100', '1 of 1,000', '2.5 of 1,000')
+    """
+    whole = max(100, 10 ** math.ceil(-math.log10(wrong) - 1e-9))
+    return f"{round(wrong * whole, 6):g} of {whole:,}"
+
+
+def _reliability(protocol: Protocol, found: Plan) -> Answer:
     rows, right = [], "pass" if protocol.mode == "fp-free" else "fail"
     for value in sorted({*RELIABILITIES, protocol.reliability}):
         mark = " (this plan)" if value == protocol.reliability else ""
         rows.append((f"{value:g}{mark}", *_figures(replace(protocol, reliability=value).plan())))
+    higher = next((value for value in RELIABILITIES if value > protocol.reliability), None)
+    text = (
+        f"Reliability is the chance that no {right} on this test set is wrong: with {protocol.reliability:g}, at most "
+        f"{_one_in(1 - protocol.reliability)} such test sets would ever give a wrong {right}. More of it costs "
+        "surprisingly little, because the chance of a wrong decision shrinks very fast with every label."
+    )
+    if higher is not None and found.labels_worst:
+        more = replace(protocol, reliability=higher).plan().labels_worst
+        text += (
+            f" With {higher:g} in its place: at most {more:,} labels instead of {found.labels_worst:,}, "
+            f"{more / found.labels_worst - 1:.0%} more."
+        )
     return Answer(
         "What if the reliability changes?",
-        (
-            (
-                f"Reliability is the chance that no {right} on this test set is wrong. More of it costs "
-                "surprisingly little, because the chance of a wrong decision shrinks very fast with every label:"
-            ),
-        ),
+        (text,),
         (("reliability", *_HEAD), *rows),
     )
 
@@ -191,10 +230,11 @@ def _feedback(protocol: Protocol) -> Answer:
         ("results are kept until the end", replace(full, adaptivity="none")),
     ]
     rows = tuple((name, *_figures(way.plan())) for name, way in ways)
-    text = [f"For {_models(protocol.steps)}, by what developers get to know:"]
+    text = []
     if (half := protocol.steps // 2) > 0:
         fewer = replace(protocol, steps=half, passes=protocol.passes and min(protocol.passes, half))
         text.append(f"With half as many models ({half:,}): at most {fewer.plan().labels_worst:,} labels.")
+    text.append(f"For {_models(protocol.steps)}, by what developers get to know:")
     return Answer(
         "What if developers learn less, or fewer models are judged?",
         tuple(text),
@@ -202,7 +242,7 @@ def _feedback(protocol: Protocol) -> Answer:
     )
 
 
-def _end(protocol: Protocol) -> Answer:
+def _end(protocol: Protocol, found: Plan) -> Answer:
     until = f"After {_models(protocol.steps)}"
     if protocol.adaptivity == "first_change":
         until += ", or after the first one that passes,"
@@ -213,9 +253,9 @@ def _end(protocol: Protocol) -> Answer:
         (
             (
                 f"{until} the test set is used up: an alarm says so, and no further model is judged on it. Asking "
-                "again would break the promise. Fresh labelled examples open the next test set, which starts "
-                "counting anew; the old examples may then be given to the developers, to train and to look at. "
-                "Changing the condition or the reliability in between needs fresh examples too."
+                f"again would break the promise. Fresh examples, {found.unlabelled:,} of them, open the next test set, "
+                "which starts counting anew; the old ones may then be given to the developers, to train and to look "
+                "at. Changing the condition or the reliability in between needs fresh examples too."
             ),
         ),
     )
@@ -264,6 +304,17 @@ def as_text(answers: tuple[Answer, ...]) -> str:
     return "\n\n".join(blocks)
 
 
+def as_markdown(answers: tuple[Answer, ...]) -> str:
+    """Return the page as Markdown, e.g. for a repository or a pull request."""
+    blocks = []
+    for answer in answers:
+        blocks += [f"## {answer.question}", *answer.text]
+        if answer.table:
+            head, *rows = (f"| {' | '.join(row)} |" for row in answer.table)
+            blocks.append("\n".join([head, "|---|" + "---:|" * (len(answer.table[0]) - 1), *rows]))
+    return "\n\n".join(blocks) + "\n"
+
+
 def as_html(answers: tuple[Answer, ...]) -> str:
     """Return the page's body: headings, paragraphs, tables."""
     parts = []
@@ -277,4 +328,4 @@ def as_html(answers: tuple[Answer, ...]) -> str:
     return "".join(parts)
 
 
-__all__ = ["Answer", "Protocol", "as_html", "as_text", "explained"]
+__all__ = ["Answer", "Protocol", "as_html", "as_markdown", "as_text", "explained"]

@@ -47,6 +47,7 @@ def plan(
     ] = None,
     passes: Passes = None,
     page: Annotated[Path | None, typer.Option("--html", help="Write the plan as a page.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the plan as Markdown.")] = None,
 ) -> None:
     """Tell how many test labels a condition costs, why, and what other choices would cost."""
     current = session(context)
@@ -67,8 +68,10 @@ def plan(
     rows = [
         {"method": method, "labels": labels if current.as_json else f"{labels:,}"} for method, labels in costs.items()
     ]
-    title = f"{condition}, reliability {reliability:g}, {steps} steps, {adaptivity}"
+    title = f"For specialists: {condition}, reliability {reliability:g}, {steps} steps, {adaptivity}"
     current.table(("method", "labels"), rows, title=title)
+    if markdown is not None:
+        markdown.write_text(f"# What it costs to test `{condition}`\n\n{explain.as_markdown(answers)}", "utf-8")
     if page is not None:
         page.write_text(_page(f"What it costs to test {condition}", explain.as_html(answers)), "utf-8")
 

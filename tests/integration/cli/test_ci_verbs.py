@@ -63,8 +63,9 @@ GATE = ("--condition", "n - o > 0 +/- 0.05", "--steps", 4, "--labels", "labels.c
 
 
 def test_the_plan_answers_the_questions_of_a_newcomer(folder):
-    shown = easeml("plan", "n - o > 0.02 +/- 0.01", "--disagreement", 0.1, "--html", "plan.html")
-    page = (folder / "plan.html").read_text()
+    files = ("--html", "plan.html", "--markdown", "plan.md")
+    shown = easeml("plan", "n - o > 0.02 +/- 0.01", "--disagreement", 0.1, *files)
+    page, markdown = ((folder / name).read_text() for name in files[1::2])
     for question in (
         "How many labels are needed?",
         "Why so many?",
@@ -74,6 +75,7 @@ def test_the_plan_answers_the_questions_of_a_newcomer(folder):
     ):
         assert question in shown
         assert question in page
+        assert f"## {question}\n" in markdown
     assert "poll" in shown
     rows = easeml("plan", "n - o > 0.02 +/- 0.01", "--disagreement", 0.1, as_json=True)
     assert rows[0] == {"method": "reference (Hoeffding, optimal split)", "labels": rows[0]["labels"]}

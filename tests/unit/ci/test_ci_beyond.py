@@ -7,7 +7,6 @@ import pytest
 
 from easeml.ci import Interval, TestSetLedger, Truth, parse, plan
 from easeml.ci.bounds import pass_budget_histories
-from easeml.ci.explain import Protocol, as_html, as_text, explained
 from easeml.errors import BudgetExhaustedError, ConditionError, ConfigurationError, InvalidDataError
 
 N = 1200
@@ -202,25 +201,6 @@ def test_predictions_alone_can_decide():
     for text, outcome in (("n - o > -0.1 +/- 0.05", "PASSED"), ("n - o > 0.1 +/- 0.05", "FAILED")):
         found, asked = verdict(ledger(text), "new", new, old)
         assert (found.outcome, asked) == (outcome, [])
-
-
-@pytest.mark.parametrize("adaptivity", ["full", "none", "first_change"])
-@pytest.mark.parametrize("mode", ["fp-free", "fn-free"])
-def test_the_plan_page_tells_the_plan(adaptivity, mode):
-    condition = parse("n[country=CH] > 0.8 +/- 0.05 and 0.5 * n - 0.5 * o > 0.02 +/- 0.02")
-    protocol = Protocol(condition, 0.99, 8, adaptivity, mode, disagreement=0.2)
-    figures = protocol.plan()
-    text = as_text(explained(protocol))
-    for figure in (figures.labels_worst, figures.labels_expected, figures.unlabelled, figures.reference):
-        assert f"{figure:,}" in text
-    assert "among the examples where country is CH" in text
-    assert "0.5 times the new model's accuracy minus 0.5 times the old model's" in text
-    assert ("when in doubt, this plan rejects" in text) == (mode == "fp-free")
-    assert "<td>0.99 (this plan)</td>" in as_html(explained(protocol))
-
-
-def test_a_plan_of_predictions_alone_says_so():
-    assert "None: predictions alone decide" in as_text(explained(Protocol(parse("d < 0.1 +/- 0.05"), 0.9, 1)))
 
 
 def test_the_wealth_of_two_values_is_a_likelihood_ratio():
