@@ -1,6 +1,6 @@
 """ModelPicker: labels to the best model, drift, latency and certificates, beside the published algorithm and chance.
 
-    python tests/benchmarks/bench_modelpicker.py [--quick] [--realisations 300] [--sets drift,emocontext,...]
+    python tests/benchmarks/bench_modelpicker.py [--quick] [--realisations 300] [--sets drift,emocontext,...] [--jobs 2]
 
 The portfolio runs in one default configuration everywhere. A realisation is a shuffled part of a set; it succeeds when
 the recommended model is among the best on the rows streamed. "Labels for p" is the least budget tried from which on
@@ -265,15 +265,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="20 realisations")
     parser.add_argument("--realisations", type=int, default=300)
     parser.add_argument("--sets", default=",".join(BUDGETS))
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     options = parser.parse_args()
     runs = 20 if options.quick else options.realisations
     there = [name for name in options.sets.split(",") if name.startswith("many-") or (DATA / f"{name}.npz").is_file()]
     console = Console(width=180)
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(options.jobs) as pool:
         for name in there:
             console.print(identification(pool, [name], runs))
         if "drift" in there:
-            console.print(drifting(pool, min(runs, 10)))
+            console.print(drifting(pool, min(runs, 40)))
     console.print(latencies(options.quick))
     simulations = 200 if options.quick else 1000
     console.print(f"best model wrongly pruned in {wrongly_pruned(simulations):.3f} of {simulations}; bar {DELTA}")

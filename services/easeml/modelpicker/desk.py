@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,15 +11,19 @@ import numpy.typing as npt
 
 from easeml.errors import ConfigurationError, ConflictError, NotFoundError, Poison
 from easeml.ids import EventId
+from easeml.modelpicker.decision import Decision
 from easeml.modelpicker.joining import Joining
 from easeml.modelpicker.picker import ModelPicker
 from easeml.stream.payloads import AppDefined, ModelPicked, Payload, Pillar, Question, QuestionKind, tells_otherwise
 from easeml.stream.service import Packed
 
-_PATIENCE = 2.0
+PATIENCE = 2.0
 """Seconds a row waits for the votes of all models."""
 
 ASKER = "modelpicker"
+
+Decided = Callable[[list[str], Decision], None]
+"""Is told of rows and what was decided on them."""
 
 
 @dataclass(slots=True)
@@ -108,16 +112,28 @@ class Desk:
             raise Poison(error.message, mend=error.mend, reason="conflict") from error
 
     def proceed(
-        self, rows: Joining, app: AppDefined, rng: np.random.Generator, *, tick: float | None = None
+        self,
+        rows: Joining,
+        app: AppDefined,
+        rng: np.random.Generator,
+        *,
+        tick: float | None = None,
+        decided: Decided | None = None,
     ) -> list[Payload]:
-        """Step through every row that is ready; return the questions and the pick, if it is new."""
+        """Step through every row that is ready; return the questions and the pick, if it is new.
+
+        ``decided`` is told of each decision before the pick follows it.
+        """
         said: list[Payload] = []
         if self.models:
             picker = self._current(app, rng)
             ready = rows.ready(self.next_row, self.models, self._overdue(rows, tick))
             if ready:
                 self.next_row = max(self.next_row, rows.start) + len(ready)
-                said += self._step(picker, ready, rows, app)
+                decision = picker.step_batch(rows.votes(ready, self.models, picker.n_classes), ready)
+                if decided is not None:
+                    decided(ready, decision)
+                said += self._questions(app, decision)
             said += self._value_anew(picker, app)
             said += self._pick(picker)
         return said
@@ -127,7 +143,7 @@ class Desk:
         if tick is None or self.next_row >= rows.end:
             return 0
         if self.next_row >= self.due_row:
-            self.due_row, self.due_at = rows.end, tick + _PATIENCE
+            self.due_row, self.due_at = rows.end, tick + PATIENCE
         return self.due_row if tick >= self.due_at else 0
 
     def _current(self, app: AppDefined, rng: np.random.Generator) -> ModelPicker:
@@ -151,8 +167,7 @@ class Desk:
         picker.grant(app.label_budget, app.horizon)
         return picker
 
-    def _step(self, picker: ModelPicker, ready: list[str], rows: Joining, app: AppDefined) -> list[Payload]:
-        decision = picker.step_batch(rows.votes(ready, self.models, picker.n_classes), ready)
+    def _questions(self, app: AppDefined, decision: Decision) -> list[Payload]:
         asked = zip(decision.query, decision.probabilities, decision.gains.tolist(), strict=True)
         return [self._question(app, str(row), belief, gain) for row, belief, gain in asked]
 

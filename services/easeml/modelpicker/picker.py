@@ -18,7 +18,7 @@ from easeml.modelpicker.voting import MISSING, Floats, Votes, vote_mass
 
 ModelKey = str | int
 
-_ENGINES: dict[str, type[Portfolio | Published]] = {"portfolio": Portfolio, "modelpicker": Published}
+ENGINES: dict[str, type[Portfolio | Published]] = {"portfolio": Portfolio, "modelpicker": Published}
 
 
 class ModelPicker:
@@ -353,9 +353,9 @@ class ModelPicker:
 
 
 def _engine(policy: str) -> type[Portfolio | Published]:
-    if policy not in _ENGINES:
-        raise ConfigurationError(f"policy={policy!r} does not exist.", mend=f"Use one of {', '.join(_ENGINES)}.")
-    return _ENGINES[policy]
+    if policy not in ENGINES:
+        raise ConfigurationError(f"policy={policy!r} does not exist.", mend=f"Use one of {', '.join(ENGINES)}.")
+    return ENGINES[policy]
 
 
 def _check_settings(n_classes: int, budget: int, horizon: int, lookback: int) -> None:
