@@ -125,9 +125,14 @@ def plan_of(app: AppDefined) -> ci.Plan:
     return agreement.plan_of(app)
 
 
+def plan_page(app: AppDefined) -> tuple[explain.Answer, ...]:
+    """Return what the app's condition costs and promises, question by question, for people."""
+    return explain.explained(agreement.protocol_of(app))
+
+
 def plan_explained(app: AppDefined) -> tuple[explain.Answer, ...]:
     """Return how many test labels the app's condition needs, and why, for people."""
-    _tested, how_many, why, *_others = explain.explained(agreement.protocol_of(app))
+    _tested, how_many, why, *_others = plan_page(app)
     return how_many, why
 
 

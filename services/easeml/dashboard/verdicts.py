@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
 from easeml.dashboard.learning import verdict_of
 from easeml.dashboard.views import AppView, TestSet
-from easeml.definition import plan_of
+from easeml.definition import plan_of, plan_page
 from easeml.errors import EaseMLError
-from easeml.stream.payloads import AppDefined, Pillar, VerdictDetail
+from easeml.stream.payloads import AppDefined, MeterReading, Pillar, VerdictDetail
 
 _SHOWN = 500
 _ALARMS = {
     "steps_exhausted": "All its steps are used.",
     "labels_exhausted": "All its labels are used.",
     "first_change": "A model passed, which ends it under this adaptivity.",
+    "passes_exhausted": "As many models passed as it may let pass.",
+    "condition_changed": "The condition was changed, which needs fresh rows.",
 }
 
 
@@ -71,11 +74,16 @@ def _detail(detail: VerdictDetail | None) -> dict[str, Any]:
         "histories_left": detail.histories_left,
         "alarm": _ALARMS.get(detail.alarm or "", detail.alarm or ""),
         "intervals": {name: ends[2 * place : 2 * place + 2] for place, name in enumerate(names)},
+        "clauses": [
+            {"clause": one.clause, "truth": one.truth, "interval": [one.low, one.high]} for one in detail.clauses
+        ],
     }
 
 
 def _testset(view: AppView, epoch: int, one: TestSet, *, details: bool) -> dict[str, Any]:
     opened = one.opened
+    judged = [model.detail for model in view.models.values() if model.detail is not None]
+    here = [detail for detail in judged if detail.epoch == epoch]
     told = {
         "epoch": epoch,
         "since": one.since,
@@ -83,19 +91,28 @@ def _testset(view: AppView, epoch: int, one: TestSet, *, details: bool) -> dict[
         "planned": None if opened is None else opened.planned,
         "steps": None if opened is None else opened.steps,
         "worn": None if one.exhausted is None else _ALARMS.get(one.exhausted.reason, one.exhausted.reason),
+        # no more than the verdicts and the meter themselves tell everybody
+        "used_steps": len(here),
+        "passed": sum(detail.signal for detail in here),
+        "passes": view.app.passes,
+        "readings": [_reading(one.readings[step]) for step in sorted(one.readings)],
     }
     if details:
-        judged = [model.detail for model in view.models.values() if model.detail is not None]
-        here = [detail for detail in judged if detail.epoch == epoch]
-        told |= {"labels": sum(detail.labels_used for detail in here), "used_steps": len(here)}
+        told["labels"] = sum(detail.labels_used for detail in here)
     return told
+
+
+def _reading(shown: MeterReading) -> dict[str, Any]:
+    """Return what the meter showed after a step; its ranges grow with the level, and the last ends at 1."""
+    names = ("step", "model", "level", "low", "high", "at_most")
+    return {name: getattr(shown, name) for name in names}
 
 
 @lru_cache(maxsize=64)
 def plan(app: AppDefined) -> dict[str, Any]:
-    """Return what the condition costs; what is wrong with it where it cannot be planned."""
+    """Return what the condition costs, with a page in plain words; what is wrong with it where it cannot be planned."""
     try:
-        found = plan_of(app)
+        found, page = plan_of(app), plan_page(app)
     except EaseMLError as error:
         return {"error": f"{error.message} {error.mend}"}
     return {
@@ -105,4 +122,5 @@ def plan(app: AppDefined) -> dict[str, Any]:
         "rows": found.unlabelled,
         "method": found.method,
         "steps": app.steps,
+        "page": [asdict(answer) for answer in page],
     }

@@ -22,6 +22,7 @@ from easeml.stream.payloads import (
     CleaningReport,
     DataVersion,
     FeasibilityReport,
+    MeterReading,
     ModelPicked,
     ModelPublished,
     ModelRetired,
@@ -146,6 +147,7 @@ class TestSet:
 
     opened: TestSetOpened | None = None
     exhausted: TestSetExhausted | None = None
+    readings: dict[int, MeterReading] = field(default_factory=dict)
     since: float = 0.0
 
 
@@ -262,7 +264,7 @@ class AppView:
             case TestSetNeeded():
                 self.needed = _newer(self.needed, at, data)
                 return CI
-            case TestSetOpened() | TestSetExhausted():
+            case TestSetOpened() | TestSetExhausted() | MeterReading():
                 self._testset(at, data)
                 return CI
             case _:
@@ -282,10 +284,13 @@ class AppView:
         if new and data.outcome is TrialOutcome.FAILED:
             self.trials.failures.append((at, data.algorithm, data.error or ""))
 
-    def _testset(self, at: float, data: TestSetOpened | TestSetExhausted) -> None:
+    def _testset(self, at: float, data: TestSetOpened | TestSetExhausted | MeterReading) -> None:
         epoch = self.testsets.setdefault(data.epoch, TestSet())
         if isinstance(data, TestSetOpened):
             epoch.opened, epoch.since = data, at
+        elif isinstance(data, MeterReading):
+            epoch.readings[data.step] = data
+            _shorten(epoch.readings, _HISTORY)
         else:
             epoch.exhausted = data
 

@@ -167,6 +167,38 @@ def test_a_token_opens_the_door_and_shows_what_it_may(stack, page, tokens):
     expect(page.locator("main")).to_contain_text("may look, not answer")
 
 
+def test_ci_shows_the_meter_as_a_gauge_and_the_plan_in_plain_words(stack, page):
+    app = p.AppDefined("gauged", "y", ("a", "b"), (), condition="n - o > 0 +/- 0.1", steps=8, passes=3, meter=True)
+    stack.publish(app, p.TestSetOpened(app.app, 1, 1500, 900, 8))
+    page.goto(f"{stack.origin}/#/gauged/ci")
+    expect(page.locator("main")).to_contain_text("0 of 3, 3 left")
+    assert page.locator("meter").count() == 0, "nothing was read yet"
+    outcome, ends = p.VerdictOutcome.PASSED, np.full(6, np.nan)
+    clauses = (p.ClauseFound(app.condition, "true", 0.05, 0.21),)
+    for step, (level, low, high) in enumerate(((0, 0.0, 0.01), (3, 0.05, 0.1)), start=1):
+        name = f"model-{step}"
+        detail = p.VerdictDetail(app.app, name, None, outcome, True, app.condition, 1, 90, 0, 6.0, None, clauses, ends)
+        stack.publish(
+            p.ModelPublished(app.app, name, "tree", "", "", 0, "external", (), app.classes, "v", "external"),
+            p.Verdict(app.app, name, True, True, None),
+            detail,
+            p.MeterReading(app.app, 1, name, step, level, low, high, high + 0.02),
+        )
+    text = "validation and reality lie 5% to 10% apart, at most 12%"
+    gauge = page.get_by_label(f"overfitting: {text}")
+    expect(gauge).to_have_text(text)
+    assert gauge.evaluate("meter => [meter.value, meter.high]") == pytest.approx([0.075, 0.05])
+    expect(page.locator("#drift")).to_contain_text("step 2 of 8). Before: level 1.")
+    expect(page.locator("main")).to_contain_text("2 of 3, 1 left")
+    page.get_by_text("What this means, in plain words").click()
+    expect(page.get_by_role("heading", name="What does a pass mean?")).to_be_visible()
+    page.check("#details")
+    expect(page.locator("main")).to_contain_text("n - o > 0 +/- 0.1 true, in 0.05 to 0.21")
+    assert serious(page) == []
+    stack.publish(p.AppDeleted(app.app))
+    stack.until(lambda: app.app not in stack.call("/api/apps").content["apps"])
+
+
 def test_an_app_is_paused_and_erased_by_typing_its_name(stack, page):
     stack.publish(p.AppDefined("doomed", "y", ("a", "b"), ()))
     page.goto(f"{stack.origin}/#/photos/journey")

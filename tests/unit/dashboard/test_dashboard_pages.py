@@ -114,11 +114,38 @@ def test_verdicts_keep_details_for_the_owner_of_the_test_set():
     )
     hidden = verdicts.verdicts(view(*said), details=False)
     assert set(hidden["verdicts"][0]) == {"model", "at", "verdict", "signal", "baseline"}
-    assert set(hidden["testsets"][0]) == {"epoch", "since", "examples", "planned", "steps", "worn"}
+    public = {"epoch", "since", "examples", "planned", "steps", "worn", "used_steps", "passed", "passes", "readings"}
+    assert set(hidden["testsets"][0]) == public
     assert hidden["waiting"] == 1
     told = verdicts.verdicts(view(*said), details=True)
     assert told["verdicts"][0]["intervals"]["new"] == [0.7, 0.9]
+    assert set(told["testsets"][0]) == public | {"labels"}
     assert (told["testsets"][0]["labels"], told["testsets"][0]["used_steps"]) == (5, 1)
+
+
+def test_the_meter_and_the_passes_left_are_told_to_everybody_in_whatever_order_they_came():
+    readings = [
+        p.MeterReading("churn", 1, f"m-{step}", step, level, low, high, high + 0.02)
+        for step, level, low, high in ((1, 0, 0.0, 0.01), (2, 2, 0.02, 0.05))
+    ]
+    others = (
+        model("a-1", 0.8),
+        p.TestSetOpened("churn", 1, 300, 280, 16),
+        p.Verdict("churn", "a-1", True, True),
+        detail("a-1", clauses=(p.ClauseFound("n > 0.7 +/- 0.1", "true", 0.71, 0.9),)),
+        detail("b-2", signal=False),
+        p.TestSetExhausted("churn", 1, "passes_exhausted"),
+    )
+    for said in ((*others, *readings), (*readings[::-1], *others, readings[0])):
+        seen = view(*said)
+        seen.app = replace(seen.app, passes=1)
+        (told,) = verdicts.verdicts(seen, details=False)["testsets"]
+        assert [(one["step"], one["model"], one["level"]) for one in told["readings"]] == [(1, "m-1", 0), (2, "m-2", 2)]
+        assert (told["readings"][1]["low"], told["readings"][1]["at_most"]) == (0.02, pytest.approx(0.07))
+        assert (told["used_steps"], told["passed"], told["passes"]) == (2, 1, 1)
+        assert told["worn"] == "As many models passed as it may let pass."
+    (row,) = verdicts.verdicts(seen, details=True)["verdicts"]
+    assert row["clauses"] == [{"clause": "n > 0.7 +/- 0.1", "truth": "true", "interval": [0.71, 0.9]}]
 
 
 def test_a_worn_test_set_says_why_and_what_is_needed():
@@ -133,5 +160,8 @@ def test_a_worn_test_set_says_why_and_what_is_needed():
 
 
 def test_the_plan_is_told_or_what_is_wrong_with_it():
-    assert verdicts.plan(APP)["labels_worst"] > 0
+    told = verdicts.plan(APP)
+    assert told["labels_worst"] > 0
+    assert f"At most {told['labels_worst']:,} labels" in told["page"][1]["text"][0]
+    json.dumps(told, allow_nan=False)
     assert "error" in verdicts.plan(replace(APP, condition="n > "))

@@ -15,17 +15,35 @@ function plan(content) {
     ["test rows needed", count(found.rows)],
     ["models one test set may judge", count(found.steps)],
     ["labels by the published formula", count(found.reference)],
-  ]), h("p", { class: "dim" }, `Reliability ${content.reliability} over all of them, ${content.mode}, adaptivity ${content.adaptivity}.`));
+  ]), h("details", { class: "plan" }, h("summary", {}, "What this means, in plain words"), found.page.map(answer)), h("p", { class: "dim" }, `Reliability ${content.reliability} over all of them, ${content.mode}, adaptivity ${content.adaptivity}.`));
+}
+
+const answer = (one) => [
+  h("h3", {}, one.question),
+  one.text.map((paragraph) => h("p", {}, paragraph)),
+  one.table.length ? table(one.question, one.table[0].map((title, place) => [title, place ? "num" : "", (row) => row[place]]), one.table.slice(1)) : "",
+];
+
+// How far validation and the hidden test set lie apart, as one of a few ranges: all that developers may know of it.
+function drift(readings, steps) {
+  if (!readings.length) return "";
+  const now = readings[readings.length - 1];
+  const text = `validation and reality lie ${percent(now.low, 0)} to ${percent(now.high, 0)} apart, at most ${percent(now.at_most, 0)}`;
+  return h("div", { class: "gauge", id: "drift" },
+    h("div", { class: "gauge-text" }, h("span", {}, "overfitting"), h("span", { class: "num" }, `level ${now.level + 1}`)),
+    h("meter", { min: 0, max: 0.15, low: 0.02, high: 0.05, optimum: 0, value: Math.min((now.low + now.high) / 2, 0.15), "aria-label": `overfitting: ${text}` }, text),
+    h("p", {}, `${text[0].toUpperCase()}${text.slice(1)} (after `, h("code", {}, now.model), `, step ${now.step}${steps === null ? "" : ` of ${steps}`}). Before: ${readings.length > 1 ? readings.slice(-9, -1).map((one) => `level ${one.level + 1}`).join(", ") : "nothing"}.`));
 }
 
 function meter(one, last) {
   const head = h("div", { class: "step-head" }, h("h2", {}, `Test set ${one.epoch}`), one.worn ? h("span", { class: "tag warn" }, "worn out") : last ? h("span", { class: "tag good" }, "in use") : "", h("span", { class: "dim service" }, clock(one.since)));
   return h("section", { class: "card" }, head,
-    one.examples === null ? "" : h("p", {}, `${count(one.examples)} labelled rows for ${many(one.steps, "model")}; ${count(one.planned)} labels planned at worst.`),
+    one.examples === null ? "" : h("p", {}, `${count(one.examples)} rows for ${many(one.steps, "model")}; ${count(one.planned)} labels planned at worst.`),
     one.examples === null ? "" : gauge("power: rows there, of those planned", Math.min(one.examples, one.planned), one.planned, percent(one.examples / one.planned, 0)),
-    one.used_steps === undefined || one.steps === null ? "" : [
-      gauge("models judged", one.used_steps, one.steps, `${count(one.used_steps)} of ${count(one.steps)}`),
-      gauge("labels bought", one.labels, one.examples, `${count(one.labels)} of ${count(one.examples)}`)],
+    one.steps === null ? "" : gauge("models judged", one.used_steps, one.steps, `${count(one.used_steps)} of ${count(one.steps)}`),
+    one.passes === null ? "" : gauge("passes used", one.passed, one.passes, `${count(one.passed)} of ${count(one.passes)}, ${count(Math.max(0, one.passes - one.passed))} left`),
+    one.labels === undefined || one.examples === null ? "" : gauge("labels bought", one.labels, one.examples, `${count(one.labels)} of ${count(one.examples)}`),
+    drift(one.readings, one.steps),
     one.worn ? h("p", { class: "do" }, `${one.worn} Its rows may become development data; a new one is needed.`) : "");
 }
 
@@ -52,6 +70,7 @@ function history(content) {
     ...(content.details ? [
       ["accuracy", "num", (row) => span(row.intervals?.new)],
       ["differ", "num", (row) => span(row.intervals?.differ)],
+      ["clauses", "clauses", (row) => (row.clauses ?? []).map((one) => h("div", {}, h("code", {}, one.clause), ` ${one.truth}${span(one.interval) && `, in ${one.interval.map(figure).join(" to ")}`}`))],
       ["labels new, reused", "num", (row) => (row.labels_used === undefined ? "" : `${count(row.labels_used)}, ${count(row.labels_reused)}`)],
       ["steps left", "num", (row) => (row.histories_left === undefined ? "" : figure(row.histories_left))],
       ["alarm", "", (row) => (row.alarm ? h("span", { class: "tag warn", title: row.alarm }, "alarm") : "")],
