@@ -14,6 +14,7 @@ JSON = "--json"
 VERBS = {
     "apps": ("apps:app", "Create, list, show, update, pause, resume and delete applications."),
     "algorithms": ("algorithms:app", "List the algorithms that AutoML tries, and announce others."),
+    "models": ("models:app", "List the models of an app, and export one."),
     "picker": ("picker:app", "Compare policies of the model picker on recorded production streams."),
     "dead-letters": ("deadletters:app", "List, show, redrive and discard the messages that services gave up."),
     "ci": ("ci:app", "Plan conditions of deployment, and judge models by them."),
