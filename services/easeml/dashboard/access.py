@@ -68,6 +68,10 @@ class Gate:
             )
         return holder
 
+    def token(self, request: HTTPConnection) -> str:
+        """Return the token that a caller shows; empty where nobody needs one."""
+        return "" if self.open else _shown(request.headers, request.cookies)
+
     def check_origin(self, method: str, headers: Mapping[str, str]) -> None:
         """Refuse what another site's page makes a browser send.
 

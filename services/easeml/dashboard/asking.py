@@ -29,6 +29,9 @@ _MOST = 2**31
 class Desk:
     """The label service of the house, called from threads; connections are kept while its address stays.
 
+    It is called in the name of the house, and where test rows are concerned in that of the test set's owner, with the
+    token that the owner showed: whether that opens them is for the label service to say.
+
     Parameters
     ----------
     settings : Settings
@@ -38,16 +41,39 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._client: LabelClient | None = None
+        self._clients: dict[str | None, LabelClient] = {}
         self._target = ""
 
-    def questions(self, app: str, annotator: str, *, owner: bool) -> list[dict[str, Any]]:
-        """Return the open questions that tell most per cost; those about test rows are for the test set's owner."""
-        asked = self._call().questions(app, annotator=annotator)
-        return [shown(one) for one in islice((one for one in asked if owner or one.pillar != Pillar.TEST), SHOWN)]
+    def questions(self, app: str, annotator: str, *, owner: str | None = None) -> list[dict[str, Any]]:
+        """Return the open questions that tell most per cost; to the owner of the test set also those about its rows.
 
-    def act(self, action: str, app: str, question: str, annotator: str, body: dict[str, Any]) -> dict[str, Any]:
+        Parameters
+        ----------
+        app, annotator : str
+        owner : str or None
+            Token of the owner of the test set, empty where nobody needs one; None: somebody else asks.
+        """
+        asked = self._call(owner).questions(app, annotator=annotator)
+        if owner is None:
+            return [shown(one) for one in islice((one for one in asked if one.pillar != Pillar.TEST), SHOWN)]
+        # those about test rows tell least per cost and come last, but a verdict waits for them
+        known = list(asked)
+        others = [one for one in known if one.pillar != Pillar.TEST][:SHOWN]
+        return [shown(one) for one in (*others, *[one for one in known if one.pillar == Pillar.TEST][:SHOWN])]
+
+    def act(
+        self,
+        action: str,
+        app: str,
+        question: str,
+        annotator: str,
+        body: dict[str, Any],
+        *,
+        owner: str | None = None,
+    ) -> dict[str, Any]:
         """Answer, skip, claim or release a question; return the identity of the annotation or the question claimed.
+
+        ``owner`` is as for ``questions``.
 
         Raises
         ------
@@ -55,7 +81,7 @@ class Desk:
             As the label service raised it; InvalidDataError also when the body does not fit.
         """
         who: dict[str, Any] = {"app": app, "annotator": annotator or getpass.getuser()}
-        client = self._call()
+        client = self._call(owner)
         if action == "answer":
             return {"id": client.answer(question, **who, **_answer(body))}
         if action == "skip":
@@ -65,25 +91,28 @@ class Desk:
         client.release(question, **who)
         return {}
 
-    def _call(self) -> LabelClient:
+    def _call(self, owner: str | None) -> LabelClient:
         running = read_run_file(self._settings.home, "labels") or {}
         port = running.get("ports", {}).get("labels", self._settings.labels_port)
         if not port:
             raise UnavailableError("The label service does not run.", mend="'easeml status' tells why.")
         target = address(self._settings, port)
         with self._lock:
-            if self._client is None or target != self._target:
-                token = self._settings.token.get_secret_value() or None
+            if target != self._target:
+                self.close()
+                self._clients, self._target = {}, target
+            if owner not in self._clients:
+                token = self._settings.token.get_secret_value() if owner is None else owner
                 tls = self._settings.tls_certificate or False
-                if self._client is not None:
-                    self._client.close()
-                self._client, self._target = LabelClient(target, token, tls=tls, patience=_PATIENCE), target
-            return self._client
+                self._clients[owner] = LabelClient(
+                    target, token or None, tls=tls, owner=owner is not None, patience=_PATIENCE
+                )
+            return self._clients[owner]
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._client is not None:
-            self._client.close()
+        """Close the connections."""
+        for client in self._clients.values():
+            client.close()
 
 
 ACTIONS = ("answer", "skip", "claim", "release")

@@ -238,7 +238,7 @@ class Web:
         told: dict[str, Any] = {"progress": asking.progress(view, now), "questions": []}
         if Right.ANSWER in holder.rights:
             annotator = holder.name or request.query_params.get("annotator", "")
-            owner = Right.DETAILS in holder.rights
+            owner = self._gate.token(request) if Right.DETAILS in holder.rights else None
             told["questions"] = await asyncio.to_thread(self._desk.questions, app, annotator, owner=owner)
         return reply(told)
 
@@ -247,12 +247,15 @@ class Web:
         require(holder, Right.ANSWER)
         body = await body_of(request)
         action, question = body.get("action"), request.path_params["question"]
+        owner = None
         if not view.asks(question):
             require(holder, Right.DETAILS)
+            owner = self._gate.token(request)
         if action not in asking.ACTIONS:
             raise NotFoundError("There is nothing here.", mend="Send answer, skip, claim or release as action.")
         annotator = holder.name or str(body.get("annotator") or "")
-        return reply(await asyncio.to_thread(self._desk.act, action, view.app.app, question, annotator, body))
+        told = await asyncio.to_thread(self._desk.act, action, view.app.app, question, annotator, body, owner=owner)
+        return reply(told)
 
     async def _manage(self, request: Request) -> Response:
         holder, view = self._view(request)

@@ -7,6 +7,7 @@ import json
 import urllib.parse
 import urllib.request
 import uuid
+from dataclasses import replace
 
 import fastavro
 import numpy as np
@@ -16,7 +17,7 @@ from dashboard_stack import DashboardStack
 from easeml.stream import codec
 from easeml.stream import payloads as p
 from easeml.stream.reader import TopicReader
-from easeml.stream.topics import ANNOTATIONS, AUDIT
+from easeml.stream.topics import ANNOTATIONS, AUDIT, CI_ANSWERS, CI_QUESTIONS
 from easeml.stream.topics import QUESTIONS as QUESTIONS_TOPIC
 from easeml.tokens import Right, TokenFile
 
@@ -276,6 +277,47 @@ def test_a_question_that_only_the_owner_may_know_is_not_there_for_others(stack, 
     refused = [stack.call("/api/apps/churn/questions/hidden", "POST", body, **bearer(who)) for who in (owner, other)]
     assert [one.status for one in refused] == [404, 404]
     assert refused[1].content["error"]["message"] == "There is nothing here."
+
+
+def test_the_owner_of_the_test_set_answers_what_nobody_else_sees(stack, tokens):
+    test = [
+        p.Question("churn", f"ci-{n}", p.QuestionKind.LABEL, p.Pillar.TEST, f"t{n}", ("no", "yes"), 1e-3, "ci")
+        for n in range(3)
+    ]
+    stack.publish(replace(stack.publish_app("churn"), test_label_budget=10))
+    for question in test:
+        stack.publisher.publish(CI_QUESTIONS, question)
+
+    def mine(**headers):
+        return [one["question"] for one in questions(stack, **headers) if one["pillar"] == "test"]
+
+    stack.until(lambda: mine() == ["ci-0", "ci-1", "ci-2"])  # without tokens everybody at this machine is the owner
+    owner = tokens.create("olga", ["churn"], [Right.ANSWER, Right.DETAILS])
+    strangers = [
+        tokens.create("dave", ["churn"], [Right.ANSWER]),
+        tokens.create("eve", ["fraud"], [Right.ANSWER, Right.DETAILS]),
+        tokens.create("mute", ["churn"], [Right.DETAILS]),
+    ]
+    assert mine(**bearer(owner)) == ["ci-0", "ci-1", "ci-2"]
+    body = {"action": "answer", "value": 1, "request_id": str(uuid.uuid4())}
+    for token in strangers:
+        answers = [stack.call("/api/apps/churn/questions", **bearer(token))]
+        assert not any("ci-" in answer.body.decode() for answer in answers)
+        for action in ("answer", "claim", "release", "skip"):
+            there, absent = (
+                stack.call(f"/api/apps/churn/questions/{name}", "POST", body | {"action": action}, **bearer(token))
+                for name in ("ci-0", "ci-9")
+            )
+            assert (there.status, there.body.replace(b"ci-0", b"ci-9")) == (absent.status, absent.body)
+            assert there.status == 404
+    assert stack.call("/api/apps/churn/questions/ci-0", "POST", {"action": "claim"}, **bearer(owner)).status == 200
+    assert stack.call("/api/apps/churn/questions/ci-0", "POST", body, **bearer(owner)).status == 200
+    reader = TopicReader(stack.settings, [CI_ANSWERS.name])
+    said = [event.data for event in reader.replay() if isinstance(event.data, p.Annotation)]
+    reader.close()
+    assert [(one.question, one.annotator, one.value) for one in said] == [("ci-0", "olga", 1)]
+    assert not any(one.question == "ci-0" for one in annotations(stack))
+    stack.until(lambda: mine(**bearer(owner)) == ["ci-1", "ci-2"])
 
 
 def test_answers_carry_the_name_of_the_token(stack, tokens):

@@ -39,7 +39,7 @@ def desk(tmp_path, monkeypatch):
     made = Desk(Settings(home=tmp_path, labels_port=0))
 
     def with_questions(*questions):
-        monkeypatch.setattr(made, "_call", lambda: Labels(*questions))
+        monkeypatch.setattr(made, "_call", lambda _owner: Labels(*questions))
         return made
 
     return with_questions
@@ -47,17 +47,22 @@ def desk(tmp_path, monkeypatch):
 
 def test_questions_about_test_rows_are_for_the_owner_of_the_test_set(desk):
     full = desk(asked("secret", "test"), asked("plain"))
-    assert [one["question"] for one in full.questions("churn", "ada", owner=False)] == ["plain"]
-    assert [one["question"] for one in full.questions("churn", "ada", owner=True)] == ["secret", "plain"]
+    assert [one["question"] for one in full.questions("churn", "ada")] == ["plain"]
+    assert [one["question"] for one in full.questions("churn", "ada", owner="token")] == ["plain", "secret"]
+
+
+def test_many_other_questions_do_not_hide_those_about_test_rows(desk):
+    full = desk(*(asked(str(n)) for n in range(100)), asked("secret", "test"))
+    assert [one["question"] for one in full.questions("churn", "ada", owner="")][SHOWN:] == ["secret"]
 
 
 def test_few_of_many_are_read(desk):
-    assert len(desk(*(asked(str(n)) for n in range(100))).questions("churn", "", owner=True)) == SHOWN
+    assert len(desk(*(asked(str(n)) for n in range(100))).questions("churn", "")) == SHOWN
 
 
 def test_without_a_label_service_there_is_a_mend(tmp_path):
     with pytest.raises(UnavailableError, match="easeml status"):
-        Desk(Settings(home=tmp_path, labels_port=0)).questions("churn", "", owner=True)
+        Desk(Settings(home=tmp_path, labels_port=0)).questions("churn", "")
 
 
 @pytest.mark.parametrize(
