@@ -20,6 +20,8 @@ from easeml.stream.runfiles import read_run_file
 _PATIENCE = 5.0
 """Seconds a label service may be away: somebody is waiting."""
 
+Test = Annotated[bool, typer.Option("--test", help="Also questions about test rows, as the owner of the test set.")]
+
 
 def target(current: Session) -> str:
     """Return the address of the label service of the house in ``home``, else the configured one."""
@@ -30,6 +32,13 @@ def target(current: Session) -> str:
             "No label service runs here.", mend="Start it with 'easeml up', or set EASEML_LABELS_PORT."
         )
     return f"{current.settings.host}:{port}"
+
+
+def calling(current: Session, *, owner: bool) -> LabelClient:
+    """Return a connection to that service, as the owner of the test set where ``owner``."""
+    settings = current.settings
+    token = settings.token.get_secret_value() or None
+    return LabelClient(target(current), token, tls=settings.tls_certificate or False, owner=owner, patience=_PATIENCE)
 
 
 @dataclass
@@ -125,16 +134,11 @@ def label(
     name: Annotated[str, typer.Argument(help="The app.")],
     annotator: Annotated[str, typer.Option(help="Your name.", show_default="user name")] = "",
     limit: Annotated[int, typer.Option(help="Questions to answer at most; 0: all.", min=0)] = 0,
-    test: Annotated[
-        bool, typer.Option("--test", help="Also questions about test rows, as the owner of the test set.")
-    ] = False,
+    test: Test = False,
 ) -> None:
     """Answer the open questions of an app, the most informative first."""
     current = session(context)
-    settings = current.settings
-    token = settings.token.get_secret_value() or None
-    tls = settings.tls_certificate or False
-    with LabelClient(target(current), token, tls=tls, owner=test, patience=_PATIENCE) as labels:
+    with calling(current, owner=test) as labels:
         sitting = Sitting(current, labels, name, annotator or getpass.getuser(), limit)
         try:
             begun = sitting.run()

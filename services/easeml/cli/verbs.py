@@ -36,7 +36,10 @@ VERBS = {
     ),
     "run": ("run:run", "Run a workflow: what was done before comes from the cache."),
     "watch": ("watch:watch", "Show what happens to an app: data, models, verdicts, questions, picks. Ctrl-C ends it."),
-    "label": ("label:label", "Answer the open questions of an app, the most informative first."),
+    "label": (
+        "labelling:app",
+        "Answer the open questions of an app, the most informative first, here or in Label Studio.",
+    ),
     "status": ("status:status", "Show every service: whether it is ready, healthy, and how far behind."),
     "doctor": ("status:doctor", "Look for what is wrong and say how to mend it."),
     "dashboard": ("dashboard:dashboard", "Tell where the dashboard of the house is."),
