@@ -85,7 +85,7 @@ class Deck:
 
     def refresh(self) -> None:
         """Ask for the most telling question that is open now."""
-        found = self._desk.questions(self._app, self._annotator, owner=False)
+        found = self._desk.questions(self._app, self._annotator)
         left = [one for one in found if one["question"] not in self._seen]
         self.question, self._request = (left[0] if left else None), str(uuid.uuid4())
         done = self.answered + self.skipped

@@ -37,8 +37,8 @@ class Desk:
         self.said = []
         self.refusal = None
 
-    def questions(self, app, annotator, *, owner):
-        assert (app, annotator, owner) == ("churn", "ada", False)
+    def questions(self, app, annotator):
+        assert (app, annotator) == ("churn", "ada")
         return self.open
 
     def act(self, action, app, question, annotator, body):
