@@ -10,9 +10,14 @@ from rich.markup import escape
 
 from easeml.automl.contributions import contributed
 from easeml.automl.families import parse_parameters
+from easeml.automl.proposals import propose, told_by
 from easeml.automl.spaces import Space
+from easeml.cli.history import present
 from easeml.cli.session import session
+from easeml.client import Client
 from easeml.errors import NotFoundError
+from easeml.stream.payloads import AlgorithmAnnounced
+from easeml.stream.topics import APPS, TRIALS
 
 app = typer.Typer(help="List the algorithms that AutoML tries, and announce others.", no_args_is_help=True)
 
@@ -39,19 +44,29 @@ def announce(
     package: Annotated[
         str | None, typer.Option(help="Announce what this installed package brings, by the name of its entry point.")
     ] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option("--for", help="Take the arms of the space that this app's trials promise most of; extra optuna."),
+    ] = None,
 ) -> None:
     """Announce algorithms: every app that they may help tries them, those that gain most first."""
     current = session(context)
     if (space is None) == (package is None):
         raise typer.BadParameter("name a file or a --package, one of the two.", param_hint="SPACE")
     spaces = _of_package(package) if package is not None else (_of_file(space),)
-    arms = [arm for one in spaces for arm in one.algorithms()]
-    for arm in arms:
-        parse_parameters(arm.family, arm.parameters)
     with current.client() as client:
+        arms = [arm for one in spaces for arm in (one.algorithms() if tenant is None else _learnt(client, one, tenant))]
+        for arm in arms:
+            parse_parameters(arm.family, arm.parameters)
         client.announce(arms)
     names = [arm.algorithm for arm in arms]
-    current.line(f"Announced {escape(', '.join(names))}.", announced=names)
+    current.line(f"Announced {escape(', '.join(names)) or 'nothing: all was tried'}.", announced=names)
+
+
+def _learnt(client: Client, space: Space, tenant: str) -> list[AlgorithmAnnounced]:
+    client.app(tenant)
+    trials = present(client.events(tenant, APPS.name, TRIALS.name, follow=False))
+    return propose(space, told_by(trials, tenant, space.family))
 
 
 def _of_file(path: Path | None) -> Space:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import uuid
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,9 @@ from easeml.automl import contributions
 from easeml.automl.contributions import Contribution, contributed
 from easeml.automl.spaces import Space
 from easeml.errors import ConfigurationError, NotFoundError
+from easeml.stream.payloads import TrialAssigned, TrialFinished, TrialOutcome
+from easeml.stream.publisher import EventPublisher
+from easeml.stream.topics import TRIALS
 
 SPACE = {"name": "svm-wide", "family": "svm", "parameters": {"C": {"low": 1.0, "high": 100.0, "log": True}}, "arms": 3}
 
@@ -49,6 +54,29 @@ def test_what_trainers_would_refuse_is_not_announced(easeml, tmp_path):
     assert "svm-odd" not in easeml("algorithms", "list")
     with pytest.raises(NotFoundError, match="There is no file"):
         easeml("algorithms", "announce", tmp_path / "absent.json")
+
+
+def test_arms_are_learnt_from_the_trials_of_an_app(easeml, cluster, tmp_path):
+    name = f"app-{uuid.uuid4().hex[:8]}"
+    easeml("apps", "create", name, "--label", "kind")
+    scales = tmp_path / "space.json"
+    scales.write_text(
+        json.dumps({"name": "lda-by", "family": "lda", "parameters": {"scale": ["clip", "rank"]}, "arms": 4})
+    )
+    publisher = EventPublisher(cluster, "trainer")
+    tried = '{"scale": "clip"}'
+    publisher.send(TRIALS, TrialAssigned(name, "t1", "a", "lda", tried, "d", 9.0, "v1", 9, 9, round=1))
+    publisher.send(TRIALS, TrialFinished(name, "t1", "a", TrialOutcome.TRAINED, 0.8, 0.1))
+    publisher.flush()
+    (arm,) = easeml("algorithms", "announce", scales, "--for", name, as_json=True)["announced"]
+    assert re.fullmatch("lda-by-[0-9a-f]{6}", arm)
+    assert f'{arm} │ lda │ {{"scale": "rank"}}' in easeml("algorithms", "list").replace("┃", "│")
+    publisher.send(TRIALS, TrialAssigned(name, "t2", arm, "lda", '{"scale": "rank"}', "d", 9.0, "v1", 9, 9, round=1))
+    publisher.send(TRIALS, TrialFinished(name, "t2", arm, TrialOutcome.TRAINED, 0.7, 0.1))
+    publisher.flush()
+    assert "Announced nothing: all was tried." in easeml("algorithms", "announce", scales, "--for", name)
+    with pytest.raises(NotFoundError, match="There is no app"):
+        easeml("algorithms", "announce", scales, "--for", f"{name}-else")
 
 
 def test_a_package_is_announced_by_its_name(easeml, invoke, acme):
