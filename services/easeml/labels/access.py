@@ -42,15 +42,26 @@ class Caller:
         Whether it may answer, claim and skip.
     owns : bool
         Whether it may see questions about test rows, as the owner of the test set.
+    name : str
+        Under which everything it says is recorded; empty: under the name it gives.
     """
 
     apps: frozenset[str] | None = None
     answers: bool = True
     owns: bool = True
+    name: str = ""
 
     def sees(self, app: str) -> bool:
         """Whether the caller may see the app."""
         return self.apps is None or app in self.apps
+
+    def annotator(self, given: str) -> str:
+        """Return who speaks when the caller gives a name: nobody with a token of their own is somebody else.
+
+        >>> Caller(name="ada").annotator("bob"), Caller().annotator("bob"), Caller(name="ada").annotator("")
+        ('ada', 'bob', '')
+        """
+        return self.name if given and self.name else given
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,8 @@ class Access:
                 found = caller
         holder = self.tokens.holder(token) if self.tokens is not None and bearer else None
         if found is None and holder is not None:
-            found = Caller(holder.apps, Right.ANSWER in holder.rights, Right.DETAILS in holder.rights)
+            may = holder.rights
+            found = Caller(holder.apps, Right.ANSWER in may, Right.DETAILS in may, holder.name)
         if found is None and not self.grants:
             return Caller(owns=self.tokens is None or not self.tokens.holders())
         return found

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 from easeml.errors import (
@@ -74,8 +75,9 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
     # The method names are those of the contract.
 
     async def ListQuestions(self, request: Any, context: Any) -> Any:  # noqa: N802
-        wanted = Filter(request.app, kind_of(request.kind), request.annotator)
-        selection = self._select(self._caller(context), wanted)
+        caller = self._caller(context)
+        wanted = Filter(request.app, kind_of(request.kind), caller.annotator(request.annotator))
+        selection = self._select(caller, wanted)
         page = paginate(selection.offered, wanted, request.page_size, request.page_token)
         return pb.ListQuestionsResponse(
             questions=[self._message(entry) for entry in page.questions],
@@ -85,8 +87,8 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         )
 
     async def StreamQuestions(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
-        wanted = Filter(request.app, kind_of(request.kind), request.annotator)
         caller = self._caller(context)
+        wanted = Filter(request.app, kind_of(request.kind), caller.annotator(request.annotator))
         bell = asyncio.Event()
         self._bells.add(bell)
         sent: dict[tuple[str, str], float] = {}
@@ -112,7 +114,8 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         entry = self._open(context, request.app, request.question)
         key = (request.app, request.question)
         now = self._clock()
-        lease = self._leases.claim(key, request.annotator, now=now, seconds=min(seconds, MAX_LEASE_SECONDS))
+        annotator = self._caller(context).annotator(request.annotator)
+        lease = self._leases.claim(key, annotator, now=now, seconds=min(seconds, MAX_LEASE_SECONDS))
         if lease is None:
             raise ConflictError(
                 f"Question {request.question!r} is claimed by {self._leases.holder(key, now)!r}.",
@@ -124,8 +127,9 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
 
     async def ReleaseQuestion(self, request: Any, context: Any) -> Any:  # noqa: N802
         _require(annotator=request.annotator)
-        if self._caller(context).sees(request.app):
-            self._leases.release((request.app, request.question), request.annotator)
+        caller = self._caller(context, answers=True)
+        if caller.sees(request.app):
+            self._leases.release((request.app, request.question), caller.annotator(request.annotator))
             self.ring()
         return pb.ReleaseQuestionResponse()
 
@@ -198,7 +202,9 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         return pb.SubmitAnswerResponse(annotation_id=await self._record(sent, context))
 
     async def _record(self, sent: Submission, context: Any) -> str:
-        queue = self._queue(self._caller(context, answers=True), sent.app, sent.question)
+        caller = self._caller(context, answers=True)
+        sent = replace(sent, annotator=caller.annotator(sent.annotator))
+        queue = self._queue(caller, sent.app, sent.question)
         return await self._submissions.submit(queue, sent, now=self._clock(), seconds=context.time_remaining())
 
     def _caller(self, context: Any, *, answers: bool = False) -> Caller:
