@@ -18,6 +18,8 @@ _FILE = (
     "house's own store is read there."
 )
 
+_ASKED = "\nLabels that test rows lack are asked for where a verdict needs them: 'easeml label {app} --test'."
+
 
 @reads_a_file
 def upload(
@@ -68,7 +70,8 @@ def upload(
     }
     if fixed is not None:
         facts |= {"columns": {c.name: c.kind.value for c in fixed.columns}, "classes": fixed.classes}
-    current.line(_words(name, state, new=new) + (fixed_columns(fixed) if fixed is not None else ""), **facts)
+    asked = _ASKED.format(app=escape(name)) if app.test_label_budget and "test" in state.rows and new else ""
+    current.line(_words(name, state, new=new) + asked + (fixed_columns(fixed) if fixed is not None else ""), **facts)
 
 
 def _told(state: UploadState) -> list[str]:

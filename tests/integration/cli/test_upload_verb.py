@@ -11,6 +11,9 @@ import pytest
 
 from easeml.client import Client
 from easeml.errors import InvalidDataError, UnavailableError
+from easeml.stream.reader import TopicReader
+from easeml.stream.settings import Settings
+from easeml.stream.topics import DATA_TEST_LABELS
 
 FORMATS = Path(__file__).parents[2] / "data" / "formats"
 pytestmark = pytest.mark.timeout(180)
@@ -102,3 +105,21 @@ def test_a_file_in_the_store_is_read_there(easeml, create, cluster, tmp_path):
     elsewhere = messy(tmp_path / "e.csv", 300).as_uri()
     again = easeml("upload", name, elsewhere, "--pillar", "pool", as_json=True)
     assert again["rows"] == {"pool": 299}
+
+
+@pytest.mark.usefixtures("answering")
+def test_test_rows_without_labels(easeml, create, cluster, tmp_path):
+    name = create("way")
+    easeml("upload", name, messy(tmp_path / "m.csv"), "--pillar", "train")
+    bare = pd.DataFrame({"x": np.arange(300) / 7, "y": np.arange(300) / 3})
+    bare.to_csv(tmp_path / "bare.csv", index=False)
+    with pytest.raises(InvalidDataError, match=r"easeml apps update .* --test-label-budget N"):
+        easeml("upload", name, tmp_path / "bare.csv", "--pillar", "test")
+    easeml("apps", "update", name, "--test-label-budget", "500")
+    said = easeml("upload", name, tmp_path / "bare.csv", "--pillar", "test")
+    assert "bare.csv" in said
+    assert "300 test" in said
+    assert f"asked for where a verdict needs them: 'easeml label {name} --test'." in said
+    reader = TopicReader(Settings.load(bootstrap_servers=cluster.bootstrap_servers), [DATA_TEST_LABELS.name])
+    assert not [event for event in reader.replay() if event.app == name]
+    reader.close()

@@ -1,12 +1,16 @@
 """Rows that may not go where they were sent are told, and the others go on."""
 
+from dataclasses import replace
+
 import pandas as pd
-from datamagic_town import APP, csv, frame, upload
+import pytest
+from datamagic_town import APP, Town, csv, frame, upload
 
 from easeml.datamagic.ingestion.assignment import Known
 from easeml.datamagic.ingestion.fitting import Rules, fit
 from easeml.datamagic.ingestion.shelf import Digests
 from easeml.datamagic.versions import contents
+from easeml.errors import InvalidDataError
 from easeml.stream.payloads import Pillar
 
 
@@ -45,3 +49,36 @@ def test_labels_of_rejected_test_rows_are_not_told(town):
     assert "line 7, column 'bought': its class is not known to the app" in town.runs()[-1].message
     assert not any("SECRET" in run.message for run in town.runs())
     assert not any("SECRET" in version.change for version in town.versions())
+
+
+def test_test_rows_need_no_labels_where_an_app_pays_for_asking():
+    bare, paying = table().drop(columns=["bought", "id", "g"]), replace(APP, test_label_budget=100)
+    fitted = fit(bare, Rules(paying, Pillar.TEST, "", "", "p"))
+    assert (len(fitted.relation), fitted.rejects) == (6, ())
+    assert (fitted.relation.labels == -1).all()
+    some = table().drop(columns=["id", "g"]).astype(object)
+    some.loc[[3, 5], "bought"] = None
+    some.loc[4, "bought"] = "maybe"
+    fitted = fit(some, Rules(paying, Pillar.TEST, "", "", "p"))
+    assert [str(one) for one in fitted.rejects] == ["line 4, column 'bought': its class is not known to the app"]
+    assert (fitted.relation.labels < 0).sum() == 2
+    with pytest.raises(InvalidDataError, match="easeml apps update shop --test-label-budget N"):
+        fit(bare, Rules(APP, Pillar.TEST, "", "", "p"))
+    with pytest.raises(InvalidDataError, match="no label column 'bought'") as caught:
+        fit(bare, Rules(paying, Pillar.TRAIN, "", "", "p"))
+    assert "--test-label-budget" not in str(caught.value)
+
+
+@pytest.mark.parametrize("labelled", [0, 40])
+def test_uploaded_test_rows_tell_the_labels_that_they_have(labelled):
+    town = Town(app=replace(APP, test_label_budget=100))
+    content = frame(120)
+    if labelled:
+        content.loc[labelled:, "bought"] = None
+    else:
+        content = content.drop(columns="bought")
+    town.send(upload(csv(content), pillar="test"))
+    assert {pillar: len(rows) for pillar, rows in town.rows().items()} == {Pillar.TEST: 120}
+    assert len(town.labels()) == labelled
+    assert all(not len(batch.labels) for batch in town.batches(Pillar.TEST))
+    assert town.runs()[-1].message == ""

@@ -2,7 +2,7 @@
 
 A value that is not of its column's kind becomes missing, for repairs to be proposed, unless most of a column is so;
 a row with an unknown class or category, an unlabelled row where labels are the point and a row without its own id are
-left out.
+left out. Test rows need no label in an app that pays for asking.
 """
 
 from __future__ import annotations
@@ -102,8 +102,13 @@ class Rules:
 
     @property
     def labelled(self) -> bool:
-        """Whether the file must have the label column."""
+        """Whether the labels of the file are read."""
         return self.pillar not in (Pillar.POOL, Pillar.PRODUCTION)
+
+    @property
+    def asked(self) -> bool:
+        """Whether labels that rows lack are asked for one by one: test rows of an app that pays for that."""
+        return self.pillar is Pillar.TEST and self.app.test_label_budget > 0
 
 
 def fit(frame: pd.DataFrame, rules: Rules, start: int = 0) -> Fitted:
@@ -130,7 +135,7 @@ def fit(frame: pd.DataFrame, rules: Rules, start: int = 0) -> Fitted:
     read, clashes = _read(frame, rules, names)
     rejects: dict[int, Reject] = {}
     ids = _ids(frame, rules, names, start, rejects)
-    labels = texts_of(read[app.label]) if rules.labelled else np.full(len(frame), None, object)
+    labels = texts_of(read[app.label]) if app.label in read else np.full(len(frame), None, object)
     for place, column, value in _odd(read, labels, rules):
         # What a test row's label says is for CI alone, and rejects are told in public.
         secret = column == app.label and rules.pillar is Pillar.TEST
@@ -165,10 +170,12 @@ def _check_special(frame: pd.DataFrame, rules: Rules) -> None:
     for name, what in ((rules.id_column, "id"), (rules.group_column, "group")):
         if name and name not in frame.columns:
             raise InvalidDataError(f"There is no {what} column {name!r}.", mend=f"Columns of the file are {known}.")
-    if rules.labelled and rules.app.label not in frame.columns:
+    if rules.labelled and not rules.asked and rules.app.label not in frame.columns:
+        budget = f", or have test labels asked for: easeml apps update {rules.app.app} --test-label-budget N"
         raise InvalidDataError(
             f"There is no label column {rules.app.label!r}.",
-            mend=f"Columns of the file are {known}. Unlabelled rows go to the pillar pool or production.",
+            mend=f"Columns of the file are {known}. Unlabelled rows go to the pillar pool or production"
+            f"{budget if rules.pillar is Pillar.TEST else ''}.",
         )
 
 
@@ -179,7 +186,7 @@ def _read(frame: pd.DataFrame, rules: Rules, names: RowNames) -> tuple[pd.DataFr
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
         raise InvalidDataError(f"Missing column {missing[0]!r}.", mend=f"The app's columns are {', '.join(wanted)}.")
-    labelled = rules.labelled
+    labelled = rules.labelled and app.label in frame.columns
     special = {app.label, rules.id_column, rules.group_column}
     others = [name for name in frame.columns if name not in wanted and name not in special]
     if others:
@@ -252,7 +259,7 @@ def _odd(read: pd.DataFrame, labels: NDArray[np.object_], rules: Rules) -> Itera
                 for place, value in unseen_of(column, read[column.name]):
                     yield place, column.name, value
     if rules.labelled:
-        known = {*app.classes, *([None] if rules.pillar is None else [])}
+        known = {*app.classes, *([None] if rules.pillar is None or rules.asked else [])}
         for place, label in enumerate(labels):
             if label not in known:
                 yield place, app.label, label
