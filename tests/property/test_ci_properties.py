@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from easeml.ci import Interval, TestSetLedger, Truth, parse, plan
 from easeml.ci.betting import TwoSidedBet
 from easeml.ci.bounds import clopper_pearson
+from easeml.ci.slices import Grouped
 from easeml.errors import ConditionError
 
 truths = st.sampled_from(list(Truth))
@@ -182,3 +183,19 @@ def test_arrival_order_duplicates_and_restarts_do_not_matter(seed, adaptivity, d
             shaken = TestSetLedger.from_state(shaken.state())
     assert shaken.verdicts == straight.verdicts
     assert shaken.steps_used == straight.steps_used == 1
+
+
+@given(data=st.data())
+def test_the_first_rows_are_the_fewest_that_end_before_the_next_member(data):
+    count = data.draw(st.integers(0, 12))
+    slices = data.draw(st.lists(st.lists(st.booleans(), min_size=count, max_size=count), max_size=3))
+    members = np.array([[True] * count, *slices], dtype=np.bool_).reshape(1 + len(slices), count)
+    lacking = np.array(data.draw(st.lists(st.integers(0, 5), min_size=len(members), max_size=len(members))))
+    found = Grouped(np.arange(count, dtype=np.int32), members).first(lacking)
+    fits = [n for n in range(count + 1) if (members[:, :n].sum(axis=1) >= lacking).all()]
+    ends = [
+        next((n for n in range(count) if line[: n + 1].sum() > few), count) if few else 0
+        for line, few in zip(members, lacking, strict=True)
+    ]
+    assert found == (max(ends) if fits else None)
+    assert found is None or found >= fits[0]

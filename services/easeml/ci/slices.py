@@ -82,13 +82,17 @@ class Grouped:
     def first(self, lacking: npt.NDArray[np.int64]) -> int | None:
         """Return how many rows from the first on hold so many of every group; None: all of them do not.
 
+        They end before the next member, not at the last one that is needed: rows that end at a member hold too large
+        a share of the slice, and so would not be a sample of all rows (inverse binomial sampling).
+
         >>> rows = Grouped(np.arange(4, dtype=np.int32), np.array([[1, 1, 1, 1], [0, 1, 0, 1]], dtype=np.bool_))
-        >>> rows.first(np.array([1, 1])), rows.first(np.array([1, 2])), rows.first(np.array([0, 3]))
-        (2, 4, None)
+        >>> rows.first(np.array([1, 0])), rows.first(np.array([1, 1])), rows.first(np.array([0, 3]))
+        (1, 3, None)
         """
+        if (self.members.sum(axis=1) < lacking).any():
+            return None
         so_far = np.cumsum(self.members, axis=1)
-        needed = [int(np.searchsorted(line, few)) + 1 if few else 0 for line, few in zip(so_far, lacking, strict=True)]
-        return max(needed) if max(needed) <= len(self.numbers) else None
+        return max(int(np.searchsorted(line, few + 1)) if few else 0 for line, few in zip(so_far, lacking, strict=True))
 
     def with_first(self, others: Grouped, count: int) -> Grouped:
         """Return these rows and the first ones of others, ascending."""
