@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo bench lock vendor clean
+.PHONY: help setup check format test e2e demo bench lock vendor clean
 
 help:  ## show the verbs
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 setup: $(STAMP)  ## make the environment in .venv from the lock file
 
@@ -32,6 +32,9 @@ format: setup  ## format and mend what the linter can
 
 test: setup  ## every test, JOBS files at a time; prints the time of each folder
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+e2e: setup  ## every page in a real browser, the demo and the tutorial; screenshots in build/screenshots (needs Chromium)
+	$(BIN)/python -m pytest tests/e2e
 
 demo: setup  ## a real data set from upload to the best model, on the embedded broker
 	$(BIN)/easeml demo

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import io
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from easeml.cli.session import session
+from easeml.cli.session import Session, session
+
+_WIDTH = 200
+
+
+class _Lines(io.StringIO):
+    """Every line that is written becomes one JSON object."""
+
+    def __init__(self, current: Session) -> None:
+        super().__init__()
+        self._current = current
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.strip():
+                self._current.line("", text=line.rstrip())
+        return len(text)
 
 
 def demo(
@@ -21,5 +41,9 @@ def demo(
     current = session(context)
     home = default_home().resolve()
     settings = current.settings.model_copy(update={"home": home})
-    if not Demo(current.console, settings, permute_labels=permute_labels).run():
+    console = Console(file=_Lines(current), width=_WIDTH, highlight=False) if current.as_json else current.console
+    closed = Demo(console, settings, permute_labels=permute_labels).run()
+    if current.as_json:
+        current.line("", closed=closed)
+    if not closed:
         raise typer.Exit(1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -46,3 +48,39 @@ def test_a_verb_that_does_not_exist_is_guessed():
     shown = CliRunner().invoke(app, ["statsu"])
     assert shown.exit_code == 2
     assert "Did you mean 'status'?" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("easeml ap", {"apps"}),
+        ("easeml apps pa", {"pause"}),
+        ("easeml apps delete --e", {"--erase"}),
+        ("easeml label ex", {"export"}),
+        ("easeml tokens create ada --may m", {"messages", "manage"}),
+    ],
+)
+def test_the_shell_completes_verbs_options_and_words(typed, offered):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1), "_EASEML_COMPLETE": "complete_bash"}
+    command = [Path(sys.executable).with_name("easeml")]
+    done = subprocess.run(command, env=os.environ | words, capture_output=True, text=True, check=False)
+    assert set(done.stdout.split()) == offered
+
+
+def test_the_demo_is_told_to_programs_too(monkeypatch):
+    class Demo:
+        def __init__(self, console, _settings, *, permute_labels):
+            self.console, self.closes = console, not permute_labels
+
+        def run(self):
+            self.console.print("[dim]   0.0 s[/]  a story\n")
+            return self.closes
+
+    monkeypatch.setattr("easeml.demo.run.Demo", Demo)
+    for words, code, closed in ((["demo"], 0, True), (["demo", "--permute-labels"], 1, False)):
+        shown = CliRunner().invoke(app, ["--json", *words])
+        assert shown.exit_code == code
+        assert [json.loads(line) for line in shown.output.splitlines()] == [
+            {"text": "   0.0 s  a story"},
+            {"closed": closed},
+        ]
