@@ -83,8 +83,13 @@ def _names(clause: Clause) -> str:
             sign = "minus " if factor < 0 else ("plus " if parts else "")
             times = "" if abs(factor) == 1 else f"{abs(factor):g} times "
             parts.append(f"{sign}{times}{word}")
-    where = f", among the examples where {clause.slice.replace('=', ' is ')}" if clause.slice else ""
-    return " ".join(parts) + where
+    where = f", among the examples {_where(clause.slice)}," if clause.slice else ""
+    told = " ".join(parts) + where
+    return told[0].upper() + told[1:]
+
+
+def _where(name: str) -> str:
+    return f"where {name.replace('=', ' is ')}"
 
 
 def _what(protocol: Protocol) -> Answer:
@@ -128,9 +133,11 @@ def _how_many(protocol: Protocol, found: Plan) -> Answer:
 
 def _examples(protocol: Protocol, found: Plan) -> str:
     """Return how large the test set should be, and each slice in it."""
-    named = sorted({clause.slice for clause in protocol.condition.clauses if clause.slice})
-    where = "".join(f", and as many where {name.replace('=', ' is ')}" for name in named)
-    return f"The test set should hold {found.unlabelled:,} examples{where}."
+    named = protocol.condition.slices
+    if not named:
+        return f"The test set should hold {found.unlabelled:,} examples."
+    each = " and ".join(f"{found.unlabelled:,} examples {_where(name)}" for name in named)
+    return f"The test set should hold at least {each}; with all others it is larger."
 
 
 def _share(protocol: Protocol) -> str:
@@ -184,7 +191,12 @@ def _figures(found: Plan) -> tuple[str, str, str]:
     return f"{found.labels_worst:,}", f"{found.labels_expected:,}", f"{found.unlabelled:,}"
 
 
-_HEAD = ("labels at most", "labels when clear", "examples in all")
+def _head(first: str, protocol: Protocol) -> tuple[str, ...]:
+    return first, "labels at most", "labels when clear", f"examples {_counted(protocol)}"
+
+
+def _counted(protocol: Protocol) -> str:
+    return "per slice" if protocol.condition.slices else "in all"
 
 
 def _one_in(wrong: float) -> str:
@@ -217,7 +229,7 @@ def _reliability(protocol: Protocol, found: Plan) -> Answer:
     return Answer(
         "What if the reliability changes?",
         (text,),
-        (("reliability", *_HEAD), *rows),
+        (_head("reliability", protocol), *rows),
     )
 
 
@@ -238,7 +250,7 @@ def _feedback(protocol: Protocol) -> Answer:
     return Answer(
         "What if developers learn less, or fewer models are judged?",
         tuple(text),
-        (("feedback", *_HEAD), *rows),
+        (_head("feedback", protocol), *rows),
     )
 
 
@@ -253,9 +265,9 @@ def _end(protocol: Protocol, found: Plan) -> Answer:
         (
             (
                 f"{until} the test set is used up: an alarm says so, and no further model is judged on it. Asking "
-                f"again would break the promise. Fresh examples, {found.unlabelled:,} of them, open the next test set, "
-                "which starts counting anew; the old ones may then be given to the developers, to train and to look "
-                "at. Changing the condition or the reliability in between needs fresh examples too."
+                f"again would break the promise. Fresh examples, {found.unlabelled:,} {_counted(protocol)}, open the "
+                "next test set, which starts counting anew; the old ones may then be given to the developers, to train "
+                "and to look at. Changing the condition or the reliability in between needs fresh examples too."
             ),
         ),
     )

@@ -22,7 +22,7 @@ from easeml.ci.meter import Meter
 from easeml.ci.planning import Plan
 from easeml.ci.questions import question, taken_back
 from easeml.ci.register import UNKNOWN, Register
-from easeml.ci.slices import Grouped, slices_of
+from easeml.ci.slices import Grouped
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, Poison
 from easeml.stream import payloads as p
 from easeml.stream.payloads import Answer, AppDefined, Payload, Question
@@ -181,7 +181,7 @@ class Gate:
             needed = plan_of(app)
             scores = scores_of(app)
             agreed = protocol_of(app)
-            slices = slices_of(agreed.condition)
+            slices = agreed.condition.slices
             rows = self._choose(register, app, needed, slices, tick)
             if rows is None:
                 return False
@@ -278,7 +278,7 @@ class Gate:
     def _worn_out(self, reason: str, app: AppDefined) -> list[Payload]:
         kind = "test rows" if app.test_label_budget else "labelled test rows"
         try:
-            examples, slices = plan_of(app).unlabelled, slices_of(protocol_of(app).condition)
+            examples, slices = plan_of(app).unlabelled, protocol_of(app).condition.slices
             kind += "".join(f", {examples:,} of the slice [{name}]" for name in slices)
         except (ConfigurationError, InvalidDataError):
             examples = len(self._places())

@@ -149,6 +149,15 @@ class Condition:
         """Whether the old model's predictions are needed."""
         return any(c.coefficients[1] or c.coefficients[2] for c in self.clauses)
 
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The slices that clauses speak of, by name.
+
+        >>> parse("n[b=2] > 0.8 +/- 0.05 and n > 0.7 +/- 0.05 and n[a=1] > 0.8 +/- 0.05").slices
+        ('a=1', 'b=2')
+        """
+        return tuple(sorted({clause.slice for clause in self.clauses if clause.slice}))
+
     def evaluate(self, values: Mapping[str, Interval]) -> Truth:
         """Return the truth of the formula when n, o and d lie in the given intervals.
 

@@ -433,7 +433,7 @@ class TestSetLedger:
 def _members(condition: Condition, slices: Mapping[str, npt.ArrayLike], n: int) -> dict[str, npt.NDArray[np.bool_]]:
     """Return the members of every slice that the condition names, in the order of their names."""
     found = {}
-    for name in sorted({clause.slice for clause in condition.clauses if clause.slice}):
+    for name in condition.slices:
         if name not in slices:
             raise InvalidDataError(
                 f"The condition speaks of the slice [{name}], whose members are not known.",

@@ -26,11 +26,6 @@ Bools = npt.NDArray[np.bool_]
 _CODED = (ColumnKind.BOOLEAN, ColumnKind.CATEGORICAL)
 
 
-def slices_of(condition: Condition) -> tuple[str, ...]:
-    """Return the slices that a condition names, by name."""
-    return tuple(sorted({clause.slice for clause in condition.clauses if clause.slice}))
-
-
 def check_slices(condition: Condition, columns: tuple[Column, ...]) -> None:
     """Refuse a slice that no row of an app with these columns can belong to.
 
@@ -39,7 +34,7 @@ def check_slices(condition: Condition, columns: tuple[Column, ...]) -> None:
     ConditionError
         When there is no such column, it has no categories, or none of this name.
     """
-    for name in slices_of(condition):
+    for name in condition.slices:
         wanted, _, value = name.partition("=")
         coded = [column.name for column in columns if column.kind in _CODED]
         column = next((column for column in columns if column.name == wanted), None)
@@ -156,4 +151,4 @@ def _codes(part: _Part, columns: tuple[Column, ...], wanted: str, value: str) ->
     return np.asarray(part.codes[:, place.start] == code)
 
 
-__all__ = ["Cells", "Grouped", "check_slices", "slices_of"]
+__all__ = ["Cells", "Grouped", "check_slices"]

@@ -174,7 +174,7 @@ class Book:
 
 def _slices(condition: Condition, first: Cells, ids: list[str]) -> dict[str, npt.NDArray[np.bool_]]:
     found = {}
-    for name in sorted({clause.slice for clause in condition.clauses if clause.slice}):
+    for name in condition.slices:
         column, _, value = name.partition("=")
         found[name] = np.array([cell == value for cell in first.column(column, ids)], dtype=np.bool_)
     return found

@@ -76,7 +76,7 @@ def test_what_happens_at_the_end_of_the_test_set(change, until):
     told = answers(protocol)["What happens at the end of the test set?"]
     assert told.startswith(until)
     assert "an alarm says so, and no further model is judged on it" in told
-    assert f"Fresh examples, {protocol.plan().unlabelled:,} of them, open the next test set" in told
+    assert f"Fresh examples, {protocol.plan().unlabelled:,} in all, open the next test set" in told
     assert "the old ones may then be given to the developers" in told
     assert "Changing the condition or the reliability in between needs fresh examples too." in told
 
@@ -97,7 +97,13 @@ def test_a_slice_needs_as_many_examples_of_its_own():
     sliced = replace(GAIN, condition=parse("n - o > 0 +/- 0.1 and n[country=CH] - o[country=CH] > 0 +/- 0.1"))
     found = sliced.plan()
     told = answers(sliced)["How many labels are needed?"]
-    assert f"The test set should hold {found.unlabelled:,} examples, and as many where country is CH." in told
+    assert (
+        f"should hold at least {found.unlabelled:,} examples where country is CH; with all others it is larger" in told
+    )
+    (answer,) = [one for one in explained(sliced) if one.question == "What if the reliability changes?"]
+    assert answer.table[0][3] == "examples per slice"
+    ended = answers(sliced)["What happens at the end of the test set?"]
+    assert f"Fresh examples, {found.unlabelled:,} per slice, open the next test set" in ended
     alone = replace(GAIN, condition=parse("n - o > 0 +/- 0.1")).plan()
     assert found.labels_worst > 2 * alone.labels_worst, "a slice is labelled besides the whole, with half of the error"
 
