@@ -1,18 +1,97 @@
-"""From the annotations of several people to one answer."""
+"""From the annotations of several people to one answer: Dawid and Skene's model, learnt question by question.
+
+Every annotator has one reliability (the one-coin form of the model): the chance to say the true value; a wrong one is
+any other value with the same chance. A question is decided by the value that is most probable given all votes, and then
+each annotator counts as right by the probability of what they said. Whoever is heard alone teaches nothing about
+themselves.
+
+Source: Dawid & Skene, Applied Statistics 28(1), 1979, equations 2.3 to 2.5, with one parameter per annotator and one
+step of EM per question, in the order in which questions are decided, so that a replay decides the same.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from easeml.labels.votes import Vote
 
-Aggregator = Callable[[Mapping[str, Vote]], Vote | None]
-"""Votes (by annotator, in the order given) to the answer, or None: ask one more annotator."""
+_RIGHT, _WRONG = 4.0, 1.0
+"""Votes that an annotator nobody has seen is taken to have given: right four times of five."""
+_MOST = 1000
+"""Annotators who are remembered."""
+_TIE = 1e-9
 
 
-def majority(redundancy: int = 1) -> Aggregator:
-    """Return the aggregator that takes the value most annotators gave.
+@dataclass(slots=True)
+class Crowd:
+    """How often each annotator was right, as far as the votes of others tell.
+
+    Parameters
+    ----------
+    right, heard : dict of str to float
+        By annotator: expected right votes, and votes.
+
+    Examples
+    --------
+    >>> crowd = Crowd()
+    >>> crowd.reliability("ada")
+    0.8
+    >>> votes = {"ada": 1, "bob": 0, "cy": 1, "dee": 1}
+    >>> crowd.learn(votes, crowd.beliefs(votes, 2))
+    >>> crowd.reliability("ada") > 0.8 > crowd.reliability("bob")
+    True
+    """
+
+    right: dict[str, float] = field(default_factory=dict)
+    heard: dict[str, float] = field(default_factory=dict)
+
+    def reliability(self, annotator: str) -> float:
+        """Return the chance that an annotator says the true value, in (0, 1)."""
+        return (_RIGHT + self.right.get(annotator, 0.0)) / (_RIGHT + _WRONG + self.heard.get(annotator, 0.0))
+
+    def beliefs(self, votes: Mapping[str, Vote], choices: int) -> dict[Vote, float]:
+        """Return the probability of each value that somebody said.
+
+        Parameters
+        ----------
+        votes : mapping of str to Vote
+            By annotator.
+        choices : int
+            Values there are to choose from; those that nobody said share the rest of the probability.
+        """
+        said = tuple(dict.fromkeys(votes.values()))
+        among = max(choices, len(said), 2)
+        right = {name: math.log(self.reliability(name)) for name in votes}
+        wrong = {name: math.log((1 - self.reliability(name)) / (among - 1)) for name in votes}
+        logs = [
+            math.fsum(right[name] if vote == value else wrong[name] for name, vote in votes.items()) for value in said
+        ]
+        unsaid = math.fsum(wrong.values())
+        top = max(*logs, unsaid)
+        weights = [math.exp(log - top) for log in logs]
+        whole = math.fsum(weights) + (among - len(said)) * math.exp(unsaid - top)
+        return {value: weight / whole for value, weight in zip(said, weights, strict=True)}
+
+    def learn(self, votes: Mapping[str, Vote], beliefs: Mapping[Vote, float]) -> None:
+        """Take in what became of a question that several people answered."""
+        if len(votes) < 2:
+            return
+        for name, vote in votes.items():
+            self.right[name] = self.right.pop(name, 0.0) + beliefs[vote]  # the one heard last stands last
+            self.heard[name] = self.heard.pop(name, 0.0) + 1.0
+        for name in list(self.right)[:-_MOST]:
+            del self.right[name], self.heard[name]
+
+
+Aggregator: TypeAlias = Callable[[Mapping[str, Vote], Crowd, int], Vote | None]
+"""Votes (by annotator, in the order given), crowd and number of candidates to the answer; None: ask one more."""
+
+
+def dawid_skene(redundancy: int = 1) -> Aggregator:
+    """Return the aggregator that takes the most probable value and learns who is reliable.
 
     Parameters
     ----------
@@ -26,22 +105,28 @@ def majority(redundancy: int = 1) -> Aggregator:
 
     Examples
     --------
-    >>> majority()({"ada": 2})
+    >>> dawid_skene()({"ada": 2}, Crowd(), 3)
     2
-    >>> majority(3)({"ada": 2, "bob": 0}) is None
+    >>> dawid_skene(3)({"ada": 2, "bob": 0}, Crowd(), 3) is None
     True
-    >>> majority(2)({"ada": 2, "bob": 0, "cy": 0})
-    0
-    >>> majority(2)({"ada": "31.0", "bob": "31.0"})
+    >>> dawid_skene(2)({"ada": 2, "bob": 0}, Crowd(), 3) is None
+    True
+    >>> dawid_skene(2)({"ada": 2, "bob": 0}, Crowd({"ada": 9.0, "bob": 1.0}, {"ada": 10.0, "bob": 10.0}), 3)
+    2
+    >>> dawid_skene(2)({"ada": "31.0", "bob": "31.0"}, Crowd(), 2)
     '31.0'
     """
     if redundancy < 1:
         raise ValueError(f"redundancy is {redundancy}; at least one annotator must be heard.")
 
-    def aggregate(votes: Mapping[str, Vote]) -> Vote | None:
+    def aggregate(votes: Mapping[str, Vote], crowd: Crowd, choices: int) -> Vote | None:
         if len(votes) < redundancy:
             return None
-        first, *rest = Counter(votes.values()).most_common(2)
-        return None if rest and rest[0][1] == first[1] else first[0]
+        beliefs = crowd.beliefs(votes, choices)
+        first, *rest = sorted(beliefs.items(), key=lambda one: -one[1])
+        if rest and first[1] - rest[0][1] < _TIE:
+            return None
+        crowd.learn(votes, beliefs)
+        return first[0]
 
     return aggregate

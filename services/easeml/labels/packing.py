@@ -37,7 +37,7 @@ def unpack(app: str, packed: Packed, aggregate: Aggregator) -> Queue:
 
 
 def _pack(queue: Queue) -> Packed:
-    document = {
+    document: dict[str, Any] = {
         "grants": dict(queue.grants),
         "spent": dict(queue.spent),
         "announced": dict(queue.announced),
@@ -56,6 +56,8 @@ def _pack(queue: Queue) -> Packed:
             for annotation, given_at in waiting
         ],
     }
+    if queue.crowd.heard:
+        document["crowd"] = [[name, queue.crowd.right[name], heard] for name, heard in queue.crowd.heard.items()]
     records = [(request, record.content, record.text) for request, record in queue.requests.items()]
     arrays: dict[str, NDArray[Any]] = {
         "closed": np.array(list(queue.closed), np.uint64),
@@ -75,6 +77,8 @@ def _unpack(app: str, packed: Packed, aggregate: Aggregator) -> Queue:
         spent=dict(document["spent"]),
         announced=dict(document["announced"]),
     )
+    for name, right, heard in document.get("crowd", ()):
+        queue.crowd.right[name], queue.crowd.heard[name] = right, heard
     for entry in document["open"]:
         question = _question(entry["question"])
         queue.open[question.question] = OpenQuestion(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from easeml.errors import InvalidDataError, Poison
-from easeml.labels.aggregation import Aggregator, majority
+from easeml.labels.aggregation import Aggregator, Crowd, dawid_skene
 from easeml.labels.budgets import budget_of
 from easeml.labels.votes import OTHER, SKIPPED, Vote, vote_of
 from easeml.stream.payloads import Annotation, Answer, AuditRecord, Budget, Column, Payload, Pillar, Question
@@ -142,11 +142,11 @@ class Queue:
     app : str
         Name of the app.
     aggregate : callable
-        From the votes on a question to its answer.
+        From the votes on a question to its answer; with several people it learns who is reliable.
     """
 
     app: str
-    aggregate: Aggregator = field(default_factory=majority)
+    aggregate: Aggregator = field(default_factory=dawid_skene)
     grants: dict[str, float] = field(default_factory=dict)  #: labels an asker may spend, by budget
     columns: tuple[Column, ...] | None = None  #: of the app; None: not known yet
     spent: dict[str, float] = field(default_factory=dict)  #: labels spent per asker
@@ -155,6 +155,7 @@ class Queue:
     early: dict[str, list[tuple[Annotation, float]]] = field(default_factory=dict)  #: waiting for their question
     closed: dict[int, Closed] = field(default_factory=dict)  #: by digest of the question id, oldest first
     requests: dict[int, Recorded] = field(default_factory=dict)  #: by digest of the request id, oldest first
+    crowd: Crowd = field(default_factory=Crowd)  #: how reliable annotators are
     now: float = 0.0  #: newest tick; only decides what is shown, never what counts
     restricted: bool = False  #: questions about test rows: in a fixed order, so none is passed over
     test: Queue | None = None  #: questions about test rows, apart: all that becomes of them is the owner's to know
@@ -296,7 +297,7 @@ class Queue:
             entry.skipped_by = [*others, annotation.annotator][-MAX_SKIPPED:]
             return [self._audit(annotation, "ok")]
         entry.votes[annotation.annotator] = self.vote(annotation, entry)
-        said = self.aggregate(entry.votes)
+        said = self.aggregate(entry.votes, self.crowd, len(entry.question.candidates))
         audit = self._audit(annotation, "ok")
         return [audit, *self._bound()] if said is None else [*self._answer(entry, said), audit]
 

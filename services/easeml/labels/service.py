@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from easeml.labels.aggregation import majority
+from easeml.labels.aggregation import dawid_skene
 from easeml.labels.budgets import grants_of
 from easeml.labels.checks import check_annotation, check_question
 from easeml.labels.packing import pack, unpack
@@ -55,13 +55,13 @@ class LabelsService(Service[Queue]):
     Parameters
     ----------
     redundancy : int
-        Annotators that a question needs; the majority decides.
+        Annotators that a question needs at least; see ``aggregation``.
     """
 
     name = "labels"
 
     def __init__(self, redundancy: int = 1) -> None:
-        self._aggregate = majority(redundancy)
+        self._aggregate = dawid_skene(redundancy)
         self._rows: dict[tuple[str, Pillar], Rows] = {}
         self._listeners: list[Callable[[str], None]] = []
         self.queues: dict[str, Queue] = {}

@@ -7,7 +7,7 @@ import pytest
 
 from easeml.errors import Poison
 from easeml.labels import queue as module
-from easeml.labels.aggregation import majority
+from easeml.labels.aggregation import dawid_skene
 from easeml.labels.packing import pack, unpack
 from easeml.labels.queue import Closed, Queue
 from easeml.stream.payloads import Answer, AuditRecord, Budget, Column, ColumnKind, QuestionKind
@@ -166,7 +166,7 @@ def test_a_skip_passes_the_question_on(queue, question, annotation):
 
 
 def test_redundancy_asks_for_more_annotators(question, annotation):
-    queue = Queue("churn", majority(2), grants={"label_budget": 5.0})
+    queue = Queue("churn", dawid_skene(2), grants={"label_budget": 5.0})
     queue.ask(question(), 1.0)
     assert outcomes(queue.annotate(annotation(request_id="1"), 2.0)) == ["ok"]
     assert outcomes(queue.annotate(annotation(request_id="2"), 2.0)) == ["annotated_already"]
@@ -189,7 +189,7 @@ def cell(question):
 
 @pytest.fixture
 def cleaning():
-    return Queue("churn", majority(2), grants={"cleaning_budget": 5.0}, columns=COLUMNS)
+    return Queue("churn", dawid_skene(2), grants={"cleaning_budget": 5.0}, columns=COLUMNS)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def cleaning():
 def test_another_value_answers_a_cell_in_the_form_of_its_column(
     cleaning, cell, annotation, column, candidates, text, value, said
 ):
-    cleaning.aggregate = majority()
+    cleaning.aggregate = dawid_skene()
     cleaning.ask(cell(column=column, candidates=candidates), 1.0)
     (answer,) = answers(cleaning.annotate(annotation(value=-2, text=text), 2.0))
     assert (answer.value, answer.text, answer.column) == (value, said, column)

@@ -10,7 +10,7 @@ import pytest
 
 import easeml.labels
 from easeml.labels import rows as rows_module
-from easeml.labels.aggregation import majority
+from easeml.labels.aggregation import dawid_skene
 from easeml.labels.rows import Image, Rows
 from easeml.labels.service import SHOWN
 from easeml.stream.payloads import AppDeleted, Budget, Column, ColumnKind, Pillar, RelationBatch
@@ -252,7 +252,7 @@ def test_a_batch_that_is_larger_than_all_that_is_kept_is_shown_until_the_next_on
 
 def test_one_annotator_is_the_least():
     with pytest.raises(ValueError, match="at least one"):
-        majority(0)
+        dawid_skene(0)
 
 
 @pytest.mark.parametrize(
