@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -27,6 +28,7 @@ from easeml.stream.payloads import (
     AlgorithmAnnounced,
     AppDefined,
     AppDeleted,
+    AuditRecord,
     DataVersion,
     Pillar,
     RelationBatch,
@@ -38,6 +40,7 @@ from easeml.stream.settings import Settings
 from easeml.stream.topics import (
     ALGORITHMS,
     APPS,
+    AUDIT,
     BY_NAME,
     DATA_TEST_LABELS,
     DATA_VERSIONS,
@@ -177,14 +180,15 @@ class Client(AbstractContextManager["Client"]):
             self._publisher.publish(APPS, after)
         return after
 
-    def delete_app(self, name: str) -> None:
-        """Delete an app: services forget it."""
+    def delete_app(self, name: str, *, actor: str = "") -> None:
+        """Delete an app: services forget it; the audit tells who wanted it, by default the user of this process."""
         known = self.apps()
         if name not in known:
             raise NotFoundError(
                 f"There is no app {name!r} to delete.", mend=f"Known are: {', '.join(sorted(known)) or 'none'}."
             )
         self._publisher.publish(APPS, AppDeleted(name))
+        self._publisher.publish(AUDIT, AuditRecord(name, actor or getpass.getuser(), "DeleteApp", name, "ok"))
 
     @staticmethod
     def plan(app: AppDefined) -> ci.Plan:

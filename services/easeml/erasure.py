@@ -22,7 +22,7 @@ from easeml.stream import admin, codec, deadletters
 from easeml.stream.bulk import BulkReader, Place
 from easeml.stream.changelog import Writer, changelog_topic
 from easeml.stream.messages import Message, Record
-from easeml.stream.payloads import AppDeleted, AuditRecord, ModelPublished, Upload
+from easeml.stream.payloads import AuditRecord, ModelPublished, Upload
 from easeml.stream.poison import PREFIX
 from easeml.stream.settings import Settings
 from easeml.stream.topics import (
@@ -118,7 +118,7 @@ def erase(client: Client, name: str, actor: str, wait: float = 30.0) -> Erased:
     """
     settings, lives = client.settings, name in client.apps()
     if lives:
-        client._publisher.publish(APPS, AppDeleted(name))
+        client.delete_app(name, actor=actor)
     waiting = _waiting(settings, name, wait if lives else 0.0)
     findings = _read(settings, name)
     if not lives and not findings.own:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import uuid
 
 import numpy as np
@@ -155,3 +156,11 @@ def test_erasing_asks_for_the_name(client, invoke, neighbours):
     shown = invoke("apps", "delete", name, "--erase", typed=f"{name}\n")
     assert "is deleted" in shown.output
     assert name not in client.apps()
+
+
+def test_a_deletion_is_in_the_audit(client, easeml, neighbours):
+    name, _ = neighbours
+    client.create_app(name, label="kind")
+    easeml("apps", "delete", name)
+    (said,) = audits(client, name)
+    assert (said.actor, said.action, said.outcome) == (getpass.getuser(), "DeleteApp", "ok")

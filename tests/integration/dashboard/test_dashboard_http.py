@@ -397,7 +397,7 @@ def test_an_app_is_paused_resumed_and_erased_by_who_may(stack, tokens):
     stack.until(lambda: stack.call("/api/apps", **admin).content["apps"] == [])
     assert manage(stack, "doomed", {"action": "erase", "confirm": "doomed"}, **admin).status == 404
     done = [action for app, actor, action in audits(stack) if (app, actor) == ("doomed", "boss")]
-    assert done == ["PauseApp", "ResumeApp", "EraseApp"]
+    assert done == ["PauseApp", "ResumeApp", "DeleteApp", "EraseApp"]
 
 
 def test_an_app_is_managed_by_nobody_else(stack, tokens):
