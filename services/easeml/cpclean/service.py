@@ -26,7 +26,7 @@ from easeml.cpclean.work import Found, Lost, Task, work
 from easeml.errors import Busy, InvalidDataError
 from easeml.ids import EventId
 from easeml.relation import Relation
-from easeml.relation.pillar_views import PillarViews, keep_version
+from easeml.relation.pillar_views import PillarViews, keep_version, study_pause
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
     Answer,
@@ -58,8 +58,6 @@ log = logging.getLogger(__name__)
 
 ASKER = "cpclean"
 _LEAST_CLASSES = 2
-_PAUSE, _ROWS_A_SECOND = 2.0, 2000
-"""Seconds between the beginnings of two studies of an app: at least so many, and longer when there are many rows."""
 
 
 @dataclass
@@ -190,7 +188,7 @@ class CPCleanService(Service[CleaningState]):
             state.told = True
             return (Output(CLEANING, _report(ctx.app, state, final=True)),)
         count = self._rows.of(ctx.app.app, Pillar.TRAIN).count(ctx.app)
-        if event.time < state.begun_at + max(_PAUSE, count / _ROWS_A_SECOND):
+        if event.time < state.begun_at + study_pause(count):
             return ()
         asked = self._differs(ctx.app)
         if asked in ("", state.studied):

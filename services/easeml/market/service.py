@@ -23,7 +23,7 @@ from easeml.errors import InvalidDataError
 from easeml.ids import EventId
 from easeml.market.study import Assignment, Findings, Planned, study
 from easeml.relation import validate_batch
-from easeml.relation.pillar_views import PillarViews, keep_version
+from easeml.relation.pillar_views import PillarViews, keep_version, study_pause
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
     Answer,
@@ -60,10 +60,8 @@ BATCH = 10
 _PILLARS = (Pillar.TRAIN, Pillar.POOL, Pillar.VALIDATION)
 _LEAST_CLASSES = 2
 _ROUNDING = 1e-9
-_PAUSE, _ROWS_A_SECOND = 2.0, 2000
-"""Seconds between the beginnings of two studies of an app: at least so many, and longer when there are many rows."""
 _ASKED_PAUSE = 30.0
-"""The same while more than half of the questions are open."""
+"""Seconds between the beginnings of two studies of an app, at least, while more than half of the questions are open."""
 _PATIENCE = 10.0
 """Seconds after which what never comes to rest, or lacks training or validation rows, is studied as it is."""
 
@@ -193,7 +191,7 @@ class MarketService(Service[MarketState]):
             state.since = event.time
         complete = counts[Pillar.TRAIN] > 0 and counts[Pillar.VALIDATION] > 0
         rests, state.seen = complete and asked == state.seen, asked
-        pause = max(_PAUSE, sum(counts.values()) / _ROWS_A_SECOND)
+        pause = study_pause(sum(counts.values()))
         if 2 * self._waiting(state, app) > BATCH:
             pause = max(pause, _ASKED_PAUSE)
         if asked == state.studied or event.time < state.begun_at + pause:

@@ -12,6 +12,7 @@ from easeml.stream.payloads import Answer, CandidateBatch, DataVersion, Pillar, 
 from easeml.stream.service import Context
 from easeml.stream.topics import PILLAR_TOPICS
 
+_PAUSE, _ROWS_A_SECOND = 2.0, 2000
 _PILLAR_OF = {topic.name: pillar for pillar, topic in PILLAR_TOPICS.items()}
 
 
@@ -88,3 +89,11 @@ def keep_version(state: Versioned, event: Event[DataVersion], ctx: Context) -> t
     if event.data.pillar is Pillar.TRAIN:
         state.version = event.data.version
     return ()
+
+
+def study_pause(rows: int) -> float:
+    """Return the seconds that lie at least between the beginnings of two studies of an app with so many rows.
+
+    A study reads all rows, so that one per answer or batch would leave no time for anything else.
+    """
+    return max(_PAUSE, rows / _ROWS_A_SECOND)

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from easeml.errors import InvalidDataError
-from easeml.relation.pillar_views import PillarViews, keep_version
+from easeml.relation.pillar_views import PillarViews, keep_version, study_pause
 from easeml.snoopy import work
 from easeml.snoopy.report import FeasibilityReport as Found
 from easeml.stream.events import Event, Output
@@ -45,8 +45,6 @@ _ADAPTED = "adapted"
 _LEAST_CLASSES = 2
 _MODELS = 20
 """Models whose errors are remembered."""
-_PAUSE, _ROWS_A_SECOND = 2.0, 2000
-"""Seconds between the beginnings of two studies of an app: at least so many, and longer when there are many rows."""
 
 
 @dataclass
@@ -135,7 +133,7 @@ class SnoopyService(Service[SnoopyState]):
         count = rows.count(ctx.app)
         if not count or len(ctx.app.classes) < _LEAST_CLASSES:
             return ()
-        if event.time < state.begun_at + max(_PAUSE, count / _ROWS_A_SECOND):
+        if event.time < state.begun_at + study_pause(count):
             return ()
         asked = f"{rows.revision(ctx.app)} {ctx.app.target} {state.version} {state.model_error}"
         if asked == state.studied:
