@@ -13,7 +13,7 @@ import numpy as np
 from easeml.artifacts.compound import Vote
 from easeml.automl.ensemble import Codes, Floats, best_vote
 from easeml.automl.portfolio import ARMS
-from easeml.automl.race import Entry, Examples, Race, folds_of, refusal
+from easeml.automl.race import Entry, Examples, Memory, Race, folds_of, refusal
 from easeml.errors import BudgetExhaustedError, InvalidDataError
 from easeml.stream.payloads import AlgorithmAnnounced
 
@@ -34,9 +34,15 @@ class Committee:
         How many arms of the portfolio race.
     members : int
         Members of the vote at most.
+
+    Attributes
+    ----------
+    memory : Memory or None
+        What a training that was cut off has judged already.
     """
 
     def __init__(self, train: Train, seed: int, arms: int, members: int) -> None:
+        self.memory: Memory | None = None
         self._train = train
         self._seed = seed
         self._arms = ARMS[:arms]
@@ -56,6 +62,7 @@ class Committee:
             examples,
             classes=int(codes.max()) + 1,
             fit=lambda arm, rows, labels: self._train(arm, self._seed, rows, labels),
+            memory=self.memory,
         )
         entries: list[Entry] = []
         for arm in self._arms:

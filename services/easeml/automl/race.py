@@ -9,12 +9,13 @@ Sources: Maron & Moore, "Hoeffding races", NIPS 1993; McNemar, Psychometrika 194
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,16 @@ _BEHIND = 3.0
 _JUDGED_BY_ONE = 20_000
 """From so many rows on one fold of five is judged, the others never: it is large enough."""
 _FOLDS = ((500, 8), (2000, 5), (_JUDGED_BY_ONE, 4))
+
+
+class Memory(Protocol):
+    """What arms said of the judged rows, kept where it outlives the process."""
+
+    def get(self, key: str) -> Floats | None:
+        """Return what was kept; None: nothing."""
+
+    def put(self, key: str, found: Floats) -> None:
+        """Keep something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +103,15 @@ class Race:
         Size of the label domain.
     fit : callable
         How an arm is trained.
+    memory : Memory, optional
+        Of an earlier race over the same rows that did not end: its arms are not judged again.
     """
 
-    def __init__(self, learnt: Examples, judged: Examples, *, classes: int, fit: Fit) -> None:
+    def __init__(
+        self, learnt: Examples, judged: Examples, *, classes: int, fit: Fit, memory: Memory | None = None
+    ) -> None:
+        self._memory = memory
+        self._rows = _digest(learnt, judged) if memory is not None else ""
         self._learnt = learnt
         self._judged = judged
         self._classes = classes
@@ -124,7 +141,7 @@ class Race:
             What training or the shape of the output is refused with.
         """
         with single_threaded():
-            found, model = self._judge(arm, each_fold)
+            found, model = self._remembered(arm, each_fold)
         if found is None:
             return None
         scored = self._judged.fold >= 0
@@ -133,6 +150,20 @@ class Race:
             self._best = accuracy
             self._right = found.argmax(axis=1) == self._judged.codes
         return Entry(arm, found[scored], accuracy, log_loss, model)
+
+    def _remembered(
+        self, arm: AlgorithmAnnounced, each_fold: Callable[[int], None] | None
+    ) -> tuple[Floats | None, Any]:
+        """Return what ``_judge`` does, or did in the race that this one goes on with."""
+        if self._memory is None:
+            return self._judge(arm, each_fold)
+        key = hashlib.sha256(f"{self._rows} {arm.algorithm} {arm.family} {arm.parameters}".encode()).hexdigest()
+        known = self._memory.get(key)
+        if known is not None:
+            return (known if len(known) else None), None
+        found, model = self._judge(arm, each_fold)
+        self._memory.put(key, np.empty((0, self._classes)) if found is None else found)
+        return found, model
 
     def _judge(self, arm: AlgorithmAnnounced, each_fold: Callable[[int], None] | None) -> tuple[Floats | None, Any]:
         """Return what an arm says of the judged rows, None if it fell behind, and its model if all rows made it."""
@@ -167,6 +198,14 @@ class Race:
         mine, leader = (found.argmax(axis=1) == self._judged.codes)[rows], self._right[rows]
         lost, won = int((leader & ~mine).sum()), int((mine & ~leader).sum())
         return lost - won > _BEHIND * math.sqrt(lost + won)
+
+
+def _digest(*examples: Examples) -> str:
+    digest = hashlib.sha256()
+    for one in examples:
+        for part in (one.matrix, one.codes, one.fold):
+            digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 Event in: TrialAssigned (work), RelationBatch, CandidateBatch and Answer of train and validation (views; labels that
 online learners go on with), DataVersion, Tick. Event out: ModelPublished, TrialFinished, TrialProgress.
 Trainers are a consumer group: each is a device that trains the trials of its partitions, and one that dies leaves them
-to the others, which begin its trial again. A trial trains on the first ``train_rows`` rows that came, at the most
-probable of what candidates and answers say of them when it begins, with the seed of its own name, in a process of its
-own; the model file is content-addressed, so repeating a trial repeats its result (Li et al., PVLDB 2018, section 3).
+to the others, which begin its trial again; restarted where it was, a committee goes on (``checkpoint``). A trial trains
+on the first ``train_rows`` rows that came, at the most probable of what candidates and answers say of them when it
+begins, with the seed of its own name, in a process of its own; the model file is content-addressed, so repeating a
+trial repeats its result (Li et al., PVLDB 2018, section 3).
 It waits (Busy) for a store that cannot be written, and up to a minute for rows that are announced but not here. A
 training that fails is a TrialFinished with its error; so is one that a newer version makes pointless, which is stopped.
 An online learner whose algorithm says ``follow`` learns every label that comes after its trial, as an answer or with
@@ -108,17 +109,22 @@ class TrainerService(Service[TrainerState]):
         Larger models are refused.
     device : str
         Name of this trainer; distinct for every one that runs.
+    checkpoints : Path, optional
+        Folder where trials keep what they have done, for their next beginning after a restart of this trainer.
     """
 
     name = "trainer"
 
-    def __init__(self, store_uri: str, max_artifact_bytes: int, device: str = "trainer") -> None:
+    def __init__(
+        self, store_uri: str, max_artifact_bytes: int, device: str = "trainer", checkpoints: Path | None = None
+    ) -> None:
         self._store = (store_uri, max_artifact_bytes)
         self._device = device
         self._rows = PillarViews(Pillar.TRAIN, Pillar.VALIDATION)
         self._announced: dict[str, int] = {}
         self._running: dict[str, Running] = {}
         self._stops = tempfile.TemporaryDirectory(prefix="easeml-trials-")
+        self._checkpoints = None if checkpoints is None else str(checkpoints)
         self._begun = itertools.count()
         self._now = 0.0
 
@@ -204,7 +210,7 @@ class TrainerService(Service[TrainerState]):
         # Not by the trial's name: it may begin here again after a rebalance that stopped it.
         stop = Path(self._stops.name) / str(next(self._begun))
         self._running[event.app] = Running(trial, self._now, stop)
-        return Job(work.run, (*arguments, str(stop)))
+        return Job(work.run, (*arguments, str(stop), self._checkpoints))
 
     def _finish(self, state: TrainerState, event: Event[TrialAssigned], ctx: Context) -> Iterable[Output]:
         trial, result = event.data, ctx.result
@@ -334,7 +340,8 @@ def main() -> None:
 
     settings = Settings.load()
     device = os.environ.get("EASEML_INSTANCE") or socket.gethostname()
-    run(TrainerService(settings.store_uri, settings.max_artifact_bytes, device), settings)
+    checkpoints = settings.home / "checkpoints"
+    run(TrainerService(settings.store_uri, settings.max_artifact_bytes, device, checkpoints), settings)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from easeml.artifacts import Classifier, Encoder
+from easeml.automl.committee import Committee
 from easeml.automl.ensemble import score
 from easeml.automl.families import build, fitted
-from easeml.automl.race import single_threaded
+from easeml.automl.race import Memory, single_threaded
 from easeml.errors import InvalidDataError
 from easeml.stream.payloads import Column
 
@@ -57,6 +58,7 @@ def train(
     parameters: str,
     seed: int,
     clock: Callable[[], float],
+    memory: Memory | None = None,
 ) -> TrainedModel:
     """Fit one algorithm and score it on the validation rows.
 
@@ -76,6 +78,8 @@ def train(
         Seed of its random choices, in [0, 2^32).
     clock : callable
         CPU seconds of this process so far.
+    memory : Memory, optional
+        What a training of the same that was cut off has judged already; a committee goes on from there.
 
     Raises
     ------
@@ -86,6 +90,8 @@ def train(
     """
     started = clock()
     estimator = build(family, parameters, seed)
+    if isinstance(estimator, Committee):
+        estimator.memory = memory
     train_frame, codes = _labelled(train_frame, train_labels, len(classes), "train")
     validation_frame, truth = _labelled(validation_frame, validation_labels, len(classes), "validation")
     check_enough(codes, truth, len(classes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,14 +15,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from easeml.artifacts import ArtifactStore, Stored, dump
+from easeml.automl.checkpoint import Checkpoint
 from easeml.automl.families import parse_parameters
 from easeml.automl.limits import CPU_SECONDS, MEMORY
 from easeml.automl.race import refusal
-from easeml.automl.sandbox import confined
+from easeml.automl.sandbox import Ended, confined
 from easeml.automl.training import train
 from easeml.errors import Busy, ConfigurationError, EaseMLError, UnavailableError
 from easeml.relation import Relation, features
 from easeml.stream.payloads import Column, TrialAssigned
+
+_LEAST_SECONDS = 1.0
+"""CPU seconds that a trial has left at least: enough to say that it used up the others."""
 
 
 class Labelled(NamedTuple):
@@ -133,6 +138,7 @@ def run(
     classes: tuple[str, ...],
     store: tuple[str, int],
     stop: str | None = None,
+    checkpoints: str | None = None,
 ) -> Result:
     """Train, score and store; any failure of the algorithm is a result, not an exception.
 
@@ -148,6 +154,8 @@ def run(
         URI of the artifact store and the bytes a model file may have.
     stop : str, optional
         File that says, once it exists, that nobody wants the result any more.
+    checkpoints : str, optional
+        Folder for what a trial that is cut off has done by then.
 
     Raises
     ------
@@ -155,17 +163,26 @@ def run(
         When the artifact store cannot be written: the trial is worth repeating.
     """
     started = time.process_time()
+    checkpoint = Checkpoint(Path(checkpoints), trial.trial) if checkpoints else None
+    before, limit = checkpoint.spent if checkpoint is not None else 0.0, cpu_seconds_of(trial)
     ended = confined(
         _made,
-        (trial, train_rows, validation_rows, columns, classes),
-        cpu_seconds=cpu_seconds_of(trial),
+        (trial, train_rows, validation_rows, columns, classes, checkpoint),
+        cpu_seconds=max(limit - before, min(limit, _LEAST_SECONDS)),
         memory=memory_of(trial),
         stop=Path(stop) if stop else None,
     )
 
     def seconds() -> float:
-        return ended.cpu_seconds + time.process_time() - started
+        return before + ended.cpu_seconds + time.process_time() - started
 
+    result = _result(trial, ended, store, seconds)
+    if checkpoint is not None:
+        checkpoint.remove()
+    return result
+
+
+def _result(trial: TrialAssigned, ended: Ended, store: tuple[str, int], seconds: Callable[[], float]) -> Result:
     if isinstance(ended.value, _Made):
         try:
             stored = ArtifactStore(*store).put(ended.value.content)
@@ -192,6 +209,7 @@ def _made(
     validation_rows: Labelled,
     columns: tuple[Column, ...],
     classes: tuple[str, ...],
+    checkpoint: Checkpoint | None,
 ) -> _Made | str:
     """Return what a trial made, or what is wrong with its algorithm."""
     try:
@@ -204,6 +222,7 @@ def _made(
             parameters=trial.parameters,
             seed=seed_of(trial.trial),
             clock=time.process_time,
+            memory=checkpoint,
         )
         content = dump(trained.model)
     except MemoryError:
