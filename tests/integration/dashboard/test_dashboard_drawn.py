@@ -191,9 +191,12 @@ def test_ci_shows_the_meter_as_a_gauge_and_the_plan_in_plain_words(stack, page):
     expect(page.locator("#drift")).to_contain_text("step 2 of 8). Before: level 1.")
     expect(page.locator("main")).to_contain_text("2 of 3, 1 left")
     page.get_by_text("What this means, in plain words").click()
-    expect(page.get_by_role("heading", name="What does a pass mean?")).to_be_visible()
+    heading = page.get_by_role("heading", name="What does a pass mean?")
+    expect(heading).to_be_visible()
     page.check("#details")
     expect(page.locator("main")).to_contain_text("n - o > 0 +/- 0.1 true, in 0.05 to 0.21")
+    expect(heading).to_be_visible()  # what somebody reads stays open
+    assert page.locator("details h3").count() == 7
     assert serious(page) == []
     stack.publish(p.AppDeleted(app.app))
     stack.until(lambda: app.app not in stack.call("/api/apps").content["apps"])

@@ -6,7 +6,16 @@ import { clock, command, count, empty, facts, figure, gauge, h, many, percent, t
 
 const TAGS = { passed: "good", "not passed": "bad", baseline: "info", retired: "" };
 
-function plan(content) {
+// Stays open while news come in; its words are drawn when somebody wants them.
+function words(found, reading) {
+  const fill = (box) => { if (box.childElementCount === 1) box.append(...found.page.flatMap(answer).flat().filter(Boolean)); };
+  const box = h("details", { open: reading.open, ontoggle: () => { reading.open = box.open; if (box.open) fill(box); } },
+    h("summary", {}, "What this means, in plain words"));
+  if (reading.open) fill(box);
+  return box;
+}
+
+function plan(content, reading) {
   const found = content.plan;
   if (found.error) return h("section", { class: "card" }, h("h2", {}, "Plan"), h("p", { class: "bad" }, found.error));
   return h("section", { class: "card" }, h("h2", {}, "Plan"), facts([
@@ -15,7 +24,7 @@ function plan(content) {
     ["test rows needed", count(found.rows)],
     ["models one test set may judge", count(found.steps)],
     ["labels by the published formula", count(found.reference)],
-  ]), h("details", { class: "plan" }, h("summary", {}, "What this means, in plain words"), found.page.map(answer)), h("p", { class: "dim" }, `Reliability ${content.reliability} over all of them, ${content.mode}, adaptivity ${content.adaptivity}.`));
+  ]), words(found, reading), h("p", { class: "dim" }, `Reliability ${content.reliability} over all of them, ${content.mode}, adaptivity ${content.adaptivity}.`));
 }
 
 const answer = (one) => [
@@ -85,6 +94,7 @@ export default {
   parts: ["ci", "models", "app", "data"],
   open(root, context) {
     let details = false;
+    const reading = { open: false };
     const owner = context.session.rights.includes("details");
     const page = {
       root,
@@ -98,7 +108,7 @@ export default {
           h("div", { class: "title" }, h("h1", {}, "CI"), h("p", { class: "dim" }, rows.length ? `${passed} of ${many(rows.length, "model")} passed ` : "condition ", h("code", {}, content.condition)), toggle),
           h("div", { class: "stack" },
             content.needed ? h("section", { class: "card answer warn" }, h("h2", {}, content.waiting ? `${many(content.waiting, "model waits", "models wait")} for test rows` : "The next model needs a new test set"), h("p", {}, `${content.needed.reason} ${content.needed.examples ? `${count(content.needed.examples)} labelled rows are needed.` : ""}`), command(`easeml publish ${context.app} FILE --pillar test`)) : "",
-            h("div", { class: "grid" }, [...content.testsets].reverse().map((one, place) => meter(one, place === 0)), plan(content)),
+            h("div", { class: "grid" }, [...content.testsets].reverse().map((one, place) => meter(one, place === 0)), plan(content, reading)),
             details ? intervals(rows) : "",
             rows.length ? history(content) : empty("No verdicts yet.", h("p", {}, "Each model is judged once, on predictions for the test rows. The first becomes the baseline."))));
       },
