@@ -95,12 +95,8 @@ def erase(client: Client, name: str, actor: str, wait: float = 30.0) -> Erased:
 
     Parameters
     ----------
-    client : Client
-        Connection to the house.
-    name : str
-        The app.
-    actor : str
-        Who wants it, for the audit.
+    client, name, actor
+        As for ``pausing.pause``.
     wait : float
         Seconds to wait for services to forget the app.
 
