@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from easeml.errors import InvalidDataError, PermissionDeniedError, UnavailableError
 from easeml.ids import EventId
@@ -60,6 +60,8 @@ class EventPublisher:
         ------
         InvalidDataError
             When the topic does not carry such payloads or the message is too large.
+        PermissionDeniedError, UnavailableError
+            As ``flush``, when it is known already that the broker will not take it.
         """
         if not isinstance(data, topic.payloads):
             raise InvalidDataError(f"Topic {topic.name} does not carry {type(data).__name__}.")
@@ -88,6 +90,8 @@ class EventPublisher:
             except BufferError:  # the queue is full: let the broker take some
                 self._producer.poll(0.1)
                 continue
+            except KafkaException as error:  # what the broker said of the topic before is known at once
+                raise _refusal(error.args[0], 1) from error
             break
         self._producer.poll(0)
         return event_id
