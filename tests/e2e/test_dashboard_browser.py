@@ -36,7 +36,7 @@ PAGES = {
     "data": ".doubt",
     "feasibility": "#curves-numbers",
     "models": "#stream-numbers",
-    "ci": ".page-ci table",
+    "ci": ".page-ci table:visible",
     "picker": "#belief-numbers",
     "operations": ".page-operations table",
 }
