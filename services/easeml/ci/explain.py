@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 
 from easeml.ci.language import Clause, Condition
-from easeml.ci.planning import Plan, plan
+from easeml.ci.planning import Plan, most_changed, plan
 
 RELIABILITIES = (0.9, 0.95, 0.99, 0.999, 0.9999)
 
@@ -144,6 +144,8 @@ def _share(protocol: Protocol) -> str:
     """Return on how many examples the models are taken to disagree, and what it would cost if they were fewer."""
     if protocol.disagreement:
         return f"These figures take them to disagree on {protocol.disagreement:.0%} of the examples."
+    if (most := most_changed(protocol.condition)) < 1:
+        return f"The condition lets at most about {most:.0%} of them differ, which these figures take for granted."
     few = replace(protocol, disagreement=0.1).plan()
     return (
         "Nobody said how often they disagree, so these figures take the worst case, every example. If they disagree on "
@@ -199,6 +201,15 @@ def _counted(protocol: Protocol) -> str:
     return "per slice" if protocol.condition.slices else "in all"
 
 
+def _sure(reliability: float) -> str:
+    """Return a probability with as many digits as tell it from 1.
+
+    >>> _sure(0.95), _sure(0.99999969)
+    ('0.95', '0.99999969')
+    """
+    return f"{1 - float(f'{1 - reliability:.2g}'):.12g}"
+
+
 def _one_in(wrong: float) -> str:
     """Return a chance as a count of test sets that people can picture.
 
@@ -213,11 +224,11 @@ def _reliability(protocol: Protocol, found: Plan) -> Answer:
     rows, right = [], "pass" if protocol.mode == "fp-free" else "fail"
     for value in sorted({*RELIABILITIES, protocol.reliability}):
         mark = " (this plan)" if value == protocol.reliability else ""
-        rows.append((f"{value:g}{mark}", *_figures(replace(protocol, reliability=value).plan())))
+        rows.append((f"{_sure(value)}{mark}", *_figures(replace(protocol, reliability=value).plan())))
     higher = next((value for value in RELIABILITIES if value > protocol.reliability), None)
     text = (
-        f"Reliability is the chance that no {right} on this test set is wrong: with {protocol.reliability:g}, at most "
-        f"{_one_in(1 - protocol.reliability)} such test sets would ever give a wrong {right}. More of it costs "
+        f"Reliability is the chance that no {right} on this test set is wrong: with {_sure(protocol.reliability)}, at "
+        f"most {_one_in(1 - protocol.reliability)} such test sets would ever give a wrong {right}. More of it costs "
         "surprisingly little, because the chance of a wrong decision shrinks very fast with every label."
     )
     if higher is not None and found.labels_worst:
@@ -274,7 +285,7 @@ def _end(protocol: Protocol, found: Plan) -> Answer:
 
 
 def _meaning(protocol: Protocol) -> Answer:
-    sure = f"{protocol.reliability:.6g}"
+    sure = _sure(protocol.reliability)
     if protocol.mode == "fp-free":
         text = (
             (

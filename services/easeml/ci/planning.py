@@ -140,9 +140,7 @@ def plan(
     log_m = log_histories(steps, adaptivity) if passes is None else math.log(pass_budget_histories(steps, passes))
     levels = Levels.of(reliability, log_m, len(condition.clauses))
     references = _references(condition, math.log1p(-reliability), log_m, disagreement)
-    share = disagreement
-    if share is None:
-        share = min([1.0, *(_filter_bound(clause) for clause in condition.clauses if _is_filter(clause))])
+    share = most_changed(condition) if disagreement is None else disagreement
     sizes = {clause: _engine_size(clause, levels, share) for clause in condition.clauses}
     return Plan(
         reference=references["formula_hoeffding_optimal_split"],
@@ -187,6 +185,15 @@ def _over_slices(condition: Condition, size: Callable[[Clause], float]) -> float
     for clause in condition.clauses:
         largest[clause.slice] = max(largest.get(clause.slice, 0.0), size(clause))
     return sum(largest.values())
+
+
+def most_changed(condition: Condition) -> float:
+    """Return the largest share of predictions that can have changed unless a clause on ``d`` is refuted; 1: all.
+
+    >>> most_changed(parse("d < 0.1 +/- 0.05")), most_changed(parse("n > 0.8 +/- 0.05"))
+    (0.2, 1.0)
+    """
+    return min([1.0, *(_filter_bound(clause) for clause in condition.clauses if _is_filter(clause))])
 
 
 def _is_filter(clause: Clause) -> bool:

@@ -138,3 +138,16 @@ def test_the_plan_page_tells_the_plan(adaptivity, mode):
 
 def test_a_plan_of_predictions_alone_says_so():
     assert "None: predictions alone decide" in as_text(explained(Protocol(parse("d < 0.1 +/- 0.05"), 0.9, 1)))
+
+
+def test_a_limit_on_changes_is_what_the_figures_take():
+    told = answers(replace(GAIN, condition=parse("d < 0.1 +/- 0.05 and n - o > 0.02 +/- 0.02")))
+    assert "lets at most about 20% of them differ" in told["How many labels are needed?"]
+    assert "worst case, every example" not in told["How many labels are needed?"]
+
+
+def test_a_reliability_that_pays_for_the_meter_too_is_not_called_certainty():
+    told = answers(replace(GAIN, reliability=0.99999969))
+    assert "with 0.99999969, at most 3.1 of 10,000,000 such" in told["What if the reliability changes?"]
+    assert "with probability at least 0.99999969 every pass" in told["What does a pass mean?"]
+    assert "in its place" not in told["What if the reliability changes?"]
