@@ -363,61 +363,6 @@ def test_news_are_of_the_app_alone_and_of_none_that_is_forbidden(stack, tokens):
         assert list(news) == []
 
 
-# -- managing apps -----------------------------------------------------------------------------------------------------
-
-
-def audits(stack):
-    reader = TopicReader(stack.settings, [AUDIT.name])
-    try:
-        return [(event.data.app, event.data.actor, event.data.action) for event in reader.replay()]
-    finally:
-        reader.close()
-
-
-def manage(stack, app, body, **headers):
-    return stack.call(f"/api/apps/{app}", "POST", body, **headers)
-
-
-def test_an_app_is_paused_resumed_and_erased_by_who_may(stack, tokens):
-    stack.publish_questions(stack.publish_app("doomed"), 3)
-    admin = bearer(tokens.create("boss", ["doomed"], [Right.MANAGE]))
-    stack.until(lambda: stack.call("/api/apps", **admin).content["apps"] == ["doomed"])
-    told = manage(stack, "doomed", {"action": "pause"}, **admin)
-    assert (told.status, told.content) == (200, {"app": "doomed", "paused": True})
-    stack.until(lambda: stack.call("/api/apps/doomed/journey", **admin).content["paused"])
-    assert manage(stack, "doomed", {"action": "pause"}, **admin).status == 409
-    assert manage(stack, "doomed", {"action": "resume"}, **admin).content == {"app": "doomed", "paused": False}
-    for confirm in ({}, {"confirm": ""}, {"confirm": "Doomed"}, {"confirm": ["doomed"]}, {"confirm": True}):
-        refused = manage(stack, "doomed", {"action": "erase"} | confirm, **admin)
-        assert (refused.status, refused.content["error"]["reason"]) == (400, "confirm")
-    proof = manage(stack, "doomed", {"action": "erase", "confirm": "doomed"}, **admin).content
-    assert proof["app"] == "doomed"
-    assert sum(proof["removed"].values()) + sum(proof["left"].values()) > 3
-    assert "labels" in proof["forgotten"]
-    stack.until(lambda: stack.call("/api/apps", **admin).content["apps"] == [])
-    assert manage(stack, "doomed", {"action": "erase", "confirm": "doomed"}, **admin).status == 404
-    done = [action for app, actor, action in audits(stack) if (app, actor) == ("doomed", "boss")]
-    assert done == ["PauseApp", "ResumeApp", "DeleteApp", "EraseApp"]
-
-
-def test_an_app_is_managed_by_nobody_else(stack, tokens):
-    rights = [right for right in Right if right is not Right.MANAGE]
-    strangers = (
-        bearer(tokens.create("looker", None, rights)),
-        bearer(tokens.create("manager of another app", ["fraud"], [Right.MANAGE])),
-    )
-    for headers in strangers:
-        for action in ("pause", "resume", "erase", "explode", None):
-            assert manage(stack, "churn", {"action": action, "confirm": "churn"}, **headers).status == 404
-    owner = bearer(tokens.create("manager", None, [Right.MANAGE]))
-    assert manage(stack, "churn", {"action": "explode"}, **owner).status == 404
-    assert manage(stack, "churn", {"action": "erase", "confirm": "churn"}).status == 401
-    for forged in ({"origin": "http://evil.example"}, {"sec_fetch_site": "cross-site"}, {"origin": "null"}):
-        assert manage(stack, "churn", {"action": "erase", "confirm": "churn"}, **owner, **forged).status == 403
-    assert "churn" in stack.call("/api/apps", **owner).content["apps"]
-    assert not stack.call("/api/apps/churn/journey", **owner).content["paused"]
-
-
 # -- the house ---------------------------------------------------------------------------------------------------------
 
 
@@ -494,6 +439,61 @@ def test_schemas_are_read_as_from_a_confluent_registry(stack):
         told = stack.call(f"/{missing}")
         assert (told.status, told.content["error_code"]) == (404, code)
     assert stack.call("/subjects", "POST").status == 405
+
+
+# -- managing apps -----------------------------------------------------------------------------------------------------
+
+
+def audits(stack):
+    reader = TopicReader(stack.settings, [AUDIT.name])
+    try:
+        return [(event.data.app, event.data.actor, event.data.action) for event in reader.replay()]
+    finally:
+        reader.close()
+
+
+def manage(stack, app, body, **headers):
+    return stack.call(f"/api/apps/{app}", "POST", body, **headers)
+
+
+def test_an_app_is_paused_resumed_and_erased_by_who_may(stack, tokens):
+    stack.publish_questions(stack.publish_app("doomed"), 3)
+    admin = bearer(tokens.create("boss", ["doomed"], [Right.MANAGE]))
+    stack.until(lambda: stack.call("/api/apps", **admin).content["apps"] == ["doomed"])
+    told = manage(stack, "doomed", {"action": "pause"}, **admin)
+    assert (told.status, told.content) == (200, {"app": "doomed", "paused": True})
+    stack.until(lambda: stack.call("/api/apps/doomed/journey", **admin).content["paused"])
+    assert manage(stack, "doomed", {"action": "pause"}, **admin).status == 409
+    assert manage(stack, "doomed", {"action": "resume"}, **admin).content == {"app": "doomed", "paused": False}
+    for confirm in ({}, {"confirm": ""}, {"confirm": "Doomed"}, {"confirm": ["doomed"]}, {"confirm": True}):
+        refused = manage(stack, "doomed", {"action": "erase"} | confirm, **admin)
+        assert (refused.status, refused.content["error"]["reason"]) == (400, "confirm")
+    proof = manage(stack, "doomed", {"action": "erase", "confirm": "doomed"}, **admin).content
+    assert proof["app"] == "doomed"
+    assert sum(proof["removed"].values()) + sum(proof["left"].values()) > 3
+    assert "labels" in proof["forgotten"]
+    stack.until(lambda: stack.call("/api/apps", **admin).content["apps"] == [])
+    assert manage(stack, "doomed", {"action": "erase", "confirm": "doomed"}, **admin).status == 404
+    done = [action for app, actor, action in audits(stack) if (app, actor) == ("doomed", "boss")]
+    assert done == ["PauseApp", "ResumeApp", "DeleteApp", "EraseApp"]
+
+
+def test_an_app_is_managed_by_nobody_else(stack, tokens):
+    rights = [right for right in Right if right is not Right.MANAGE]
+    strangers = (
+        bearer(tokens.create("looker", None, rights)),
+        bearer(tokens.create("manager of another app", ["fraud"], [Right.MANAGE])),
+    )
+    for headers in strangers:
+        for action in ("pause", "resume", "erase", "explode", None):
+            assert manage(stack, "churn", {"action": action, "confirm": "churn"}, **headers).status == 404
+    owner = bearer(tokens.create("manager", None, [Right.MANAGE]))
+    assert manage(stack, "churn", {"action": "explode"}, **owner).status == 404
+    assert manage(stack, "churn", {"action": "erase", "confirm": "churn"}).status == 401
+    for forged in ({"origin": "http://evil.example"}, {"sec_fetch_site": "cross-site"}, {"origin": "null"}):
+        assert manage(stack, "churn", {"action": "erase", "confirm": "churn"}, **owner, **forged).status == 403
+    assert "churn" in stack.call("/api/apps", **owner).content["apps"]
+    assert not stack.call("/api/apps/churn/journey", **owner).content["paused"]
 
 
 def test_a_restart_shows_the_same(stack):
