@@ -137,7 +137,10 @@ class ModelPicker:
 
     @property
     def lookback_rows(self) -> tuple[RowKey, ...]:
-        """Rows in the window, oldest first."""
+        """Rows on which a model that joins is judged.
+
+        The rows of the window, oldest first; the portfolio has before them those asked about that have left it.
+        """
         return tuple(self._engine.memory.lookback_rows)
 
     @property
@@ -291,13 +294,13 @@ class ModelPicker:
         self._engine.pace.budget, self._engine.pace.horizon = budget, horizon
 
     def add_model(self, model_id: ModelKey, votes_on_lookback: npt.ArrayLike | None = None) -> None:
-        """Let a model join; it starts level with the best one, corrected on answered rows of the window.
+        """Let a model join; it starts level with the best one, corrected on answered rows that it has a vote on.
 
         Parameters
         ----------
         model_id : str or int
         votes_on_lookback : array_like of int, shape (len(lookback_rows),), optional
-            Its classes on the window, oldest row first; -1 where it has none (by default everywhere).
+            Its classes on these rows, in their order; -1 where it has none (by default everywhere).
 
         Raises
         ------
@@ -309,7 +312,7 @@ class ModelPicker:
         votes = np.full(rows, MISSING) if votes_on_lookback is None else np.asarray(votes_on_lookback)
         if votes.shape != (rows,):
             raise InvalidDataError(
-                f"{votes.shape} votes were given for the {rows} rows of the window.",
+                f"{votes.shape} votes were given for the {rows} lookback rows.",
                 mend="Give one class per row of lookback_rows, -1 where there is none.",
             )
         if rows:

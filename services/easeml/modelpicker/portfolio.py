@@ -407,9 +407,9 @@ class Portfolio:
         return True
 
     def join(self, votes: Votes) -> None:
-        """Add a model with its votes on the window, oldest row first; it starts level with the best elsewhere."""
+        """Add a model with its votes on the lookback rows; it starts level with the best elsewhere."""
         self._think()
-        same = (self.memory.window["votes"] == votes[:, None]).all(axis=0) & (len(votes) > 0)
+        same = (self.memory.lookback_votes == votes[:, None]).all(axis=0) & (len(votes) > 0)
         self.memory.join(votes, self.best if self.k else None)
         self._groups = np.append(self._groups, self._groups[same.argmax()] if same.any() else self.k)
         for part in (self._standing, self._certificates, self._audits):

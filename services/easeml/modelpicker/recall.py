@@ -91,8 +91,23 @@ class Recall:
 
     @property
     def lookback_rows(self) -> list[RowKey]:
-        """Rows in the window, oldest first."""
-        return self.window.ids
+        """Rows on which a model that joins is judged: those asked about that have left the window, then the window."""
+        return [row for row, _, _ in self._left()] + list(self.window.ids)
+
+    @property
+    def lookback_votes(self) -> Votes:
+        """Votes on these rows, shape (len(lookback_rows), k)."""
+        return np.vstack([*(votes for _, _, votes in self._left()), self.window["votes"]])
+
+    def _left(self) -> list[tuple[RowKey, int, Votes]]:
+        """Return the rows asked about that have left the window, with their numbers and votes."""
+        known = self.labelled
+        answered = list(self.labels)[len(self.labels) - len(known) :]  # in the order of the answers, as those
+        asked = [
+            *zip(answered, known.numbers.tolist(), known.votes, strict=True),
+            *((row, question.number, question.votes) for row, question in self.open.items()),
+        ]
+        return [one for one in asked if self.window.find(one[0]) is None]
 
     def status(self, row: RowKey) -> int:
         """Return whether a row may be asked about, is, or what the answer was."""
@@ -185,9 +200,11 @@ class Recall:
         return np.where(votes == MISSING, -1, votes == labels[:, None]).astype(np.int8)
 
     def join(self, votes: Votes, reference: int | None) -> None:
-        """Add a model with its votes on the window, oldest row first; elsewhere it is as right as the reference."""
+        """Add a model with its votes on the lookback rows; elsewhere it is as right as the reference."""
         known, window = self.labelled, self.window
-        by_number = dict(zip(window["number"].tolist(), votes.tolist(), strict=True))
+        left = [number for _, number, _ in self._left()]
+        by_number = dict(zip(left + window["number"].tolist(), votes.tolist(), strict=True))
+        votes = votes[len(left) :]
 
         def own(numbers: npt.NDArray[np.int64]) -> Votes:
             return np.array([by_number.get(number, MISSING) for number in numbers.tolist()], np.int32)

@@ -33,8 +33,8 @@ from easeml.stream.payloads import (
 from easeml.stream.service import Context, On, Packed, Service
 from easeml.stream.topics import DATA_PRODUCTION, DATA_TEST, MODELS, PICKS, PREDICTIONS, VERDICTS, Topic
 
-LOOKBACK = 200
-"""Production rows that a model is shown when it joins."""
+LOOKBACK = 2000
+"""Production rows that a model is shown when it joins: it is judged by the answers on them, which took time to come."""
 FAILURES = 3
 """Batches in a row that a model may fail."""
 MAX_ROWS = 1000

@@ -99,7 +99,7 @@ def test_violations_are_refused(picker):
         pick.answer("never", 0)
     with pytest.raises(ConflictError, match="takes part"):
         pick.add_model(0)
-    with pytest.raises(InvalidDataError, match="window"):
+    with pytest.raises(InvalidDataError, match="lookback rows"):
         pick.add_model("new", [1, 2])
     with pytest.raises(NotFoundError, match="take part"):
         pick.retire_model("gone")

@@ -33,6 +33,36 @@ def test_a_row_is_never_asked_about_twice():
     assert pick.lookback_rows == tuple(range(60))
 
 
+def test_models_that_replace_others_are_known_by_every_answer():
+    truth, votes = stream(900, [0.6, 0.85], classes=2, seed=3)
+    pick = picker(2, 2, budget=30, horizon=300)
+    play(pick, votes, truth, range(300))
+    assert pick.labels_answered == 30
+    pick.step_batch(votes[300:], range(300, 900))  # no answered row is left in the window
+    before = pick.posterior
+    asked_of = [row for row in pick.lookback_rows if row < 300]
+    assert len(asked_of) == 30
+    assert pick.lookback_rows[30:] == tuple(range(700, 900))
+    for generation in range(5):
+        for model in range(2):
+            pick.add_model(f"{model} of {generation}", votes[list(pick.lookback_rows), model])
+        for model in pick.model_ids[:2]:
+            pick.retire_model(model)
+        assert pick.posterior.tolist() == pytest.approx(before.tolist())
+        assert pick.recommended == f"1 of {generation}"
+
+
+def test_a_model_that_joins_while_a_question_is_old_is_judged_by_its_answer():
+    truth, votes = stream(600, [0.6, 0.7, 0.8], classes=2, seed=5)
+    pick = picker(2, 2, budget=1, horizon=5)
+    (row,) = pick.step_batch(votes[:20, :2], range(20)).query
+    pick.step_batch(votes[20:, :2], range(20, 600))
+    assert pick.lookback_rows[0] == row
+    pick.add_model("third", np.full(len(pick.lookback_rows), truth[row]))
+    pick.answer(row, int(truth[row]))
+    assert pick.posterior[2] == pick.posterior.max()
+
+
 def test_a_zero_budget_recommends_whom_the_others_agree_with():
     _, votes = stream(300, [0.5, 0.9, 0.7, 0.6])
     pick = picker(4, budget=0)

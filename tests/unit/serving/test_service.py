@@ -77,14 +77,14 @@ def test_model_and_rows_may_come_in_any_order(harbour, model_first):
 
 def test_a_new_model_is_shown_the_last_production_rows(harbour):
     for part in range(5):
-        harbour.production(60, part, f"p{part}-")
+        harbour.production(LOOKBACK * 3 // 10, part, f"p{part}-")
     harbour.cluster.run()
     harbour.publish_model()
     found = harbour.predicted("m1", Pillar.PRODUCTION)
     assert len(found) == LOOKBACK
-    assert "p4-59" in found
-    assert "p1-40" in found
-    assert "p1-39" not in found
+    assert "p4-599" in found
+    assert "p1-400" in found
+    assert "p1-399" not in found
 
 
 def test_the_same_model_again_says_nothing_new(harbour):
