@@ -93,14 +93,22 @@ def _where(name: str) -> str:
 
 
 def _what(protocol: Protocol) -> Answer:
+    doubt = "not let through" if protocol.mode == "fp-free" else "let through"
     rules = tuple(
-        f"{_names(clause)} must be {'above' if clause.above else 'below'} {clause.threshold:g}. That number is "
-        f"measured to within {clause.tolerance:g}; a model that is closer to the limit than that may stay undecided."
+        f"{_names(clause)} must be {'above' if clause.above else 'below'} {clause.threshold:g}. The test tells "
+        f"{clause.threshold:g} from what is {clause.tolerance:g} away; a model that is nearer to {clause.threshold:g} "
+        f"may stay undecided, and is {doubt}."
         for clause in protocol.condition.clauses
     )
     return Answer(
         "What is tested?",
-        (f"A new model may replace the old one if {protocol.condition.text} holds. In words:", *rules),
+        (
+            (
+                f"A new model may replace the old one if the condition {protocol.condition.text} holds. In words, "
+                "where accuracy is the share of right answers:"
+            ),
+            *rules,
+        ),
     )
 
 
@@ -113,20 +121,22 @@ def _how_many(protocol: Protocol, found: Plan) -> Answer:
     paired = not any(clause.needs_agreements for clause in protocol.condition.clauses)
     text = [
         (
-            f"At most {found.labels_worst:,} labels for one decision, when the truth lies exactly on the limit; "
-            f"about {found.labels_expected:,} when the new model is clearly better than that. A label is the right "
-            "answer for one example, which a person gives. People stop labelling as soon as the decision is clear."
+            "A label is the right answer for one example, which a person gives; examples alone, without labels, are "
+            f"cheap. One decision takes at most {found.labels_worst:,} labels, in the hardest case: the new model lies "
+            f"exactly at the limit. It takes about {found.labels_expected:,} when the new model is beyond the limit by "
+            "twice the tolerance, the number after +/-. Labelling stops as soon as the decision is clear."
         ),
         _examples(protocol, found),
     ]
     if paired:
         text[1] += (
-            " Where both models say the same, neither gains anything on the other, so only examples on which they "
-            f"disagree are shown to a person: usually a small part. {_share(protocol)}"
+            " Where both models say the same, a label cannot tell which is better, so people label only examples on "
+            f"which they disagree: usually a small part. {_share(protocol)}"
         )
     text.append(
-        "A label that was bought for one model is used again for the next ones, so later decisions cost less. For "
-        f"comparison: the textbook rule asks for {found.reference:,} labelled examples."
+        "A label that was bought for one model is used again for the next ones, so later decisions cost less, and no "
+        f"example is ever labelled twice. For comparison: the rule of textbooks asks for {found.reference:,} labelled "
+        "examples."
     )
     return Answer("How many labels are needed?", tuple(text))
 
@@ -148,20 +158,20 @@ def _share(protocol: Protocol) -> str:
         return f"The condition lets at most about {most:.0%} of them differ, which these figures take for granted."
     few = replace(protocol, disagreement=0.1).plan()
     return (
-        "Nobody said how often they disagree, so these figures take the worst case, every example. If they disagree on "
-        f"one example in ten: at most {few.labels_worst:,} labels, about {few.labels_expected:,} in clear cases, of "
-        f"{few.unlabelled:,} examples."
+        "Nobody said how often that is, so these figures take the worst case: models that disagree everywhere. Models "
+        f"that disagree on one example in ten can differ less, which is easier to measure: at most "
+        f"{few.labels_worst:,} labels, about {few.labels_expected:,} in clear cases, of {few.unlabelled:,} examples."
     )
 
 
 def _why(protocol: Protocol, found: Plan) -> Answer:
-    wrong = 1 - protocol.reliability
+    wrong, right = 1 - protocol.reliability, _sure_outcome(protocol)
     told = {
-        "none": "nobody learns a result before all models are handed in, so",
-        "first_change": "the test set is retired after its first pass, so",
+        "none": "nobody learns a result before all models are handed in",
+        "first_change": "the test set is used up by the first model that passes",
         "full": (
-            "each model may pass or fail, developers see which, and may fit the next model to the test set without "
-            "wishing to, so"
+            "developers see which models pass or fail, and may come to suit the next one to this very test set, "
+            "without wishing to"
         ),
     }[protocol.adaptivity]
     return Answer(
@@ -169,16 +179,20 @@ def _why(protocol: Protocol, found: Plan) -> Answer:
         (
             (
                 "A test set is a sample, like the people asked in a poll: its accuracy is near the true one, never "
-                "exactly it. Two things make the sample grow. First, precision: half the tolerance needs about "
-                "four times the labels. Second, being sure: all decisions together may go wrong with a chance of "
-                f"at most {wrong:.3g}, for {_models(protocol.steps)} judged on the same examples."
+                "exactly it. Two things make the sample grow. First, the tolerance: half of it needs about four times "
+                f"the labels. Second, being sure: the chance that any {right} is wrong must stay at or below "
+                f"{wrong:.3g}, over {_models(protocol.steps)} judged on the same examples."
             ),
             (
-                f"That chance is shared out: {told} the plan must hold for {_count(found.histories)} possible "
-                "courses of events, each of which gets its small part of it."
+                f"That chance has to be shared out: {told}. The results of {_models(protocol.steps)} can come in "
+                f"{_count(found.histories)} ways that matter, and each way gets a small part of the chance."
             ),
         ),
     )
+
+
+def _sure_outcome(protocol: Protocol) -> str:
+    return "pass" if protocol.mode == "fp-free" else "fail"
 
 
 def _models(steps: int) -> str:
@@ -221,7 +235,7 @@ def _one_in(wrong: float) -> str:
 
 
 def _reliability(protocol: Protocol, found: Plan) -> Answer:
-    rows, right = [], "pass" if protocol.mode == "fp-free" else "fail"
+    rows, right = [], _sure_outcome(protocol)
     for value in sorted({*RELIABILITIES, protocol.reliability}):
         mark = " (this plan)" if value == protocol.reliability else ""
         rows.append((f"{_sure(value)}{mark}", *_figures(replace(protocol, reliability=value).plan())))
@@ -229,7 +243,7 @@ def _reliability(protocol: Protocol, found: Plan) -> Answer:
     text = (
         f"Reliability is the chance that no {right} on this test set is wrong: with {_sure(protocol.reliability)}, at "
         f"most {_one_in(1 - protocol.reliability)} such test sets would ever give a wrong {right}. More of it costs "
-        "surprisingly little, because the chance of a wrong decision shrinks very fast with every label."
+        "surprisingly little: a few labels more make a wrong decision far rarer."
     )
     if higher is not None and found.labels_worst:
         more = replace(protocol, reliability=higher).plan().labels_worst
@@ -247,21 +261,24 @@ def _reliability(protocol: Protocol, found: Plan) -> Answer:
 def _feedback(protocol: Protocol) -> Answer:
     full = replace(protocol, adaptivity="full", passes=None)
     ways = [
-        ("developers see every result", full),
-        *([("... and the set is retired after 3 passes", replace(full, passes=3))] if protocol.steps > 3 else []),
-        ("the set is retired after its first pass", replace(full, adaptivity="first_change")),
-        ("results are kept until the end", replace(full, adaptivity="none")),
+        ("every result", full),
+        *([("every result, until 3 models have passed", replace(full, passes=3))] if protocol.steps > 3 else []),
+        ("every result, until one model has passed", replace(full, adaptivity="first_change")),
+        ("no result before the last model is handed in", replace(full, adaptivity="none")),
     ]
     rows = tuple((name, *_figures(way.plan())) for name, way in ways)
     text = []
     if (half := protocol.steps // 2) > 0:
         fewer = replace(protocol, steps=half, passes=protocol.passes and min(protocol.passes, half))
         text.append(f"With half as many models ({half:,}): at most {fewer.plan().labels_worst:,} labels.")
-    text.append(f"For {_models(protocol.steps)}, by what developers get to know:")
+    text.append(
+        f"For {_models(protocol.steps)}, by what developers get to know while the test set is in use (in the last two "
+        "rows they learn nothing that they could suit a model to):"
+    )
     return Answer(
         "What if developers learn less, or fewer models are judged?",
         tuple(text),
-        (_head("feedback", protocol), *rows),
+        (_head("developers know", protocol), *rows),
     )
 
 
@@ -275,10 +292,11 @@ def _end(protocol: Protocol, found: Plan) -> Answer:
         "What happens at the end of the test set?",
         (
             (
-                f"{until} the test set is used up: an alarm says so, and no further model is judged on it. Asking "
-                f"again would break the promise. Fresh examples, {found.unlabelled:,} {_counted(protocol)}, open the "
-                "next test set, which starts counting anew; the old ones may then be given to the developers, to train "
-                "and to look at. Changing the condition or the reliability in between needs fresh examples too."
+                f"{until} the test set is used up: an alarm says so, and no further model is judged on it, for the "
+                f"chance of a wrong {_sure_outcome(protocol)} would grow above what was promised. Fresh examples, "
+                f"{found.unlabelled:,} {_counted(protocol)}, open the next test set, which starts counting anew; again "
+                "only some of them need labels. The old ones may then be given to the developers, to train and to look "
+                "at. Changing the condition or the reliability in between needs fresh examples too."
             ),
         ),
     )
@@ -294,7 +312,7 @@ def _meaning(protocol: Protocol) -> Answer:
             ),
             (
                 "A fail means that the condition could not be shown. The model may be worse, or too close to the "
-                "limit to tell: when in doubt, this plan rejects."
+                "limit to tell: a model that stays undecided does not pass, for when in doubt, this plan rejects."
             ),
         )
     else:
@@ -305,12 +323,12 @@ def _meaning(protocol: Protocol) -> Answer:
             ),
             (
                 "A pass means that the condition could not be refuted. The model may be good, or too close to the "
-                "limit to tell: when in doubt, this plan accepts."
+                "limit to tell: a model that stays undecided passes, for when in doubt, this plan accepts."
             ),
         )
     return Answer(
         "What does a pass mean?",
-        (*text, "Either is said about data like the test examples; it promises nothing for data that have changed."),
+        (*text, "Both hold for data like the test examples; when the data change, they promise nothing."),
     )
 
 
