@@ -82,7 +82,8 @@ class Client(AbstractContextManager["Client"]):
         self.settings = connected(settings)
         if settings.bootstrap_servers:  # a house tells its partitions itself
             admin.check_partitions(settings, APPS.name, admin.existing(settings).get(APPS.name))
-        self._publisher = EventPublisher(self.settings, "client")
+        self.publisher = EventPublisher(self.settings, "client")
+        """For what no method says."""
 
     def apps(self) -> dict[str, AppDefined]:
         """Return every app by name."""
@@ -138,7 +139,7 @@ class Client(AbstractContextManager["Client"]):
             )
         if frame is not None:
             app = definition.with_schema(app, frame)
-        self._publisher.publish(APPS, app)
+        self.publisher.publish(APPS, app)
         return app
 
     def update_app(
@@ -177,7 +178,7 @@ class Client(AbstractContextManager["Client"]):
         before = self.app(name)
         after = definition.changed(before, options, add_classes, add_categories or {})
         if after != before:
-            self._publisher.publish(APPS, after)
+            self.publisher.publish(APPS, after)
         return after
 
     def delete_app(self, name: str, *, actor: str = "") -> None:
@@ -187,8 +188,8 @@ class Client(AbstractContextManager["Client"]):
             raise NotFoundError(
                 f"There is no app {name!r} to delete.", mend=f"Known are: {', '.join(sorted(known)) or 'none'}."
             )
-        self._publisher.publish(APPS, AppDeleted(name))
-        self._publisher.publish(AUDIT, AuditRecord(name, actor or getpass.getuser(), "DeleteApp", name, "ok"))
+        self.publisher.publish(APPS, AppDeleted(name))
+        self.publisher.publish(AUDIT, AuditRecord(name, actor or getpass.getuser(), "DeleteApp", name, "ok"))
 
     @staticmethod
     def plan(app: AppDefined) -> ci.Plan:
@@ -207,10 +208,10 @@ class Client(AbstractContextManager["Client"]):
     def announce(self, algorithms: Iterable[AlgorithmAnnounced]) -> None:
         """Announce algorithms: every app is reconsidered."""
         for algorithm in algorithms:
-            self._publisher.send(
+            self.publisher.send(
                 ALGORITHMS, algorithm, event_id=EventId.derive("algorithm", algorithm.algorithm, algorithm.parameters)
             )
-        self._publisher.flush()
+        self.publisher.flush()
 
     def publish(
         self,
@@ -281,7 +282,7 @@ class Client(AbstractContextManager["Client"]):
         draft.check_overlap(self._known(draft, history))
         messages = {part: self._messages(draft, part) for part in missing}
         if draft.schema_fixed:
-            self._publisher.publish(APPS, draft.app)
+            self.publisher.publish(APPS, draft.app)
         for part, letters in messages.items():
             self._send(draft, part, letters, [version for version in history if version.pillar is part])
         return draft.publication(new=True)
@@ -318,7 +319,7 @@ class Client(AbstractContextManager["Client"]):
         UnavailableError
             When the store cannot be written, or the end does not come in time.
         """
-        return uploading.upload(self, self._publisher, name, source, pillar, wait, wish)
+        return uploading.upload(self, self.publisher, name, source, pillar, wait, wish)
 
     def uploads(self, name: str) -> dict[str, upload_states.UploadState]:
         """Return the uploads of an app, by name: running, done or given up, and what became of their rows."""
@@ -363,7 +364,7 @@ class Client(AbstractContextManager["Client"]):
             When the candidates do not fit the app.
         """
         where = publication.pillar_of(pillar)
-        return pillars.propose(self._publisher, self.settings, self.app(name), where, relation, source)
+        return pillars.propose(self.publisher, self.settings, self.app(name), where, relation, source)
 
     def events(
         self,
@@ -423,7 +424,7 @@ class Client(AbstractContextManager["Client"]):
 
     def close(self) -> None:
         """Wait until everything published is on the broker."""
-        self._publisher.flush()
+        self.publisher.flush()
 
     def __exit__(self, *_raised: object) -> None:
         self.close()
@@ -472,8 +473,8 @@ class Client(AbstractContextManager["Client"]):
         app, version, content = draft.app.app, draft.version, draft.content
         rows = len(draft.places[pillar])
         for topic, message, identity in letters:
-            self._publisher.send(topic, message, event_id=identity)
-        self._publisher.flush()  # a version is announced when its rows are on the broker, not before
+            self.publisher.send(topic, message, event_id=identity)
+        self.publisher.flush()  # a version is announced when its rows are on the broker, not before
         announced = DataVersion(
             app,
             pillar,
@@ -483,4 +484,4 @@ class Client(AbstractContextManager["Client"]):
             f"{rows} rows published",
             (history[-1].version,) if history else (),
         )
-        self._publisher.publish(DATA_VERSIONS, announced, event_id=EventId.derive("version", app, pillar, version))
+        self.publisher.publish(DATA_VERSIONS, announced, event_id=EventId.derive("version", app, pillar, version))

@@ -24,6 +24,7 @@ from easeml.stream.changelog import Writer, changelog_topic
 from easeml.stream.messages import Message, Record
 from easeml.stream.payloads import AuditRecord, ModelPublished, Upload
 from easeml.stream.poison import PREFIX
+from easeml.stream.sending import send
 from easeml.stream.settings import Settings
 from easeml.stream.topics import (
     ALGORITHMS,
@@ -121,7 +122,7 @@ def erase(client: Client, name: str, actor: str, wait: float = 30.0) -> Erased:
         raise NotFoundError(f"There is nothing left of an app {name!r}.", mend="'easeml apps list' shows the apps.")
     files = _delete_files(settings, findings.files - findings.others_files)
     _cut(settings, {place: head.end for place, head in findings.heads.items() if head.before})
-    deadletters._send(settings, [Message(topic, number, key, None) for topic, number, key in findings.keys])
+    send(settings, [Message(topic, number, key, None) for topic, number, key in findings.keys])
     removed = Counter({place[0]: head.before for place, head in findings.heads.items() if head.before})
     removed.update(topic for topic, _, _ in findings.keys)
     erased = Erased(
@@ -133,7 +134,7 @@ def erase(client: Client, name: str, actor: str, wait: float = 30.0) -> Erased:
         tuple(service for service in SERVICES if service not in waiting),
         tuple(waiting),
     )
-    client._publisher.publish(AUDIT, AuditRecord(name, actor, "EraseApp", str(erased), "ok"))
+    client.publisher.publish(AUDIT, AuditRecord(name, actor, "EraseApp", str(erased), "ok"))
     return erased
 
 
@@ -233,13 +234,10 @@ def _delete_files(settings: Settings, uris: Iterable[str]) -> list[str]:
     deleted = []
     for uri in sorted(uris):
         try:
-            path = store._path(uri)
-            store._fs.rm_file(path)
-        except (ArtifactError, FileNotFoundError):
-            continue  # another's store, or gone already
-        except OSError as error:
-            raise UnavailableError(f"{uri} cannot be deleted: {error}.", mend="Mend the store; erase again.") from error
-        deleted.append(uri)
+            if store.delete(uri):
+                deleted.append(uri)
+        except ArtifactError:
+            continue  # it lies in another's store
     return deleted
 
 

@@ -66,8 +66,8 @@ def pause(client: Client, name: str, actor: str) -> AppDefined:
         raise ConflictError(f"App {name!r} is paused already.", mend=f"'easeml apps resume {name}' lets it go on.")
     before = json.dumps({"life": app.life} | {field: getattr(app, field) for field in CLOSED})
     # The record first: a pause whose past nobody knows could not be undone.
-    client._publisher.publish(AUDIT, AuditRecord(name, actor, PAUSE, before, "ok"))
-    client._publisher.publish(APPS, paused(app))
+    client.publisher.publish(AUDIT, AuditRecord(name, actor, PAUSE, before, "ok"))
+    client.publisher.publish(APPS, paused(app))
     return paused(app)
 
 
@@ -89,8 +89,8 @@ def resume(client: Client, name: str, actor: str) -> AppDefined:
             mend="'easeml apps update' sets its budgets; 'easeml apps show' tells them.",
         )
     after = _with(app, {field: getattr(app, field) or before[field] for field in CLOSED})
-    client._publisher.publish(APPS, after)
-    client._publisher.publish(AUDIT, AuditRecord(name, actor, RESUME, name, "ok"))
+    client.publisher.publish(APPS, after)
+    client.publisher.publish(AUDIT, AuditRecord(name, actor, RESUME, name, "ok"))
     return after
 
 

@@ -161,6 +161,27 @@ class ArtifactStore:
             )
         return data
 
+    def delete(self, uri: str) -> bool:
+        """Remove the file at ``uri``; return whether there was one.
+
+        Raises
+        ------
+        ArtifactError
+            When the URI is foreign.
+        UnavailableError
+            When the store cannot be written.
+        """
+        path = self._path(uri)
+        try:
+            self._fs.rm_file(path)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise UnavailableError(
+                f"{uri} cannot be deleted: {error}.", mend="Check that the artifact store is up and may be written."
+            ) from error
+        return True
+
     def _too_large(self, uri: str, size: int) -> ArtifactError:
         return ArtifactError(
             f"The model file {uri} has {size} bytes, allowed are {self.max_bytes}.",

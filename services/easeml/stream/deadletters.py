@@ -6,19 +6,17 @@ topic. The same message given up twice by one service, as after a crash, is one 
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import Producer
-
-from easeml.errors import ConflictError, NotFoundError, UnavailableError
+from easeml.errors import ConflictError, NotFoundError
 from easeml.stream.admin import existing
 from easeml.stream.bulk import BulkReader
 from easeml.stream.messages import Message, Record
 from easeml.stream.poison import EVERY_SERVICE, PREFIX, REDRIVE, REDRIVE_FOR
 from easeml.stream.reader import TopicReader
+from easeml.stream.sending import send
 from easeml.stream.settings import Settings
 
 OPEN, REDRIVEN, DISCARDED = "open", "redriven", "discarded"
@@ -181,8 +179,8 @@ def redrive(settings: Settings, letters: Sequence[DeadLetter]) -> int:
     groups: dict[tuple[str, int, int], list[DeadLetter]] = {}
     for letter in letters:
         groups.setdefault(letter.original, []).append(letter)
-    _send(settings, [_again(settings, group) for group in groups.values()])
-    _send(settings, [_mark(letter, REDRIVEN) for letter in letters])
+    send(settings, [_again(settings, group) for group in groups.values()])
+    send(settings, [_mark(letter, REDRIVEN) for letter in letters])
     return len(groups)
 
 
@@ -197,7 +195,7 @@ def discard(settings: Settings, letters: Sequence[DeadLetter]) -> None:
         When the broker does not take the marks.
     """
     _refuse_closed(letters)
-    _send(settings, [_mark(letter, DISCARDED) for letter in letters])
+    send(settings, [_mark(letter, DISCARDED) for letter in letters])
 
 
 def _refuse_closed(letters: Sequence[DeadLetter]) -> None:
@@ -240,27 +238,3 @@ def _value(settings: Settings, letter: DeadLetter) -> bytes | None:
 def _mark(letter: DeadLetter, state: str) -> Message:
     headers = ((MARK, state.encode()), (MARKED, letter.id.encode()), (f"{PREFIX}time", repr(time.time()).encode()))
     return Message(letter.raw.topic, letter.raw.partition, letter.id.encode(), None, headers)
-
-
-def _send(settings: Settings, messages: Sequence[Message]) -> None:
-    producer = Producer(
-        settings.kafka() | {"acks": "all", "enable.idempotence": True, "message.max.bytes": 64_000_000},
-        logger=logging.getLogger("easeml.kafka"),
-    )
-    failed: list[str] = []
-    for message in messages:
-        producer.produce(
-            message.topic,
-            message.value,
-            message.key,
-            message.partition,
-            headers=list(message.headers),
-            on_delivery=lambda error, _: failed.append(error.str()) if error else None,
-        )
-        producer.poll(0)
-    left = producer.flush(30)
-    if failed or left:
-        raise UnavailableError(
-            f"{len(failed) + left} of {len(messages)} messages could not be sent: {(failed or ['timeout'])[0]}.",
-            mend="Check the broker with 'easeml doctor' and try again.",
-        )

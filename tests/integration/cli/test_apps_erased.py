@@ -15,10 +15,10 @@ from easeml.client import Client
 from easeml.errors import ConflictError, InvalidDataError, NotFoundError
 from easeml.stream.bulk import BulkReader
 from easeml.stream.changelog import Writer
-from easeml.stream.deadletters import _send
 from easeml.stream.messages import Message
 from easeml.stream.payloads import AuditRecord, Budget, ModelPublished
 from easeml.stream.publisher import EventPublisher
+from easeml.stream.sending import send
 from easeml.stream.topics import AUDIT, BUDGETS, DATA_TRAIN, MODELS, partition_of
 
 
@@ -139,11 +139,11 @@ def test_a_service_that_holds_a_state_is_waited_for_and_told(client, cluster, ne
     number = partition_of(name, cluster.partitions)
     writer = Writer("market", number)
     state = Message(writer.tombstone(name).topic, number, writer.tombstone(name).key, b"\x00state")
-    _send(cluster, [state, writer.floor(name, {"easeml.x.v1": 3})])
+    send(cluster, [state, writer.floor(name, {"easeml.x.v1": 3})])
     told = erasure.erase(client, name, "ada", wait=0.0)
     assert told.waiting == ("market",)
     assert "market did not answer" in str(told)
-    _send(cluster, [writer.tombstone(name)])
+    send(cluster, [writer.tombstone(name)])
     assert erasure._waiting(cluster, name, 0.0) == []
 
 

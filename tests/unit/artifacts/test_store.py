@@ -26,6 +26,17 @@ def test_put_is_idempotent(store):
     assert store.put(b"weights") == store.put(b"weights")
 
 
+def test_a_deleted_file_is_gone(store):
+    first, other = store.put(b"weights"), store.put(b"others")
+    assert store.delete(first.uri)
+    assert not store.delete(first.uri)
+    with pytest.raises(ArtifactError):
+        store.get(first.uri, first.sha256)
+    assert store.get(other.uri, other.sha256) == b"others"
+    with pytest.raises(ArtifactError):
+        store.delete(f"{store.uri}/../x")
+
+
 def test_put_repairs_a_damaged_file(store):
     stored = store.put(b"weights")
     with store._fs.open(store._path(stored.uri), "wb") as file:
