@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
@@ -18,12 +19,24 @@ from easeml.supervisor.roster import SERVICES
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings of a running broker that has every topic."""
-    home = tmp_path_factory.mktemp("home")
-    with BrokerProcess() as broker:
-        settings = Settings.load(bootstrap_servers=broker.bootstrap_servers, home=home)
-        create_topics(settings, SERVICES)
+def new_cluster(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], AbstractContextManager[Settings]]:
+    """Return what starts a broker that has every topic; entering it gives the settings."""
+
+    @contextmanager
+    def start() -> Iterator[Settings]:
+        with BrokerProcess() as broker:
+            home = tmp_path_factory.mktemp("home")
+            settings = Settings.load(bootstrap_servers=broker.bootstrap_servers, home=home)
+            create_topics(settings, SERVICES)
+            yield settings
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def cluster(new_cluster: Callable[[], AbstractContextManager[Settings]]) -> Iterator[Settings]:
+    """Settings of the broker that all tests share."""
+    with new_cluster() as settings:
         yield settings
 
 

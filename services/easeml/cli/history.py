@@ -28,12 +28,18 @@ def ordered(events: Iterable[Event[Any]]) -> list[Event[Any]]:
 
 
 def present(events: Iterable[Event[Any]]) -> list[Event[Any]]:
-    """Return events in their order, without what came before an app of the same name was deleted."""
+    """Return events in their order, without the former lives of apps that were deleted and came back."""
     history = ordered(events)
-    ends = {e.app: place for place, e in enumerate(history) if isinstance(e.data, AppDeleted)}
-    defined = {e.app for place, e in enumerate(history) if e.topic == APPS.name and place > ends.get(e.app, -1)}
+    deleted: set[str] = set()
+    begins: dict[str, int] = {}
+    for place, event in enumerate(history):
+        if isinstance(event.data, AppDeleted):
+            deleted.add(event.app)
+        elif event.topic == APPS.name and event.app in deleted:
+            deleted.remove(event.app)
+            begins[event.app] = place
     # The deletion of an app that did not come back is the end of its story, which may still be told.
-    return [e for place, e in enumerate(history) if e.app not in defined or place > ends.get(e.app, -1)]
+    return [event for place, event in enumerate(history) if place >= begins.get(event.app, 0)]
 
 
 def follow(reader: TopicReader, *, history: bool, once: bool) -> Iterator[Event[Any]]:

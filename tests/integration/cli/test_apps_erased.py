@@ -22,6 +22,13 @@ from easeml.stream.sending import send
 from easeml.stream.topics import AUDIT, BUDGETS, DATA_TRAIN, MODELS, partition_of
 
 
+@pytest.fixture(scope="module")
+def cluster(new_cluster):
+    """A broker of our own: the messages of other tests' apps would lie before ours."""
+    with new_cluster() as settings:
+        yield settings
+
+
 @pytest.fixture
 def neighbours(cluster):
     """Names of two apps in one partition."""
