@@ -63,6 +63,10 @@ OWN = {
 }
 """An input topic of each service; of those that have another one here, the advisor alone reads them too."""
 OUTPUTS = sorted({topic.name for make in ROOMS.values() for topic in make("memory://none").produces()})
+EASY = replace(APP, condition="n > 0.25 +/- 0.25")
+"""The app with a condition that every model passes: which test rows are judged first follows from which message of the
+processes came first, and a model that does not pass is scored no more.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +135,7 @@ def test_garbage_is_given_up_while_the_process_lives_on(street):
 
 
 def test_they_work_together(street):
-    street.say([*introduction(), *development()])
+    street.say([*introduction(EASY), *development()])
     street.until(lambda: len(street.events(VERDICTS.name)) == 3)
     street.say([rows(Pillar.PRODUCTION, 0, 20)])
     street.until(lambda: everywhere(street, 20))

@@ -162,6 +162,6 @@ def test_a_worn_test_set_says_why_and_what_is_needed():
 def test_the_plan_is_told_or_what_is_wrong_with_it():
     told = verdicts.plan(APP)
     assert told["labels_worst"] > 0
-    assert f"At most {told['labels_worst']:,} labels" in told["page"][1]["text"][0]
+    assert f"One decision takes at most {told['labels_worst']:,} labels" in told["page"][1]["text"][0]
     json.dumps(told, allow_nan=False)
     assert "error" in verdicts.plan(replace(APP, condition="n > "))
