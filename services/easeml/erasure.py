@@ -258,27 +258,25 @@ def _cut(settings: Settings, ends: dict[Place, int]) -> None:
 
 
 def _waiting(settings: Settings, name: str, seconds: float) -> list[str]:
-    """Return the services that hold a state of the app after so many seconds."""
+    """Return the services that hold a state of the app after so many seconds: the last word of their changelogs."""
     number, until = partition_of(name, settings.partitions), time.monotonic() + seconds
     there = admin.existing(settings)
-    left = [service for service in SERVICES if changelog_topic(service) in there]
-    while left := [service for service in left if _holds(settings, service, number, name)]:
-        if time.monotonic() > until:
-            break
-        time.sleep(_POLL_SECONDS)
-    return left
-
-
-def _holds(settings: Settings, service: str, number: int, name: str) -> bool:
-    """Return whether the last word of a service's changelog about an app is a state."""
-    key, place = Writer(service, number).tombstone(name).key, (changelog_topic(service), number)
-    reader, holds = BulkReader(settings), False
+    services = {changelog_topic(service): service for service in SERVICES}
+    places = [(topic, number) for topic in services if topic in there]
+    keys = {topic: Writer(service, number).tombstone(name).key for topic, service in services.items()}
+    holding: dict[str, bool] = {}
+    read = dict.fromkeys(places, 0)
+    reader = BulkReader(settings)
     try:
-        reader.begin(reader.bounds([place]))
-        while records := reader.chunk():
-            for record in records:
-                if record.key == key:
-                    holds = record.value is not None
+        while True:
+            bounds = reader.bounds(places)
+            reader.begin({place: (max(read[place], low), high) for place, (low, high) in bounds.items()})
+            while records := reader.chunk():
+                holding.update((one.topic, one.value is not None) for one in records if one.key == keys[one.topic])
+            read = {place: high for place, (_, high) in bounds.items()}
+            left = [services[topic] for topic, _ in places if holding.get(topic)]
+            if not left or time.monotonic() > until:
+                return left
+            time.sleep(_POLL_SECONDS)
     finally:
         reader.close()
-    return holds

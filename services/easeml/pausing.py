@@ -35,11 +35,8 @@ def is_paused(app: AppDefined) -> bool:
 
 def paused(app: AppDefined) -> AppDefined:
     """Return an app as it is while it pauses."""
-    return _with(app, dict.fromkeys(CLOSED, 0))
-
-
-def _with(app: AppDefined, fields: dict[str, Any]) -> AppDefined:
-    return replace(app, **fields)
+    closed: dict[str, Any] = dict.fromkeys(CLOSED, 0)
+    return replace(app, **closed)
 
 
 def pause(client: Client, name: str, actor: str) -> AppDefined:
@@ -67,8 +64,9 @@ def pause(client: Client, name: str, actor: str) -> AppDefined:
     before = json.dumps({"life": app.life} | {field: getattr(app, field) for field in CLOSED})
     # The record first: a pause whose past nobody knows could not be undone.
     client.publisher.publish(AUDIT, AuditRecord(name, actor, PAUSE, before, "ok"))
-    client.publisher.publish(APPS, paused(app))
-    return paused(app)
+    after = paused(app)
+    client.publisher.publish(APPS, after)
+    return after
 
 
 def resume(client: Client, name: str, actor: str) -> AppDefined:
@@ -88,7 +86,8 @@ def resume(client: Client, name: str, actor: str) -> AppDefined:
             f"App {name!r} was not paused.",
             mend="'easeml apps update' sets its budgets; 'easeml apps show' tells them.",
         )
-    after = _with(app, {field: getattr(app, field) or before[field] for field in CLOSED})
+    budgets: dict[str, Any] = {field: getattr(app, field) or before[field] for field in CLOSED}
+    after = replace(app, **budgets)
     client.publisher.publish(APPS, after)
     client.publisher.publish(AUDIT, AuditRecord(name, actor, RESUME, name, "ok"))
     return after

@@ -100,7 +100,8 @@ class Followed:
 
     def known(self, row_ids: Sequence[str], rows: Arrivals, app: AppDefined) -> list[str]:
         """Return those of these rows that are here, have a label and were not learnt after the trial."""
-        here = rows.some(app, [row_id for row_id in row_ids if row_id not in self.learnt])
+        learnt = set(self.learnt)
+        here = rows.some(app, [row_id for row_id in row_ids if row_id not in learnt])
         if here is None:
             return []
         return [row_id for row_id, code in zip(here.row_ids, here.labels.tolist(), strict=True) if code >= 0]
