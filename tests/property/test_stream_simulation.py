@@ -30,8 +30,7 @@ events = st.lists(
 crashes = st.lists(st.tuples(st.sampled_from(POINTS), st.integers(1, 6)), max_size=8)
 
 
-def settings_of(batch):
-    return Settings(batch_events=batch, fuse=10_000)
+SETTINGS = Settings(fuse=10_000)
 
 
 def feed(cluster, plan, rng):
@@ -70,7 +69,7 @@ def effects(cluster):
 @given(plan=events, kills=crashes, seed=st.integers(0, 2**32), batch=st.sampled_from((1, 3, 16, 64)))
 def test_a_sum_is_exact_whatever_happens(plan, kills, seed, batch):
     rng = random.Random(seed)
-    cluster = MemoryCluster([Summer()], settings=settings_of(batch), rng=rng)
+    cluster = MemoryCluster([Summer()], settings=SETTINGS, rng=rng, batch_events=batch)
     for point, nth in kills:
         cluster.kill("summer", point, nth)
     feed(cluster, plan, rng)
@@ -92,7 +91,7 @@ def test_a_sum_is_exact_whatever_happens(plan, kills, seed, batch):
 @given(plan=events, kills=crashes, seed=st.integers(0, 2**32), batch=st.sampled_from((1, 3, 16, 64)))
 def test_an_order_dependent_service_repeats_itself_bit_by_bit(plan, kills, seed, batch):
     rng = random.Random(seed)
-    cluster = MemoryCluster([Merger()], settings=settings_of(batch), rng=rng)
+    cluster = MemoryCluster([Merger()], settings=SETTINGS, rng=rng, batch_events=batch)
     for point, nth in kills:
         cluster.kill("merger", point, nth)
     feed(cluster, plan, rng)
@@ -117,7 +116,7 @@ def test_an_order_dependent_service_repeats_itself_bit_by_bit(plan, kills, seed,
 @given(plan=events, seed=st.integers(0, 2**32))
 def test_two_services_and_mid_run_kills_lose_nothing(plan, seed):
     rng = random.Random(seed)
-    cluster = MemoryCluster([Summer(), Merger()], settings=settings_of(8), rng=rng, crash_at="after_outputs")
+    cluster = MemoryCluster([Summer(), Merger()], settings=SETTINGS, rng=rng, crash_at="after_outputs", batch_events=8)
     feed(cluster, plan, rng)
     for point in POINTS:
         cluster.kill("merger", point)

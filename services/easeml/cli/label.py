@@ -38,7 +38,7 @@ def calling(current: Session, *, owner: bool) -> LabelClient:
     """Return a connection to that service, as the owner of the test set where ``owner``."""
     settings = current.settings
     token = settings.token.get_secret_value() or None
-    return LabelClient(target(current), token, tls=settings.tls_certificate or False, owner=owner, patience=_PATIENCE)
+    return LabelClient(target(current), token, tls=settings, owner=owner, patience=_PATIENCE)
 
 
 @dataclass

@@ -103,9 +103,8 @@ class Desk:
                 self._clients, self._target = {}, target
             if owner not in self._clients:
                 token = self._settings.token.get_secret_value() if owner is None else owner
-                tls = self._settings.tls_certificate or False
                 self._clients[owner] = LabelClient(
-                    target, token or None, tls=tls, owner=owner is not None, patience=_PATIENCE
+                    target, token or None, tls=self._settings, owner=owner is not None, patience=_PATIENCE
                 )
             return self._clients[owner]
 

@@ -100,10 +100,12 @@ class Application:
             connection.close()
 
     def _connection(self, port: int) -> http.client.HTTPConnection:
-        host, certificate = self._settings.host, self._settings.tls_certificate
-        if not certificate:
+        host, settings = self._settings.host, self._settings
+        if not settings.serves_tls:
             return http.client.HTTPConnection(host, port, timeout=10)
-        context = ssl.create_default_context(cafile=certificate)
+        context = ssl.create_default_context(cafile=settings.tls_certificate)
+        if settings.tls_ca:
+            context.load_cert_chain(settings.tls_certificate, settings.tls_key_file)
         # The house's own certificate is the one to trust, whoever issued it.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return http.client.HTTPSConnection(host, port, timeout=10, context=context)

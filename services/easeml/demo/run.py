@@ -108,7 +108,7 @@ class Demo:
             dict(zip((*row_ids, *pool), (*data.truth, *data.pool_truth), strict=True)),
             cells={(train[row], column): repr(value) for (row, column), value in data.cells.items()},
             token=settings.token.get_secret_value() or None,
-            tls=settings.tls_certificate or False,
+            tls=settings,
         )
 
     @contextlib.contextmanager

@@ -16,16 +16,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import grpc
 
-from easeml.errors import EaseMLError, InvalidDataError
+from easeml.errors import ConfigurationError, EaseMLError, InvalidDataError
 from easeml.labels.access import SCOPE
 from easeml.labels.status import error_of
 from easeml.labels.v1 import labels_pb2 as pb
 from easeml.labels.v1 import labels_pb2_grpc
+from easeml.stream.settings import Settings
 
+Tls: TypeAlias = bool | str | Path | Settings
+"""How a caller connects; see ``LabelClient``."""
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -139,8 +142,9 @@ class LabelClient(AbstractContextManager["LabelClient"]):
         ``host:port``.
     token : str, optional
         Bearer token.
-    tls : bool or path
-        False: no TLS; True: TLS with the system's authorities; a path: the authority's certificate file.
+    tls : bool, path or Settings
+        False: no TLS; True: TLS with the system's authorities; a path: the authority's certificate file; settings: as
+        they say, with the certificate that a server with ``tls_ca`` asks for.
     owner : bool
         Also see the questions about test rows, as the owner of the test set.
     patience : float
@@ -152,7 +156,7 @@ class LabelClient(AbstractContextManager["LabelClient"]):
         target: str,
         token: str | None = None,
         *,
-        tls: bool | str | Path = False,
+        tls: Tls = False,
         owner: bool = False,
         patience: float = 30.0,
     ) -> None:
@@ -344,11 +348,33 @@ def metadata_of(token: str | None, *, owner: bool = False) -> tuple[tuple[str, s
     return (*((("authorization", f"Bearer {token}"),) if token else ()), *((SCOPE,) if owner else ()))
 
 
-def credentials_of(tls: bool | str | Path) -> grpc.ChannelCredentials | None:
-    """Return the credentials of a connection; None: without TLS."""
+def credentials_of(tls: Tls) -> grpc.ChannelCredentials | None:
+    """Return the credentials of a connection; None: without TLS.
+
+    Raises
+    ------
+    ConfigurationError
+        When a file that the settings name cannot be read.
+    """
     if isinstance(tls, bool):
         return grpc.ssl_channel_credentials() if tls else None
-    return grpc.ssl_channel_credentials(Path(tls).read_bytes())
+    if not isinstance(tls, Settings):
+        return grpc.ssl_channel_credentials(Path(tls).read_bytes())
+    # The house's own certificate is one to trust, whoever issued it: a caller beside the services knows it.
+    trusted = [Path(name) for name in (tls.tls_certificate, tls.tls_ca) if name]
+    if not trusted:
+        return None
+    try:
+        roots = b"\n".join(file.read_bytes() for file in trusted)
+        if not (tls.tls_ca and tls.tls_certificate):
+            return grpc.ssl_channel_credentials(roots)
+        key = Path(tls.tls_key_file).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename} cannot be read: {error.strerror}.",
+            mend="EASEML_TLS_CERTIFICATE, EASEML_TLS_KEY and EASEML_TLS_CA name the files that you show and trust.",
+        ) from error
+    return grpc.ssl_channel_credentials(roots, key, trusted[0].read_bytes())
 
 
 def _identity(question: AskedQuestion | str, app: str) -> tuple[str, str]:

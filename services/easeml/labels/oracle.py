@@ -10,7 +10,6 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +17,7 @@ import grpc
 import grpc.aio
 
 from easeml.errors import BudgetExhaustedError, ConflictError, EaseMLError, NotFoundError, UnavailableError
-from easeml.labels.client import CALL_SECONDS, MAX_PAUSE_SECONDS, OPTIONS, credentials_of, metadata_of
+from easeml.labels.client import CALL_SECONDS, MAX_PAUSE_SECONDS, OPTIONS, Tls, credentials_of, metadata_of
 from easeml.labels.status import error_of
 from easeml.labels.v1 import labels_pb2 as pb
 from easeml.labels.v1 import labels_pb2_grpc
@@ -45,7 +44,7 @@ class Oracle:
         Value by row id and column; what it does not hold is skipped. Without it, cell questions are left to others.
     token : str, optional
         Bearer token.
-    tls : bool or path
+    tls : bool, path or Settings
         As for ``LabelClient``.
     owner : bool
         Also answer the questions about test rows, as the owner of the test set.
@@ -61,7 +60,7 @@ class Oracle:
         *,
         cells: Mapping[tuple[str, str], str] | None = None,
         token: str | None = None,
-        tls: bool | str | Path = False,
+        tls: Tls = False,
         owner: bool = False,
         annotator: str = "oracle",
     ) -> None:

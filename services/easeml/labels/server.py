@@ -136,7 +136,7 @@ class LabelServer:
         settings = self._settings
         address = f"{settings.host}:{settings.labels_port or free_port(settings.host)}"
         try:
-            if settings.tls_certificate:
+            if settings.serves_tls:
                 return int(server.add_secure_port(address, self._credentials()))
             return int(server.add_insecure_port(address))
         except (RuntimeError, OSError) as error:
@@ -146,6 +146,12 @@ class LabelServer:
             ) from error
 
     def _credentials(self) -> grpc.ServerCredentials:
+        """Return what the server shows; callers without a certificate of the authority do not get past the handshake.
+
+        gRPC writes why one was refused into the log: PEER_DID_NOT_RETURN_A_CERTIFICATE, "certificate has expired" or
+        "unable to get local issuer certificate".
+        """
         settings = self._settings
-        key, certificate = Path(settings.tls_key).read_bytes(), Path(settings.tls_certificate).read_bytes()
-        return grpc.ssl_server_credentials([(key, certificate)])
+        key, certificate = Path(settings.tls_key_file).read_bytes(), Path(settings.tls_certificate).read_bytes()
+        authority = Path(settings.tls_ca).read_bytes() if settings.tls_ca else None
+        return grpc.ssl_server_credentials([(key, certificate)], authority, require_client_auth=authority is not None)

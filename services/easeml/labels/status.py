@@ -110,5 +110,8 @@ def _info(call: grpc.RpcError) -> error_details_pb2.ErrorInfo | None:
 
 def _mend(code: grpc.StatusCode) -> str:
     if code is grpc.StatusCode.UNAVAILABLE:
-        return "Start the label service with 'easeml up', or check its address."
+        return (
+            "Start the label service with 'easeml up', or check its address; where it asks for certificates, set "
+            "EASEML_TLS_CA, EASEML_TLS_CERTIFICATE and EASEML_TLS_KEY to yours."
+        )
     return ""

@@ -279,13 +279,32 @@ def _refusal(status: int, reason: str, message: str, mend: str) -> web.Response:
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if not settings.tls_certificate:
+    if not settings.serves_tls:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.sslobject_class = _Handshake
     try:
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key or None)
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key_file)
+        if settings.tls_ca:
+            context.load_verify_locations(settings.tls_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
     except OSError as error:
         raise ConfigurationError(
-            f"EASEML_TLS_CERTIFICATE and EASEML_TLS_KEY cannot be used: {error}.", mend="Name PEM files of one pair."
+            f"EASEML_TLS_CERTIFICATE, EASEML_TLS_KEY and EASEML_TLS_CA cannot be used: {error}.",
+            mend="Name PEM files: of one pair, and of the authority of the callers.",
         ) from error
     return context
+
+
+class _Handshake(ssl.SSLObject):
+    """A connection that tells the log why it was refused; asyncio keeps that to itself."""
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            why = getattr(error, "verify_message", "") or (error.reason or str(error)).lower().replace("_", " ")
+            log.warning("a caller was refused before it could ask anything: %s", why)
+            raise

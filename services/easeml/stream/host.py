@@ -11,7 +11,7 @@ from easeml.stream.bulk import Place
 from easeml.stream.inbox import Inbox
 from easeml.stream.jobs import Workers
 from easeml.stream.killpoints import KillPoint
-from easeml.stream.lanes import Lanes
+from easeml.stream.lanes import BATCH_EVENTS, Lanes
 from easeml.stream.messages import Record
 from easeml.stream.metrics import Metrics
 from easeml.stream.outbox import Outbox
@@ -37,8 +37,6 @@ class PartitionHost:
         Its recovered queues.
     outbox, inbox, workers, metrics, kill_point
         What it works with; ``workers`` is None for services without jobs.
-    batch_events : int
-        Most events of a batch.
     missing : callable
         Called with a topic and partition and the offset at which messages are missing.
     room : callable
@@ -56,7 +54,6 @@ class PartitionHost:
         workers: Workers | None,
         metrics: Metrics,
         kill_point: KillPoint,
-        batch_events: int,
         missing: Callable[[Place, int], None],
         room: Callable[[], None],
     ) -> None:
@@ -71,7 +68,6 @@ class PartitionHost:
         self._workers = workers
         self._metrics = metrics
         self._kill = kill_point
-        self._limit = batch_events
         self._missing = missing
         self._room = room
         self._wake = asyncio.Event()
@@ -166,7 +162,7 @@ class PartitionHost:
     async def _batch(self) -> bool:
         begun = sliced = time.monotonic()
         stepped = 0
-        while not self.stopping and (stepped < self._limit or self.lanes.replaying):
+        while not self.stopping and (stepped < BATCH_EVENTS or self.lanes.replaying):
             now = time.monotonic()
             if stepped and now - begun > BATCH_SECONDS and not self.lanes.replaying:
                 break
@@ -184,7 +180,7 @@ class PartitionHost:
             self._start_jobs()
         effects = self.lanes.take()
         if effects is None:
-            return stepped >= self._limit
+            return stepped >= BATCH_EVENTS
         await self._write(effects)
         self._resume()
         return True

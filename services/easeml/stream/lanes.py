@@ -15,6 +15,8 @@ from easeml.stream.messages import Record
 from easeml.stream.partition import Effects, Item, Outcome, PartitionProcessor
 from easeml.stream.payloads import JournalRecord
 
+BATCH_EVENTS = 64
+"""Most events of a batch: applied per write of state."""
 BUSY_SECONDS = 0.1
 WAIT_SECONDS = 0.02
 

@@ -19,7 +19,7 @@ from easeml.ids import EventId
 from easeml.stream import codec, envelope
 from easeml.stream.changelog import Snapshot, changelog_topic
 from easeml.stream.events import Event
-from easeml.stream.lanes import Lanes
+from easeml.stream.lanes import BATCH_EVENTS, Lanes
 from easeml.stream.messages import Message, Record
 from easeml.stream.partition import Effects, HandlerCrashError, PartitionProcessor
 from easeml.stream.payloads import Payload, Tick
@@ -75,6 +75,8 @@ class MemoryCluster:
         Limits; partitions are taken from the argument.
     rng : random.Random, optional
         Draws which service, partition and topic goes next and how long batches are; None: in order of arrival.
+    batch_events : int
+        Most events of a batch.
     crash_at : str, optional
         One of ``POINTS`` or ``before_commit``: every service is killed there once, in its second batch.
     """
@@ -87,6 +89,7 @@ class MemoryCluster:
         settings: Settings | None = None,
         rng: random.Random | None = None,
         crash_at: str | None = None,
+        batch_events: int = BATCH_EVENTS,
     ) -> None:
         base = settings or Settings.load()
         self.settings = base.model_copy(update={"partitions": partitions})
@@ -95,6 +98,7 @@ class MemoryCluster:
         self.restarts = 0
         self._partitions = partitions
         self._rng = rng
+        self._batch_events = batch_events
         self._logs: dict[tuple[str, int], list[Record]] = {}
         self._order: list[Record] = []
         self._ticks = 0
@@ -253,9 +257,9 @@ class MemoryCluster:
     def _batch(self, instance: _Instance, number: int) -> bool:
         lanes = instance.lanes[number]
         self._fetch(instance, lanes, number)
-        limit = self.settings.batch_events + len(lanes.lanes)  # heads that turn out busy shall not use it up
+        limit = self._batch_events + len(lanes.lanes)  # heads that turn out busy shall not use it up
         if self._rng is not None and not self._hurry:
-            limit = self._rng.randint(1, self.settings.batch_events)
+            limit = self._rng.randint(1, self._batch_events)
         stepped = 0
         while (stepped < limit or lanes.replaying) and lanes.step(self.now):
             stepped += 1

@@ -177,7 +177,6 @@ class Runtime:
                 workers=self._workers,
                 metrics=self.metrics,
                 kill_point=self._kill,
-                batch_events=self.settings.batch_events,
                 missing=self._missing,
                 room=self._room.set,
             )

@@ -40,10 +40,10 @@ class Settings(BaseSettings):
     health_port: int = Field(0, ge=0, le=65535, description="port of /health and /metrics; 0: any free one")
     token: SecretStr = Field(SecretStr(""), description="bearer token that callers of gRPC and HTTP must show")
     tls_certificate: str = Field("", description="certificate file of the gRPC and HTTP servers; empty: no TLS")
-    tls_key: str = Field("", description="key file of the gRPC and HTTP servers")
+    tls_key: str = Field("", description="key file of that certificate; empty: the key is in the certificate's file")
+    tls_ca: str = Field("", description="authority of callers, who must show its certificates; empty: none")
     epoch_seed: SecretStr = Field(SecretStr("easeml"), description="secret of all random choices of the services")
     workers: int = Field(1, ge=1, description="worker processes per service with CPU-heavy jobs")
-    batch_events: int = Field(64, ge=1, le=1024, description="events applied per write of state")
     attempts: int = Field(3, ge=1, description="crashes an event may cause before it is dead-lettered")
     fuse: int = Field(100, ge=1, description="consecutive dead letters of a partition that stop a service")
     log_format: Literal["console", "json"] = "console"
@@ -85,6 +85,27 @@ class Settings(BaseSettings):
         if self.ssl_ca_file:
             config["ssl.ca.location"] = self.ssl_ca_file
         return config
+
+    @property
+    def serves_tls(self) -> bool:
+        """Whether the gRPC and HTTP servers speak TLS.
+
+        Raises
+        ------
+        ConfigurationError
+            When callers are asked for certificates although it is not spoken.
+        """
+        if self.tls_ca and not self.tls_certificate:
+            raise ConfigurationError(
+                "EASEML_TLS_CA asks callers for certificates, but the services speak no TLS.",
+                mend="Set EASEML_TLS_CERTIFICATE and EASEML_TLS_KEY too.",
+            )
+        return bool(self.tls_certificate)
+
+    @property
+    def tls_key_file(self) -> str:
+        """File of the key that belongs to the certificate."""
+        return self.tls_key or self.tls_certificate
 
     @property
     def store_uri(self) -> str:

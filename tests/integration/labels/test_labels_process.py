@@ -118,7 +118,7 @@ def test_a_kill_at_each_point_of_a_batch_of_answers_has_no_effect(stack):
     for point in points:
         stack.process.terminate()
         stack.process.wait(30)
-        stack.start(EASEML_KILL_POINT=f"labels:{point}:1", EASEML_BATCH_EVENTS="2")
+        stack.start(EASEML_KILL_POINT=f"labels:{point}:1")
         request = pb.SubmitAnswersRequest(
             requests=[
                 pb.SubmitAnswerRequest(app="churn", question=name, label="yes", annotator="ada", request_id=name)
