@@ -1,8 +1,9 @@
-"""What all tests share: where the reference data is, small forests, and the time each folder took."""
+"""What all tests share: where the reference data is, certificates, small forests, and the time each folder took."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,6 +25,55 @@ def reference_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data at {folder}; set EASEML_REFERENCE_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of ``ca.crt`` and what it issued (``server``, ``ada``, the expired ``old``), and of the foreign ``eve``.
+
+    Each has a certificate ``.crt`` and a key ``.key``.
+    """
+    folder = tmp_path_factory.mktemp("certificates")
+    new = [
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    for name in ("ca", "foreign"):
+        openssl(
+            "req", "-x509", *new, "-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "2", "-subj", f"/CN={name}"
+        )
+    for name, authority, days in (
+        ("server", "ca", "2"),
+        ("ada", "ca", "2"),
+        ("old", "ca", "-1"),
+        ("eve", "foreign", "2"),
+    ):
+        openssl("req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        issued = ["-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-CAcreateserial", "-days", days]
+        openssl("x509", "-req", "-in", f"{name}.csr", *issued, "-copy_extensions", "copy", "-out", f"{name}.crt")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shows(certificates: Path) -> Callable[..., dict[str, str]]:
+    """Return what makes the TLS settings of somebody who shows the certificate of a name (none: nothing)."""
+
+    def settings(name: str = "", authority: str = "ca") -> dict[str, str]:
+        pair = (
+            {"tls_certificate": f"{certificates / name}.crt", "tls_key": f"{certificates / name}.key"} if name else {}
+        )
+        return pair | {"tls_ca": f"{certificates / authority}.crt"}
+
+    return settings
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@ import asyncio
 import json
 import socket
 import ssl
-import subprocess
 
 import aiohttp
 import numpy as np
@@ -263,25 +262,54 @@ async def test_a_taken_port_says_so(harbour):
             await server.start(Recorder())
 
 
-async def test_tls(harbour, tmp_path):
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    harbour.publish_model()
-    pick(harbour)
-    server, _ = await start(harbour, tls_certificate=str(certificate), tls_key=str(key))
-    context = ssl.create_default_context(cafile=str(certificate))
+async def picked_over_tls(server, certificates, who=""):
+    """Return the model that a caller with a certificate, if any, is told of."""
+    context = ssl.create_default_context(cafile=certificates / "ca.crt")
+    if who:
+        context.load_cert_chain(certificates / f"{who}.crt", certificates / f"{who}.key")
     url = f"https://127.0.0.1:{server.ports['predict']}/v1/apps/churn/pick"
     async with aiohttp.ClientSession() as session, session.get(url, ssl=context) as answer:
-        assert (await answer.json())["model"] == "m1"
+        return (await answer.json())["model"]
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_tls(harbour, certificates, tmp_path, together):
+    harbour.publish_model()
+    pick(harbour)
+    files = [certificates / "server.crt", certificates / "server.key"]
+    both = tmp_path / "both.pem"
+    both.write_text("".join(file.read_text() for file in files))
+    pair = {"tls_certificate": str(files[0]), "tls_key": str(files[1])}
+    server, _ = await start(harbour, **({"tls_certificate": str(both)} if together else pair))
+    assert await picked_over_tls(server, certificates) == "m1"
     await server.stop()
 
 
-async def test_a_missing_certificate_says_so(harbour):
-    server = PredictServer(harbour.serving, Settings(serving_port=0, tls_certificate="/no/such.pem"))
-    with pytest.raises(ConfigurationError, match="EASEML_TLS_CERTIFICATE"):
+async def test_callers_show_a_certificate_where_the_service_asks_for_one(harbour, certificates, shows, caplog):
+    harbour.publish_model()
+    pick(harbour)
+    server, _ = await start(harbour, **shows("server"))
+    assert await picked_over_tls(server, certificates, "ada") == "m1"
+    assert "refused" not in caplog.text
+    for who, why in (
+        ("", "peer did not return a certificate"),
+        ("eve", "unable to get local issuer certificate"),
+        ("old", "certificate has expired"),
+    ):
+        caplog.clear()
+        with pytest.raises(aiohttp.ClientError):
+            await picked_over_tls(server, certificates, who)
+        assert f"a caller was refused before it could ask anything: {why}" in caplog.text
+    await server.stop()
+
+
+async def test_tls_files_that_cannot_be_used_are_named(harbour, shows):
+    for changes in ({"tls_certificate": "/no/such.pem"}, {"tls_key": "/no/such.pem"}, {"tls_ca": "/no/such.pem"}):
+        server = PredictServer(harbour.serving, Settings(serving_port=0, **(shows("server") | changes)))
+        with pytest.raises(ConfigurationError, match=r"EASEML_TLS_CERTIFICATE.*EASEML_TLS_CA"):
+            await server.start(Recorder())
+        await server.stop()
+    server = PredictServer(harbour.serving, Settings(serving_port=0, **shows()))
+    with pytest.raises(ConfigurationError, match="EASEML_TLS_CA asks callers for certificates"):
         await server.start(Recorder())
     await server.stop()
