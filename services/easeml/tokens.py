@@ -31,6 +31,7 @@ class Right(StrEnum):
     MESSAGES = "messages"
     DETAILS = "details"
     MANAGE = "manage"
+    RECORD = "record"
 
 
 MEANING = {
@@ -39,6 +40,7 @@ MEANING = {
     Right.MESSAGES: "see the content of messages and rows",
     Right.DETAILS: "see verdict details and answer questions about test rows, as the owner of the test set",
     Right.MANAGE: "pause, resume and erase apps",
+    Right.RECORD: "make rows production rows by asking the predict service about them",
 }
 
 
@@ -175,7 +177,7 @@ def digest_of(token: str) -> str:
 
     A fast hash will do: tokens are 256 random bits, which no dictionary holds.
     """
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _holder(entry: dict[str, Any]) -> Holder:

@@ -8,14 +8,14 @@
 
 A category that the app does not know is taken as missing, and ``warnings`` say so: a new city stops no predictions.
 With ``record`` the rows are on the production topic before the answer is given; the same request again records
-nothing new. Every refusal is ``{"error": {"reason", "message", "mend"}}``.
+nothing new. A token of a person opens the apps it is for, and records with the right ``record``. Every refusal is
+``{"error": {"reason", "message", "mend"}}``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import json
 import logging
 import ssl
@@ -26,7 +26,8 @@ from typing import Any, Protocol
 import pandas as pd
 from aiohttp import web
 
-from easeml.errors import ConfigurationError, EaseMLError, InvalidDataError, NotFoundError
+from easeml.errors import ConfigurationError, EaseMLError, InvalidDataError, NotFoundError, PermissionDeniedError
+from easeml.gate import Gate
 from easeml.ids import EventId
 from easeml.ports import free_port
 from easeml.relation import Relation
@@ -37,6 +38,7 @@ from easeml.stream import codec
 from easeml.stream.payloads import ColumnKind, Payload, Pillar
 from easeml.stream.settings import Settings
 from easeml.stream.topics import DATA_PRODUCTION, Topic
+from easeml.tokens import EVERYTHING, Holder, Right
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class PredictServer:
     def __init__(self, service: ServingService, settings: Settings) -> None:
         self._service = service
         self._settings = settings
+        self._gate = Gate(settings)
         self._runner: web.AppRunner | None = None
         self._publisher: Publisher | None = None
         self.ports: dict[str, int] = {}
@@ -122,7 +125,7 @@ class PredictServer:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         try:
-            self._authenticate(request)
+            self._caller(request)  # whoever is nobody learns not even which addresses there are
             return await handler(request)
         except EaseMLError as error:
             return _refusal(_STATUS.get(error.grpc_code, 500), error.reason, error.message, error.mend)
@@ -137,24 +140,33 @@ class PredictServer:
                 500, "internal", "The request met a defect of the server.", "Report it with the server's log."
             )
 
-    def _authenticate(self, request: web.Request) -> None:
-        token = self._settings.token.get_secret_value()
-        given = request.headers.get("authorization", "")
-        if token and not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), f"Bearer {token}".encode()):
+    def _caller(self, request: web.Request) -> Holder:
+        self._gate.check_origin(request.method, request.headers)
+        if self._gate.open:
+            return EVERYTHING
+        kind, _, token = ",".join(request.headers.getall("authorization", ())).partition(" ")  # two are none
+        holder = self._gate.holder(token) if kind == "Bearer" else None
+        if holder is None:
             raise _UnauthenticatedError(
                 "The bearer token is missing or wrong.", mend="Send 'Authorization: Bearer ...'."
             )
+        return holder
 
     async def _pick(self, request: web.Request) -> web.Response:
         app = request.match_info["app"]
-        state = self._state(app)
+        state = self._state(app, self._caller(request))
         return web.json_response({"app": app, **_picked(app, state)})
 
     async def _predict(self, request: web.Request) -> web.Response:
         app = request.match_info["app"]
-        state = self._state(app)
+        state = self._state(app, self._caller(request))
         model = _picked_model(app, state)
         asked = _Request(await request.read(), state)
+        if asked.record and Right.RECORD not in self._caller(request).rights:
+            raise PermissionDeniedError(
+                "This token does not allow rows to be recorded.",
+                mend="'easeml tokens create NAME --may record' makes one.",
+            )
         scores = self._service.live.score([model], asked.relation.features(), state.classes)
         if model.model in scores.failed:
             raise InvalidDataError(
@@ -183,9 +195,10 @@ class PredictServer:
             for batch in batches
         ))  # fmt: skip
 
-    def _state(self, app: str) -> ServingState:
+    def _state(self, app: str, holder: Holder) -> ServingState:
+        """Return the state of an app; one that is not there and one that the caller may not see look the same."""
         state = self._service.states.get(app)
-        if state is None or not state.columns:
+        if state is None or not state.columns or not holder.sees(app):
             raise NotFoundError(
                 f"No app {app!r} is served here.", mend="Create it and wait for its first model.", reason="unknown_app"
             )

@@ -52,8 +52,8 @@ async def start(harbour, **settings):
     return server, recorder
 
 
-def pick(harbour, model="m1"):
-    harbour.cluster.publish(PICKS, ModelPicked("churn", model, 3, 5, False, 1, {model: 1.0}))
+def pick(harbour, model="m1", app="churn"):
+    harbour.cluster.publish(PICKS, ModelPicked(app, model, 3, 5, False, 1, {model: 1.0}))
     harbour.cluster.run()
 
 
