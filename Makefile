@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test e2e demo bench lock vendor clean
+.PHONY: help setup check format test kafka test-kafka e2e demo bench lock vendor clean
 
 help:  ## show the verbs
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 setup: $(STAMP)  ## make the environment in .venv from the lock file
 
@@ -21,17 +21,26 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 check: setup  ## format, lint, types, import contracts
-	$(BIN)/ruff format --check services tests
-	$(BIN)/ruff check services tests
-	$(BIN)/mypy
+	$(BIN)/ruff format --check services tests deploy/kafka
+	$(BIN)/ruff check services tests deploy/kafka
+	$(BIN)/mypy services/easeml deploy/kafka
 	$(BIN)/lint-imports
 
 format: setup  ## format and mend what the linter can
-	$(BIN)/ruff check --fix services tests
-	$(BIN)/ruff format services tests
+	$(BIN)/ruff check --fix services tests deploy/kafka
+	$(BIN)/ruff format services tests deploy/kafka
 
 test: setup  ## every test, JOBS files at a time; prints the time of each folder
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+kafka: setup  ## Apache Kafka on this machine, on PORT or a free port, until Ctrl-C (needs Java 17 and Maven)
+	$(BIN)/python deploy/kafka/apache_kafka.py --port $(or $(PORT),0)
+
+# Of the contract, what is not in memory.
+test-kafka: ON_KAFKA ?= tests/acceptance tests/kafka tests/contract/test_processes.py tests/integration tests/chaos
+test-kafka: setup  ## acceptance, access, contract, integration and chaos tests on Apache Kafka (needs Java 17 and Maven)
+	$(BIN)/python deploy/kafka/apache_kafka.py --fetch
+	EASEML_TEST_BROKER=kafka $(BIN)/python -m pytest $(ON_KAFKA)
 
 e2e: setup  ## every page in a real browser, the demo and the tutorial; screenshots in build/screenshots (needs Chromium)
 	$(BIN)/python -m pytest tests/e2e

@@ -11,18 +11,18 @@ from broker_clients import PATIENCE, Client, Record
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from conftest import Cluster
+from easeml.broker.process import BrokerProcess
 
 
 def test_data_offsets_and_settings_survive(
-    cluster: Cluster, admin: AdminClient, client: Client, make_topic: Callable[..., str], name: str
+    broker: BrokerProcess, admin: AdminClient, client: Client, make_topic: Callable[..., str], name: str
 ) -> None:
     topic = make_topic(2, retention_ms="777000000")
     now = int(time.time() * 1000)
     records = [Record(b"%d" % index, b"key", (("h", b"1"),), now + index) for index in range(500)]
     client.produce(topic, records, idempotent=True)
     assert len(client.read_as_group(name, topic, 200)) == 200
-    cluster.restart()
+    broker.restart(kill=True)
     assert client.bounds(topic) == (0, 500)
     assert [each._replace(offset=-1) for each in client.read(topic, 0, 500)] == records
     deadline = time.monotonic() + PATIENCE
@@ -39,13 +39,13 @@ def test_data_offsets_and_settings_survive(
 
 
 def test_an_idempotent_producer_goes_on_over_a_restart(
-    cluster: Cluster, client: Client, make_topic: Callable[..., str]
+    broker: BrokerProcess, client: Client, make_topic: Callable[..., str]
 ) -> None:
     topic = make_topic()
     total = 4000
     producer = Producer(
         {
-            "bootstrap.servers": cluster.bootstrap_servers,
+            "bootstrap.servers": broker.bootstrap_servers,
             "enable.idempotence": True,
             "linger.ms": 1,
             "message.timeout.ms": 120_000,
@@ -64,7 +64,7 @@ def test_an_idempotent_producer_goes_on_over_a_restart(
     writer = threading.Thread(target=write)
     writer.start()
     time.sleep(0.5)
-    cluster.restart()
+    broker.restart(kill=True)
     writer.join()
     assert producer.flush(PATIENCE + 60) == 0
     assert errors == []
@@ -72,9 +72,9 @@ def test_an_idempotent_producer_goes_on_over_a_restart(
     assert client.bounds(topic) == (0, total)
 
 
-def test_the_ends_are_right_at_once(cluster: Cluster, client: Client, make_topic: Callable[..., str]) -> None:
+def test_the_ends_are_right_at_once(broker: BrokerProcess, client: Client, make_topic: Callable[..., str]) -> None:
     topic = make_topic(4)
     for partition in range(4):
         client.produce(topic, [Record(b"x", partition=partition)] * (partition + 10))
-    cluster.restart()
+    broker.restart(kill=True)
     assert [client.bounds(topic, partition) for partition in range(4)] == [(0, 10), (0, 11), (0, 12), (0, 13)]

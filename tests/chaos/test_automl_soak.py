@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brokers import new_broker
 from easeml.automl.house import House, decided_again
-from easeml.broker.process import BrokerProcess
 from easeml.relation import Relation
 from easeml.stream.admin import create_topics
 from easeml.stream.payloads import (
@@ -62,7 +62,7 @@ class Soak:
 
     def __init__(self, home):
         self.home = home
-        self.broker = BrokerProcess(memory=True)
+        self.broker = new_broker(memory=True)
         self.ticks = 0
         self.tick_at = 0.0
         self.events = {TRIALS.name: [], MODELS.name: []}

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from easeml.broker.process import BrokerProcess
+from brokers import new_broker
 from easeml.client import Client
 from easeml.stream.admin import create_topics
 from easeml.stream.settings import Settings
@@ -24,7 +24,7 @@ def new_cluster(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Abstra
 
     @contextmanager
     def start() -> Iterator[Settings]:
-        with BrokerProcess() as broker:
+        with new_broker() as broker:
             home = tmp_path_factory.mktemp("home")
             settings = Settings.load(bootstrap_servers=broker.bootstrap_servers, home=home)
             create_topics(settings, SERVICES)

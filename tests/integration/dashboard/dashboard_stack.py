@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 from confluent_kafka import Producer
 
-from easeml.broker.process import BrokerProcess
+from brokers import new_broker
 from easeml.relation import Relation
 from easeml.stream import payloads as p
 from easeml.stream.admin import create_topics
@@ -45,9 +45,10 @@ class Reply:
 class DashboardStack:
     """Context manager: broker and services run from entry to exit."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, services: tuple[str, ...] = ("labels", "dashboard")) -> None:
         self.home = home
-        self.broker = BrokerProcess(home / "broker")
+        self.services = services
+        self.broker = new_broker(home / "broker")
         self.processes: dict[str, subprocess.Popen] = {}
 
     def __enter__(self) -> Self:
@@ -57,9 +58,9 @@ class DashboardStack:
         )
         create_topics(self.settings, ["labels"])
         self.publisher = EventPublisher(self.settings, "test")
-        for name in ("labels", "dashboard"):
+        for name in self.services:
             self.start(name)
-        for name in ("labels", "dashboard"):
+        for name in self.services:
             self.until(lambda name=name: (self.run_file(name) or {}).get("ready"))
         return self
 

@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 from typing import Self
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from easeml.broker.process import BrokerProcess
+from brokers import new_broker
 from easeml.ports import free_port
 from easeml.stream import envelope
 from easeml.stream.admin import create_topics
@@ -33,7 +35,7 @@ class LabelStack:
         self.home = home
         self.port = free_port("127.0.0.1")
         self.token = token
-        self.broker = BrokerProcess(home / "broker")
+        self.broker = new_broker(home / "broker")
         self.process: subprocess.Popen | None = None
 
     @property

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from confluent_kafka.admin import ConfigResource
 
-from easeml.broker.process import BrokerProcess
+from brokers import new_broker
 from easeml.client import Client
 from easeml.errors import ConfigurationError, PermissionDeniedError
 from easeml.stream import admin
@@ -22,7 +22,7 @@ CONDITION = "n > 0.5 +/- 0.3"
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     """Settings of a cluster for large messages."""
-    with BrokerProcess() as broker:
+    with new_broker() as broker:
         settings = Settings.load(
             bootstrap_servers=broker.bootstrap_servers,
             home=tmp_path_factory.mktemp("large"),
@@ -69,7 +69,7 @@ def test_a_client_with_another_number_of_partitions_is_refused(cluster, monkeypa
 
 
 def test_a_cluster_without_topics_is_no_error(tmp_path):
-    with BrokerProcess() as broker, Client(broker.bootstrap_servers, home=tmp_path) as client:
+    with new_broker() as broker, Client(broker.bootstrap_servers, home=tmp_path) as client:
         assert APPS.name not in admin.existing(client.settings)
 
 

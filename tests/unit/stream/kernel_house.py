@@ -9,9 +9,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from confluent_kafka import Producer
 
-from easeml.broker.process import BrokerProcess
+from brokers import new_broker
 from easeml.ids import EventId
 from easeml.stream import codec, envelope
 from easeml.stream.admin import create_topics
@@ -29,7 +31,7 @@ class House:
     def __init__(self, folder, services, partitions=2, memory=True, **settings):
         self.folder = folder
         self.services = services
-        self.broker = BrokerProcess(memory=memory)
+        self.broker = new_broker(memory=memory)
         self.overrides = {"partitions": partitions, "home": folder, **settings}
         self.processes = {}
         self.logs = {}
