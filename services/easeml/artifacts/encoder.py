@@ -20,9 +20,9 @@ from easeml.stream.payloads import Column, ColumnKind
 
 Matrix = NDArray[np.float64]
 
-_LARGEST = 1e100  # squares of it still fit a float64
-_FARTHEST = 1e6  # standard deviations; fits a float32, in which trees compare
-_NUMBERS = frozenset({ColumnKind.NUMERIC, ColumnKind.BOOLEAN, ColumnKind.DATETIME})
+LARGEST = 1e100  # squares of it still fit a float64
+FARTHEST = 1e6  # standard deviations; fits a float32, in which trees compare
+NUMBERS = frozenset({ColumnKind.NUMERIC, ColumnKind.BOOLEAN, ColumnKind.DATETIME})
 
 
 class Encoder:
@@ -128,7 +128,7 @@ class Encoder:
             )
         missing = np.isnan(numbers)
         scaled = (np.where(missing, self.medians, numbers) - self.means) / self.scales
-        blocks = [np.clip(scaled, -_FARTHEST, _FARTHEST)]
+        blocks = [np.clip(scaled, -FARTHEST, FARTHEST)]
         if len(self.indicators):
             blocks.append(missing[:, self.indicators].astype(np.float64))
         for name, known in self.categories.items():
@@ -150,13 +150,13 @@ class Encoder:
     def _numbers(self, frame: pd.DataFrame) -> Matrix:
         blocks = []
         for name, kind in zip(self.columns, self.kinds, strict=True):
-            if kind in _NUMBERS:
+            if kind in NUMBERS:
                 blocks.append(_floats(frame[name])[:, None])
             elif kind == ColumnKind.TENSOR:
                 items = [np.asarray(value, np.float64).ravel() for value in frame[name]]
                 blocks.append(np.array(items).reshape(len(items), -1) if items else np.empty((0, len(self.medians))))
         matrix = np.hstack(blocks) if blocks else np.empty((len(frame), 0))
-        return np.clip(np.where(np.isfinite(matrix), matrix, np.nan), -_LARGEST, _LARGEST)
+        return np.clip(np.where(np.isfinite(matrix), matrix, np.nan), -LARGEST, LARGEST)
 
     def _frequent(self, series: pd.Series[Any]) -> list[str]:
         values = pd.Series([str(v) for v in series if not _absent(v)], dtype=object)

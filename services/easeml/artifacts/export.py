@@ -1,14 +1,14 @@
-"""A model in a folder of its own, for use without the house: as skops, or as an MLflow model around that.
+"""A model in a folder of its own, for use without the house: as skops, as an MLflow model around that, or as ONNX.
 
 A skops export is ``model.skops`` beside ``model.json``, which tells its digest, columns, classes and where it comes
 from; ``read`` checks digest and types as every reader of our store does. An MLflow export holds that folder as its
-data and names ``easeml.artifacts.mlflow_flavor`` as its loader, so MLflow unpickles nothing either.
+data and names ``easeml.artifacts.mlflow_flavor`` as its loader, so MLflow unpickles nothing either. An ONNX export is
+``model.onnx`` beside ``model.json``; its inputs are told in ``onnx_export``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import os
 import shutil
@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from easeml.artifacts.classifier import Classifier
+from easeml.artifacts.extras import extra
 from easeml.artifacts.models import load
-from easeml.errors import ArtifactError, ConfigurationError, ConflictError, UnavailableError
+from easeml.artifacts.onnx_export import onnx_file
+from easeml.errors import ArtifactError, ConflictError, UnavailableError
 from easeml.stream.payloads import ColumnKind
 
-MODEL, FACTS = "model.skops", "model.json"
+MODEL, ONNX, FACTS = "model.skops", "model.onnx", "model.json"
 _LOADER = "easeml.artifacts.mlflow_flavor"
 _STRINGS = frozenset({ColumnKind.CATEGORICAL, ColumnKind.TEXT})
 
@@ -35,6 +37,7 @@ class Target(StrEnum):
 
     SKOPS = "skops"
     MLFLOW = "mlflow"
+    ONNX = "onnx"
 
 
 def export(data: bytes, facts: Mapping[str, Any], folder: Path, target: Target) -> None:
@@ -54,7 +57,7 @@ def export(data: bytes, facts: Mapping[str, Any], folder: Path, target: Target) 
     Raises
     ------
     ArtifactError
-        When the file is not a model of trusted types.
+        When the file is not a model of trusted types, or has a part that the target cannot hold.
     ConfigurationError
         When the extra of the target is not installed.
     ConflictError
@@ -65,15 +68,16 @@ def export(data: bytes, facts: Mapping[str, Any], folder: Path, target: Target) 
     model = load(data)
     if target is Target.MLFLOW:
         mlflow()
+    name, content = (ONNX, onnx_file(model)) if target is Target.ONNX else (MODEL, data)
     if os.path.lexists(folder):
         raise ConflictError(f"There is something at {folder} already.", mend="Name a folder that does not exist yet.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".easeml-export-") as beside:
-            plain = Path(beside, "skops")
+            plain = Path(beside, "plain")
             plain.mkdir()
-            _write(plain, data, facts, model)
-            whole = plain if target is Target.SKOPS else _wrapped(plain, Path(beside, "mlflow"), model)
+            _write(plain / name, content, facts, model)
+            whole = _wrapped(plain, Path(beside, "mlflow"), model) if target is Target.MLFLOW else plain
             shutil.move(whole, folder)
     except OSError as error:
         raise UnavailableError(
@@ -112,24 +116,20 @@ def mlflow() -> Any:
         When it is not installed.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # an export tells nobody
-    try:
-        importlib.import_module("mlflow.pyfunc")
-        return importlib.import_module("mlflow")
-    except ImportError as error:
-        raise ConfigurationError(
-            f"MLflow is not installed: {error}.", mend="pip install 'easeml-streaming[mlflow]', or export to skops."
-        ) from error
+    extra("mlflow.pyfunc", "mlflow", "MLflow")
+    return extra("mlflow", "mlflow", "MLflow")
 
 
-def _write(folder: Path, data: bytes, facts: Mapping[str, Any], model: Classifier) -> None:
+def _write(file: Path, data: bytes, facts: Mapping[str, Any], model: Classifier) -> None:
     own = {
         "sha256": hashlib.sha256(data).hexdigest(),
         "size": len(data),
+        "format": file.suffix.removeprefix("."),
         "columns": dict(zip(model.encoder.columns, model.encoder.kinds, strict=True)),
         "classes": list(model.classes),
     }
-    (folder / MODEL).write_bytes(data)
-    (folder / FACTS).write_text(json.dumps({**facts, **own}, indent=2) + "\n", encoding="utf-8")
+    file.write_bytes(data)
+    file.with_name(FACTS).write_text(json.dumps({**facts, **own}, indent=2) + "\n", encoding="utf-8")
 
 
 def _wrapped(plain: Path, folder: Path, model: Classifier) -> Path:

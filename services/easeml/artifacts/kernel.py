@@ -15,7 +15,7 @@ from easeml.artifacts.steps import Codes, Floats
 from easeml.errors import ArtifactError
 
 _BLOCK = 2_000_000  # kernel entries held at a time: 16 MB
-_SLOPE = 3.0  # of the sigmoid; measured on digits: log loss .05 at 3, .23 at 1, accuracy as that of libsvm's votes
+SLOPE = 3.0  # of the sigmoid; measured on digits: log loss .05 at 3, .23 at 1, accuracy as that of libsvm's votes
 
 
 class FrozenKernelMachine:
@@ -49,8 +49,8 @@ class FrozenKernelMachine:
         decisions = self.decisions(matrix)
         joint = np.zeros((len(matrix), len(self.classes_)))
         for index, (first, second) in enumerate(itertools.combinations(range(len(self.classes_)), 2)):
-            joint[:, first] -= np.logaddexp(0.0, -_SLOPE * decisions[:, index])
-            joint[:, second] -= np.logaddexp(0.0, _SLOPE * decisions[:, index])
+            joint[:, first] -= np.logaddexp(0.0, -SLOPE * decisions[:, index])
+            joint[:, second] -= np.logaddexp(0.0, SLOPE * decisions[:, index])
         return softmax(joint)
 
     def decisions(self, matrix: Floats) -> Floats:

@@ -48,7 +48,7 @@ def export_model(
     name: Annotated[str, typer.Argument(help="The app.")],
     model: Annotated[str, typer.Argument(help="The model, see 'easeml models list'.")],
     folder: Annotated[Path, typer.Argument(help="Folder to write; must not exist yet.")],
-    to: Annotated[Target, typer.Option(help="As what; mlflow needs the extra of that name.")] = Target.SKOPS,
+    to: Annotated[Target, typer.Option(help="As what; mlflow and onnx need the extra of that name.")] = Target.SKOPS,
 ) -> None:
     """Write a model to a folder, its size, digest and types checked."""
     current = session(context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 
@@ -63,6 +64,9 @@ def test_models_are_listed_and_exported(easeml, invoke, published, tmp_path):
     assert labels.tolist() == ["no", "yes"]
     assert "Wrote ours" in easeml("models", "export", published, "ours", tmp_path / "ml", "--to", "mlflow")
     assert (tmp_path / "ml" / "MLmodel").exists()
+    assert "as onnx" in easeml("models", "export", published, "ours", tmp_path / "graph", "--to", "onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "graph" / "model.onnx", providers=["CPUExecutionProvider"])
+    assert session.run(["output_label"], {"x": np.array([[0.0], [19.0]])})[0].tolist() == ["no", "yes"]
     with pytest.raises(ConflictError):
         easeml("models", "export", published, "ours", folder)
     assert invoke("models", "export", published, "ours", tmp_path / "x", "--to", "pickle").exit_code == 2

@@ -1,4 +1,4 @@
-"""Models leave the house as skops and as MLflow models, and say the same outside."""
+"""Models leave the house as skops and as MLflow models, and say the same outside; ``test_onnx`` tests graphs."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def test_a_skops_export_is_the_model_and_what_is_known_of_it(exported, trained):
     assert [path.name for path in folder.parent.iterdir()] == [folder.name], "nothing is left beside it"
     facts = json.loads((folder / FACTS).read_text())
     assert (facts["model"], facts["classes"], facts["size"]) == ("m-logistic", ["a", "b", "c"], len(dump(trained())))
+    assert facts["format"] == "skops"
     assert facts["columns"] == {"size": "numeric", "colour": "categorical", "words": "text"}
     np.testing.assert_array_equal(read(folder).predict_proba(FRAME), trained().predict_proba(FRAME))
 
@@ -63,7 +64,7 @@ def test_what_is_no_model_is_not_exported(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("target", [Target.SKOPS, Target.MLFLOW])
 def test_nothing_is_overwritten(exported, target):
     folder = exported(target)
     before = {path.name for path in folder.iterdir()}
