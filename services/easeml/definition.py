@@ -28,6 +28,7 @@ CHANGEABLE = (
     "cleaning_budget",
     "acquisition_budget",
     "test_label_budget",
+    "redundancy",
     "price_column",
     "horizon",
 )
@@ -66,6 +67,7 @@ def checked(app: AppDefined) -> AppDefined:
         ("cleaning_budget", app.cleaning_budget, app.cleaning_budget >= 0, "0 or more answers"),
         ("acquisition_budget", app.acquisition_budget, app.acquisition_budget >= 0, "0 or more labels"),
         ("test_label_budget", app.test_label_budget, app.test_label_budget >= 0, "0 or more labels"),
+        ("redundancy", app.redundancy, app.redundancy >= 1, "one or more people"),
         ("scores", app.scores, all(0 <= score.worth <= 1 for score in app.scores), "scores from 0 to 1"),
         ("horizon", app.horizon, app.horizon >= 1, "at least one row"),
     ):

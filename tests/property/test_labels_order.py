@@ -78,7 +78,7 @@ def play(queue, order, restart=False):
         else:
             outputs += queue.tick(event.time)
         if restart:
-            queue = unpack("a", pack(queue), queue.aggregate)
+            queue = unpack("a", pack(queue))
             queue.columns = COLUMNS  # as every handler sets them
     return queue, outputs
 
@@ -121,9 +121,24 @@ def test_no_asker_spends_more_than_granted(history, granted):
     assert last == queue.spent
 
 
-@given(histories())
-def test_a_restart_after_every_event_changes_nothing(history):
+@given(histories(), st.integers(1, 3))
+def test_a_restart_after_every_event_changes_nothing(history, people):
     _, order = history
-    _, straight = play(Queue("a", grants=dict.fromkeys(BUDGETS, 2.0), columns=COLUMNS), order)
-    _, restarted = play(Queue("a", grants=dict.fromkeys(BUDGETS, 2.0), columns=COLUMNS), order, restart=True)
+    _, straight = play(Queue("a", people, grants=dict.fromkeys(BUDGETS, 2.0), columns=COLUMNS), order)
+    _, restarted = play(Queue("a", people, grants=dict.fromkeys(BUDGETS, 2.0), columns=COLUMNS), order, restart=True)
     assert straight == restarted
+
+
+@given(histories(), st.integers(2, 3))
+def test_a_question_counts_when_so_many_people_have_answered(history, people):
+    events, order = history
+    queue, outputs = play(Queue("a", people, grants=dict.fromkeys(BUDGETS, 100.0), columns=COLUMNS), order)
+    answers = {output.question: output for output in outputs if isinstance(output, Answer)}
+    assert sum(queue.spent.values()) == sum(isinstance(output, Answer) for output in outputs) == len(answers)
+    assert all(answer.annotators >= people for answer in answers.values())
+    for name in expected(events):
+        if name in answers:
+            continue
+        votes = queue.open[name].votes  # not closed: too few were heard, or they disagree
+        counts = sorted(map(list(votes.values()).count, set(votes.values())), reverse=True)
+        assert len(votes) < people or len(counts) > 1

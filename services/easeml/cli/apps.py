@@ -51,6 +51,9 @@ def create(
     test_label_budget: Annotated[
         int, typer.Option(help="Labels that questions about test rows may cost; 0: they come with the data.", min=0)
     ] = STANDARD.test_label_budget,
+    redundancy: Annotated[
+        int, typer.Option(help="People who must answer a question before it counts.", min=1)
+    ] = STANDARD.redundancy,
     passes: Annotated[
         int | None, typer.Option(help="Models that one test set may let pass; costs far fewer labels.", min=1)
     ] = STANDARD.passes,
@@ -82,6 +85,7 @@ def create(
         "cleaning_budget": cleaning_budget,
         "acquisition_budget": acquisition_budget,
         "test_label_budget": test_label_budget,
+        "redundancy": redundancy,
         "passes": passes,
         "meter": meter,
         "scores": tuple(map(_score, score or ())),
@@ -164,6 +168,9 @@ def update(
     test_label_budget: Annotated[
         int | None, typer.Option(help="Labels that questions about test rows may cost.", min=0)
     ] = None,
+    redundancy: Annotated[
+        int | None, typer.Option(help="People who must answer a question before it counts.", min=1)
+    ] = None,
     passes: Annotated[int | None, typer.Option(help="Models that one test set may let pass.", min=1)] = None,
     meter: Annotated[
         bool | None, typer.Option("--meter/--no-meter", help="Show developers the overfitting meter.")
@@ -192,6 +199,7 @@ def update(
         "cleaning_budget": cleaning_budget,
         "acquisition_budget": acquisition_budget,
         "test_label_budget": test_label_budget,
+        "redundancy": redundancy,
         "passes": passes,
         "meter": meter,
         "price_column": price_column,

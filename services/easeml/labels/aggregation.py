@@ -12,9 +12,8 @@ step of EM per question, in the order in which questions are decided, so that a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from easeml.labels.votes import Vote
 
@@ -85,48 +84,36 @@ class Crowd:
         for name in list(self.right)[:-_MOST]:
             del self.right[name], self.heard[name]
 
+    def decide(self, votes: Mapping[str, Vote], choices: int, people: int = 1) -> Vote | None:
+        """Return the most probable value, and learn who is reliable; None: ask one more.
 
-Aggregator: TypeAlias = Callable[[Mapping[str, Vote], Crowd, int], Vote | None]
-"""Votes (by annotator, in the order given), crowd and number of candidates to the answer; None: ask one more."""
+        Parameters
+        ----------
+        votes : mapping of str to Vote
+            By annotator, in the order given.
+        choices : int
+            Values there are to choose from.
+        people : int
+            Annotators to hear at least. With 1 the first one decides. A tie asks one more annotator.
 
-
-def dawid_skene(redundancy: int = 1) -> Aggregator:
-    """Return the aggregator that takes the most probable value and learns who is reliable.
-
-    Parameters
-    ----------
-    redundancy : int
-        Annotators to hear at least; >= 1. With 1 the first one decides. A tie asks one more annotator.
-
-    Raises
-    ------
-    ValueError
-        When ``redundancy`` is not positive.
-
-    Examples
-    --------
-    >>> dawid_skene()({"ada": 2}, Crowd(), 3)
-    2
-    >>> dawid_skene(3)({"ada": 2, "bob": 0}, Crowd(), 3) is None
-    True
-    >>> dawid_skene(2)({"ada": 2, "bob": 0}, Crowd(), 3) is None
-    True
-    >>> dawid_skene(2)({"ada": 2, "bob": 0}, Crowd({"ada": 9.0, "bob": 1.0}, {"ada": 10.0, "bob": 10.0}), 3)
-    2
-    >>> dawid_skene(2)({"ada": "31.0", "bob": "31.0"}, Crowd(), 2)
-    '31.0'
-    """
-    if redundancy < 1:
-        raise ValueError(f"redundancy is {redundancy}; at least one annotator must be heard.")
-
-    def aggregate(votes: Mapping[str, Vote], crowd: Crowd, choices: int) -> Vote | None:
-        if len(votes) < redundancy:
+        Examples
+        --------
+        >>> Crowd().decide({"ada": 2}, 3)
+        2
+        >>> Crowd().decide({"ada": 2, "bob": 0}, 3, people=3) is None
+        True
+        >>> Crowd().decide({"ada": 2, "bob": 0}, 3, people=2) is None
+        True
+        >>> Crowd({"ada": 9.0, "bob": 1.0}, {"ada": 10.0, "bob": 10.0}).decide({"ada": 2, "bob": 0}, 3, people=2)
+        2
+        >>> Crowd().decide({"ada": "31.0", "bob": "31.0"}, 2, people=2)
+        '31.0'
+        """
+        if len(votes) < people:
             return None
-        beliefs = crowd.beliefs(votes, choices)
+        beliefs = self.beliefs(votes, choices)
         first, *rest = sorted(beliefs.items(), key=lambda one: -one[1])
         if rest and first[1] - rest[0][1] < _TIE:
             return None
-        crowd.learn(votes, beliefs)
+        self.learn(votes, beliefs)
         return first[0]
-
-    return aggregate

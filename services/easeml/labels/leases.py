@@ -6,27 +6,10 @@ of the server and not in the log, because losing it costs nothing worse than two
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 Key: TypeAlias = tuple[str, str]
 """App and question."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A question reserved for one annotator.
-
-    Parameters
-    ----------
-    annotator : str
-        Who holds it.
-    expires_at : float
-        Seconds since 1970 UTC.
-    """
-
-    annotator: str
-    expires_at: float
 
 
 class Leases:
@@ -35,37 +18,35 @@ class Leases:
     Examples
     --------
     >>> leases = Leases()
-    >>> leases.claim(("churn", "q1"), "ada", now=0.0, seconds=60.0).expires_at
+    >>> leases.claim(("churn", "q1"), "ada", now=0.0, seconds=60.0)
     60.0
-    >>> leases.claim(("churn", "q1"), "bob", now=30.0, seconds=60.0) is None
-    True
-    >>> leases.holder(("churn", "q1"), now=61.0)
-    ''
+    >>> leases.claim(("churn", "q1"), "bob", now=30.0, seconds=60.0)
+    90.0
+    >>> leases.holders(("churn", "q1"), now=30.0), leases.holders(("churn", "q1"), now=61.0)
+    (('ada', 'bob'), ('bob',))
     """
 
     def __init__(self) -> None:
-        self._leases: dict[Key, Lease] = {}
+        self._ends: dict[Key, dict[str, float]] = {}
 
-    def claim(self, key: Key, annotator: str, *, now: float, seconds: float) -> Lease | None:
-        """Return the new or prolonged lease, or None when somebody else holds the question."""
+    def claim(self, key: Key, annotator: str, *, now: float, seconds: float) -> float:
+        """Give or prolong a lease, and return when it ends."""
         self._expire(now)
-        held = self._leases.get(key)
-        if held is not None and held.annotator != annotator:
-            return None
-        lease = self._leases[key] = Lease(annotator, now + seconds)
-        return lease
+        self._ends.setdefault(key, {})[annotator] = now + seconds
+        return now + seconds
 
     def release(self, key: Key, annotator: str) -> None:
         """End the annotator's lease; without one nothing happens."""
-        held = self._leases.get(key)
-        if held is not None and held.annotator == annotator:
-            del self._leases[key]
+        self._ends.get(key, {}).pop(annotator, None)
 
-    def holder(self, key: Key, now: float) -> str:
-        """Return who holds the question; empty: nobody."""
-        lease = self._leases.get(key)
-        return lease.annotator if lease is not None and lease.expires_at > now else ""
+    def holders(self, key: Key, now: float) -> tuple[str, ...]:
+        """Return who holds the question, in the order in which they claimed it."""
+        return tuple(annotator for annotator, end in self._ends.get(key, {}).items() if end > now)
 
     def _expire(self, now: float) -> None:
-        for key in [key for key, lease in self._leases.items() if lease.expires_at <= now]:
-            del self._leases[key]
+        for key in list(self._ends):
+            left = {annotator: end for annotator, end in self._ends[key].items() if end > now}
+            if left:
+                self._ends[key] = left
+            else:
+                del self._ends[key]

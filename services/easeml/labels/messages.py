@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -46,8 +46,8 @@ def timestamp(seconds: float) -> Timestamp:
     return stamp
 
 
-def question_message(entry: OpenQuestion, row: Mapping[str, Value], claimed_by: str) -> pb.Question:
-    """Return an open question with the values of its row (by column) and who holds it (empty: nobody)."""
+def question_message(entry: OpenQuestion, row: Mapping[str, Value], holders: Iterable[str]) -> pb.Question:
+    """Return an open question with the values of its row (by column) and who holds it."""
     asked = entry.question
     uniform = [1 / len(asked.candidates)] * len(asked.candidates)
     beliefs = asked.probabilities.tolist() or uniform
@@ -68,7 +68,7 @@ def question_message(entry: OpenQuestion, row: Mapping[str, Value], claimed_by: 
         row=[cell_message(column, value) for column, value in row.items()],
         create_time=timestamp(entry.asked_at),
         expire_time=None if asked.expires_at is None else timestamp(asked.expires_at),
-        claimed_by=claimed_by,
+        claimed_by=", ".join(holders),
     )
 
 

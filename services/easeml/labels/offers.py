@@ -27,7 +27,7 @@ class Filter:
     kind : QuestionKind or None
         Only this kind; None: all.
     annotator : str
-        Leave out what this annotator has skipped or voted on and what others hold; empty: leave out nothing.
+        Leave out what this annotator has skipped or answered and what enough others hold; empty: leave out nothing.
     """
 
     app: str = ""
@@ -89,7 +89,33 @@ def payable(queue: Queue) -> Selection:
     return Selection(tuple(offered), tuple(withheld))
 
 
-def select(queues: Iterable[Queue], wanted: Filter, holder: Callable[[str, str], str]) -> Selection:
+def room(queue: Queue, entry: OpenQuestion, annotator: str, holders: Iterable[str]) -> bool:
+    """Whether one more annotator may work on a question: no more people are asked than it needs.
+
+    Parameters
+    ----------
+    queue : Queue
+        Says how many people a question needs.
+    entry : OpenQuestion
+        The question.
+    annotator : str
+        Who would answer it.
+    holders : iterable of str
+        Who has claimed it.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as Some
+    >>> queue, entry = Some(redundancy=3), Some(votes={"ada": 1}, skipped_by=["dee"])
+    >>> [room(queue, entry, "bob", held) for held in (("ada", "cy", "dee"), ("bob", "cy"), ("cy", "eve"))]
+    [True, True, False]
+    """
+    others = {*holders} - {annotator, *entry.votes, *entry.skipped_by}
+    # Where enough people have answered and it is open, they disagree: one more is asked.
+    return len(others) < max(queue.redundancy - len(entry.votes), 1)
+
+
+def select(queues: Iterable[Queue], wanted: Filter, holders: Callable[[str, str], Iterable[str]]) -> Selection:
     """Return what a caller is offered.
 
     Parameters
@@ -98,16 +124,16 @@ def select(queues: Iterable[Queue], wanted: Filter, holder: Callable[[str, str],
         Apps that the caller may see.
     wanted : Filter
         What it asks for.
-    holder : callable
-        App and question to the annotator who holds it, empty: nobody.
+    holders : callable
+        App and question to the annotators who have claimed it.
     """
     offered: list[OpenQuestion] = []
     withheld: list[OpenQuestion] = []
     for queue in queues:
         if wanted.app in {"", queue.app}:
             selection = payable(queue)
-            offered += [entry for entry in selection.offered if _fits(entry, wanted, holder)]
-            withheld += [entry for entry in selection.withheld if _fits(entry, wanted, holder)]
+            offered += [entry for entry in selection.offered if _fits(queue, entry, wanted, holders)]
+            withheld += [entry for entry in selection.withheld if _fits(queue, entry, wanted, holders)]
     return Selection(tuple(sorted(offered, key=lambda entry: entry.rank)), tuple(withheld))
 
 
@@ -145,14 +171,14 @@ def why_gone(queue: Queue | None, question: str) -> str:
     return "BUDGET_EXHAUSTED" if entry in payable(queue).withheld else "HELD"
 
 
-def _fits(entry: OpenQuestion, wanted: Filter, holder: Callable[[str, str], str]) -> bool:
-    question, annotator = entry.question, wanted.annotator
-    if wanted.kind is not None and question.kind is not wanted.kind:
+def _fits(queue: Queue, entry: OpenQuestion, wanted: Filter, holders: Callable[[str, str], Iterable[str]]) -> bool:
+    asked, annotator = entry.question, wanted.annotator
+    if wanted.kind is not None and asked.kind is not wanted.kind:
         return False
     if not annotator:
         return True
-    held_by_other = holder(question.app, question.question) not in {"", annotator}
-    return not held_by_other and annotator not in entry.skipped_by and annotator not in entry.votes
+    heard = annotator in entry.skipped_by or annotator in entry.votes
+    return not heard and room(queue, entry, annotator, holders(asked.app, asked.question))
 
 
 def _seal_token(last: OpenQuestion, wanted: Filter) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from easeml.labels.aggregation import Aggregator
 from easeml.labels.queue import Closed, OpenQuestion, Queue, Recorded
 from easeml.stream.payloads import Annotation, Pillar, Question, QuestionKind
 from easeml.stream.service import Packed
@@ -26,18 +25,19 @@ def pack(queue: Queue) -> Packed:
     return Packed({**packed.document, "test": test.document}, {**packed.arrays, **named})
 
 
-def unpack(app: str, packed: Packed, aggregate: Aggregator) -> Queue:
+def unpack(app: str, packed: Packed) -> Queue:
     """Return the queue that ``pack`` stored."""
-    queue = _unpack(app, packed, aggregate)
+    queue = _unpack(app, packed)
     if "test" in packed.document:
         arrays = {name.removeprefix(_TEST): array for name, array in packed.arrays.items() if name.startswith(_TEST)}
-        queue.test = _unpack(app, Packed(packed.document["test"], arrays), aggregate)
+        queue.test = _unpack(app, Packed(packed.document["test"], arrays))
         queue.test.restricted = True
     return queue
 
 
 def _pack(queue: Queue) -> Packed:
     document: dict[str, Any] = {
+        "redundancy": queue.redundancy,
         "grants": dict(queue.grants),
         "spent": dict(queue.spent),
         "announced": dict(queue.announced),
@@ -68,11 +68,11 @@ def _pack(queue: Queue) -> Packed:
     return Packed(document, arrays)
 
 
-def _unpack(app: str, packed: Packed, aggregate: Aggregator) -> Queue:
+def _unpack(app: str, packed: Packed) -> Queue:
     document, arrays = packed.document, packed.arrays
     queue = Queue(
         app,
-        aggregate,
+        document.get("redundancy", 1),
         grants=dict(document["grants"]),
         spent=dict(document["spent"]),
         announced=dict(document["announced"]),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from easeml.errors import InvalidDataError, Poison
-from easeml.labels.aggregation import Aggregator, Crowd, dawid_skene
+from easeml.labels.aggregation import Crowd
 from easeml.labels.budgets import budget_of
 from easeml.labels.votes import OTHER, SKIPPED, Vote, vote_of
 from easeml.stream.payloads import Annotation, Answer, AuditRecord, Budget, Column, Payload, Pillar, Question
@@ -141,12 +141,12 @@ class Queue:
     ----------
     app : str
         Name of the app.
-    aggregate : callable
-        From the votes on a question to its answer; with several people it learns who is reliable.
+    redundancy : int
+        People who must answer a question before it counts.
     """
 
     app: str
-    aggregate: Aggregator = field(default_factory=dawid_skene)
+    redundancy: int = 1
     grants: dict[str, float] = field(default_factory=dict)  #: labels an asker may spend, by budget
     columns: tuple[Column, ...] | None = None  #: of the app; None: not known yet
     spent: dict[str, float] = field(default_factory=dict)  #: labels spent per asker
@@ -229,6 +229,14 @@ class Queue:
         outputs += [self._budget(asker) for asker in self.spent if self.announced[asker] != self.granted(asker)]
         return outputs
 
+    def hear(self, people: int) -> list[Payload]:
+        """Wait for so many people per question from now on; a question that enough have answered is decided."""
+        fewer, self.redundancy = people < self.redundancy, people
+        if not fewer:
+            return []
+        heard = [one for one in self.open.values() if one.votes and not one.expired(self.now)]
+        return [output for entry in heard if self.affords(entry.question) for output in self._decide(entry)]
+
     def granted(self, asker: str) -> float:
         """Return the labels that the asker may spend in all."""
         return self.grants.get(budget_of(asker), 0.0)
@@ -297,9 +305,9 @@ class Queue:
             entry.skipped_by = [*others, annotation.annotator][-MAX_SKIPPED:]
             return [self._audit(annotation, "ok")]
         entry.votes[annotation.annotator] = self.vote(annotation, entry)
-        said = self.aggregate(entry.votes, self.crowd, len(entry.question.candidates))
+        answer = self._decide(entry)
         audit = self._audit(annotation, "ok")
-        return [audit, *self._bound()] if said is None else [*self._answer(entry, said), audit]
+        return [*answer, audit] if answer else [audit, *self._bound()]
 
     def _refusal(self, annotation: Annotation, entry: OpenQuestion | None, time: float) -> str:
         """Return why an annotation does not count; empty: it counts."""
@@ -317,8 +325,12 @@ class Queue:
             return "annotated_already"
         return "" if self.affords(entry.question) else "budget_exhausted"
 
-    def _answer(self, entry: OpenQuestion, said: Vote) -> list[Payload]:
+    def _decide(self, entry: OpenQuestion) -> list[Payload]:
+        """Return the answer and what it costs; nothing as long as more people are asked."""
         question = entry.question
+        said = self.crowd.decide(entry.votes, len(question.candidates), self.redundancy)
+        if said is None:
+            return []
         self.spent[question.asked_by] += question.cost
         self._close(question.question, Closed.ANSWERED)
         answer = Answer(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from easeml.labels.aggregation import dawid_skene
 from easeml.labels.budgets import grants_of
 from easeml.labels.checks import check_annotation, check_question
 from easeml.labels.packing import pack, unpack
@@ -50,18 +49,12 @@ class LabelsService(Service[Queue]):
     """Questions and annotations in; answers, budgets and audit out. Its own answers come back to be shown.
 
     Questions about test rows have topics and a queue of their own: all that becomes of them is written where only the
-    owner of the test set reads.
-
-    Parameters
-    ----------
-    redundancy : int
-        Annotators that a question needs at least; see ``aggregation``.
+    owner of the test set reads, and one owner decides, however many people other questions need.
     """
 
     name = "labels"
 
-    def __init__(self, redundancy: int = 1) -> None:
-        self._aggregate = dawid_skene(redundancy)
+    def __init__(self) -> None:
         self._rows: dict[tuple[str, Pillar], Rows] = {}
         self._listeners: list[Callable[[str], None]] = []
         self.queues: dict[str, Queue] = {}
@@ -82,13 +75,13 @@ class LabelsService(Service[Queue]):
         return (ANSWERS, BUDGETS, AUDIT, ANNOTATIONS, CI_ANSWERS)
 
     def new_state(self, app: str) -> Queue:
-        return self._see(Queue(app, self._aggregate, test=Queue(app, self._aggregate, restricted=True)))
+        return self._see(Queue(app, test=Queue(app, restricted=True)))
 
     def pack(self, state: Queue) -> Packed:
         return pack(state)
 
     def unpack(self, app: str, packed: Packed) -> Queue:
-        return self._see(unpack(app, packed, self._aggregate))
+        return self._see(unpack(app, packed))
 
     def forget(self, app: str) -> None:
         self.queues.pop(app, None)
@@ -143,7 +136,7 @@ class LabelsService(Service[Queue]):
     def _done(self, state: Queue, ctx: Context, change: Callable[[], list[Output]]) -> list[Output]:
         for queue in _queues(state):
             queue.grants, queue.columns = grants_of(ctx.app), ctx.app.columns
-        outputs = change()
+        outputs = [*_said(state, state.hear(ctx.app.redundancy)), *change()]
         self._see(state)
         self._notify(state.app)
         return outputs

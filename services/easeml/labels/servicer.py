@@ -22,7 +22,7 @@ from easeml.labels.access import Access, Caller
 from easeml.labels.budgets import budget_of, raising
 from easeml.labels.leases import Leases
 from easeml.labels.messages import kind_of, question_message, timestamp
-from easeml.labels.offers import Filter, Selection, paginate, payable, select, why_gone
+from easeml.labels.offers import Filter, Selection, paginate, payable, room, select, why_gone
 from easeml.labels.queue import OpenQuestion, Queue
 from easeml.labels.service import LabelsService
 from easeml.labels.status import code_of
@@ -111,19 +111,20 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         if not (math.isfinite(seconds) and seconds > 0):
             raise InvalidDataError(f"lease_seconds is {seconds}.", mend="Send 0 (300 s) to 3600.", reason="lease")
         _require(annotator=request.annotator)
-        entry = self._open(context, request.app, request.question)
+        queue, entry = self._open(context, request.app, request.question)
         key = (request.app, request.question)
         now = self._clock()
         annotator = self._caller(context).annotator(request.annotator)
-        lease = self._leases.claim(key, annotator, now=now, seconds=min(seconds, MAX_LEASE_SECONDS))
-        if lease is None:
+        holders = self._leases.holders(key, now)
+        if not room(queue, entry, annotator, holders):
             raise ConflictError(
-                f"Question {request.question!r} is claimed by {self._leases.holder(key, now)!r}.",
+                f"Question {request.question!r} is claimed by {', '.join(holders)!r}.",
                 mend="Go on with the next question.",
                 reason="question_claimed",
             )
+        until = self._leases.claim(key, annotator, now=now, seconds=min(seconds, MAX_LEASE_SECONDS))
         self.ring()
-        return pb.ClaimQuestionResponse(question=self._message(entry), expire_time=timestamp(lease.expires_at))
+        return pb.ClaimQuestionResponse(question=self._message(entry), expire_time=timestamp(until))
 
     async def ReleaseQuestion(self, request: Any, context: Any) -> Any:  # noqa: N802
         _require(annotator=request.annotator)
@@ -226,7 +227,7 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         queues = self._queues(caller, app) if app else []
         return next((queue for queue in reversed(queues) if queue.knows(question)), queues[0] if queues else None)
 
-    def _open(self, context: Any, app: str, question: str) -> OpenQuestion:
+    def _open(self, context: Any, app: str, question: str) -> tuple[Queue, OpenQuestion]:
         queue = self._queue(self._caller(context, answers=True), app, question)
         entry = queue.open.get(question) if queue is not None else None
         if queue is None or entry is None or entry.expired(self._clock()):
@@ -240,11 +241,11 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
                 f"The {budget_of(entry.question.asked_by)} of app {app!r} cannot pay question {question!r}.",
                 mend=f"Raise it: {raising(app, entry.question.asked_by)}",
             )
-        return entry
+        return queue, entry
 
     def _select(self, caller: Caller, wanted: Filter) -> Selection:
         now = self._clock()
-        return select(self._queues(caller), wanted, lambda app, question: self._leases.holder((app, question), now))
+        return select(self._queues(caller), wanted, lambda app, question: self._leases.holders((app, question), now))
 
     def _changes(self, caller: Caller, selection: Selection, sent: dict[tuple[str, str], float]) -> list[Any]:
         """Return what takes a caller from the questions ``sent``, with their rates, to the offer; updates ``sent``."""
@@ -265,8 +266,8 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
 
     def _message(self, entry: OpenQuestion) -> Any:
         asked = entry.question
-        holder = self._leases.holder((asked.app, asked.question), self._clock())
-        return question_message(entry, self._service.row(asked.app, asked.pillar, asked.row_id), holder)
+        holders = self._leases.holders((asked.app, asked.question), self._clock())
+        return question_message(entry, self._service.row(asked.app, asked.pillar, asked.row_id), holders)
 
 
 def _require(**names: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easeml.labels.aggregation import Crowd, dawid_skene
+from easeml.labels.aggregation import Crowd
 from easeml.labels.packing import pack, unpack
 from easeml.labels.queue import Queue
 
@@ -47,7 +47,7 @@ def test_beliefs_are_those_of_the_model(votes, past, choices):
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.integers(0, 2), min_size=1), st.integers(1, 4))
 def test_strangers_are_a_majority(votes, redundancy):
-    said = dawid_skene(redundancy)(votes, Crowd(), 3)
+    said = Crowd().decide(votes, 3, redundancy)
     counts = sorted(((list(votes.values()).count(value), value) for value in set(votes.values())), reverse=True)
     decided = len(votes) >= redundancy and (len(counts) == 1 or counts[0][0] > counts[1][0])
     assert said == (counts[0][1] if decided else None)
@@ -55,18 +55,18 @@ def test_strangers_are_a_majority(votes, redundancy):
 
 def test_whoever_is_heard_alone_teaches_nothing():
     crowd = Crowd()
-    assert dawid_skene()({"ada": 1}, crowd, 2) == 1
+    assert crowd.decide({"ada": 1}, 2) == 1
     assert crowd == Crowd()
 
 
 def test_who_is_reliable_is_learnt_and_outweighs_two_who_are_not():
     rng = np.random.default_rng(5)
     skill = {"ada": 0.95, "bob": 0.55, "cy": 0.55, "dee": 0.9}
-    crowd, decide = Crowd(), dawid_skene(4)
+    crowd = Crowd()
     weighed = counted = 0
     for truth in rng.integers(0, 2, 600).tolist():
         votes = {name: truth if rng.random() < p else 1 - truth for name, p in skill.items()}
-        said = decide(votes, crowd, 2)
+        said = crowd.decide(votes, 2, people=4)
         weighed += said == truth
         ones = sum(votes.values())
         counted += (ones > 2) == bool(truth) and ones != 2
@@ -74,7 +74,7 @@ def test_who_is_reliable_is_learnt_and_outweighs_two_who_are_not():
     assert learnt == {name: pytest.approx(p, abs=0.05) for name, p in skill.items()}
     assert weighed / 600 > 0.92
     assert counted / 600 < 0.8
-    assert decide({"ada": 1, "dee": 1, "bob": 0, "cy": 0}, crowd, 2) == 1
+    assert crowd.decide({"ada": 1, "dee": 1, "bob": 0, "cy": 0}, 2, people=4) == 1
 
 
 def test_only_the_latest_annotators_are_remembered():
@@ -88,13 +88,13 @@ def test_only_the_latest_annotators_are_remembered():
 
 
 def test_what_was_learnt_survives_storage_and_decides_the_next_question(question, annotation):
-    queue = Queue("churn", dawid_skene(2), grants={"label_budget": 9.0})
+    queue = Queue("churn", redundancy=2, grants={"label_budget": 9.0})
     for n in range(4):  # bob is outvoted again and again
         queue.ask(question(f"q{n}"), 1.0)
         for who, value in (("ada", 1), ("bob", 0), ("cy", 1)):
             queue.annotate(annotation(f"q{n}", annotator=who, value=value, request_id=f"{who}{n}"), 2.0)
     assert queue.crowd.reliability("ada") > queue.crowd.reliability("bob")
-    again = unpack("churn", pack(queue), queue.aggregate)
+    again = unpack("churn", pack(queue))
     assert again.crowd == queue.crowd
     again.grants = queue.grants
     for one in (queue, again):

@@ -101,13 +101,13 @@ def test_a_queue_with_test_questions_survives_its_storage(paid, test_question, q
     paid.put(CI_QUESTIONS, test_question("t1"))
     paid.ask(question())
     queue = paid.service.queues["churn"]
-    again = unpack("churn", pack(queue), queue.aggregate)
+    again = unpack("churn", pack(queue))
     assert list(again.open) == ["q"]
     assert list(again.test.open) == ["t1"]
     assert again.test.restricted
     assert again.test.test is None
     assert not again.restricted
-    assert unpack("churn", pack(Queue("churn")), queue.aggregate).test is None
+    assert unpack("churn", pack(Queue("churn"))).test is None
 
 
 def caller(access, token=None, *, scope=True):

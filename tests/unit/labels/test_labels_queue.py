@@ -7,7 +7,6 @@ import pytest
 
 from easeml.errors import Poison
 from easeml.labels import queue as module
-from easeml.labels.aggregation import dawid_skene
 from easeml.labels.packing import pack, unpack
 from easeml.labels.queue import Closed, Queue
 from easeml.stream.payloads import Answer, AuditRecord, Budget, Column, ColumnKind, QuestionKind
@@ -68,7 +67,7 @@ def test_a_question_asked_again_is_worth_what_it_says_now(queue, question, annot
     queue.ask(question(information_gain=0.4), 1.0)
     queue.ask(question("other", information_gain=0.3), 1.0)
     assert queue.ask(question(information_gain=0.1, candidates=("no", "maybe")), 5.0) == []
-    again = unpack("churn", pack(queue), queue.aggregate)
+    again = unpack("churn", pack(queue))
     assert [name for name, _ in sorted(again.open.items(), key=lambda item: item[1].rank)] == ["other", "q"]
     known = again.open["q"]
     assert (known.question.information_gain, known.question.candidates, known.asked_at) == (0.1, ("no", "yes"), 1.0)
@@ -166,7 +165,7 @@ def test_a_skip_passes_the_question_on(queue, question, annotation):
 
 
 def test_redundancy_asks_for_more_annotators(question, annotation):
-    queue = Queue("churn", dawid_skene(2), grants={"label_budget": 5.0})
+    queue = Queue("churn", redundancy=2, grants={"label_budget": 5.0})
     queue.ask(question(), 1.0)
     assert outcomes(queue.annotate(annotation(request_id="1"), 2.0)) == ["ok"]
     assert outcomes(queue.annotate(annotation(request_id="2"), 2.0)) == ["annotated_already"]
@@ -189,7 +188,7 @@ def cell(question):
 
 @pytest.fixture
 def cleaning():
-    return Queue("churn", dawid_skene(2), grants={"cleaning_budget": 5.0}, columns=COLUMNS)
+    return Queue("churn", redundancy=2, grants={"cleaning_budget": 5.0}, columns=COLUMNS)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +207,7 @@ def cleaning():
 def test_another_value_answers_a_cell_in_the_form_of_its_column(
     cleaning, cell, annotation, column, candidates, text, value, said
 ):
-    cleaning.aggregate = dawid_skene()
+    cleaning.redundancy = 1
     cleaning.ask(cell(column=column, candidates=candidates), 1.0)
     (answer,) = answers(cleaning.annotate(annotation(value=-2, text=text), 2.0))
     assert (answer.value, answer.text, answer.column) == (value, said, column)
@@ -255,7 +254,7 @@ def test_two_annotators_who_contradict_each_other_ask_a_third_one(cleaning, cell
     cleaning.ask(cell(), 1.0)
     cleaning.annotate(annotation(request_id="1", value=-2, text="35"), 2.0)
     assert answers(cleaning.annotate(annotation(request_id="2", annotator="bob", value=1), 2.0)) == []
-    again = unpack("churn", pack(cleaning), cleaning.aggregate)
+    again = unpack("churn", pack(cleaning))
     again.columns = COLUMNS
     (answer,) = answers(again.annotate(annotation(request_id="3", annotator="cy", value=-2, text="35"), 2.0))
     assert (answer.value, answer.text, answer.annotators) == (-2, "35.0", 3)
@@ -298,7 +297,7 @@ def test_packing_keeps_everything(queue, question, annotation):
     queue.annotate(annotation("early"), 3.0)
     stored = pack(queue)
     json.dumps(stored.document, allow_nan=False)
-    again = unpack("churn", stored, queue.aggregate)
+    again = unpack("churn", stored)
     assert again.recorded("request-b") == queue.recorded("request-b") is not None
     assert again.why_closed("b") is Closed.ANSWERED
     restored = pack(again)
@@ -316,7 +315,7 @@ def test_whatever_stands_in_a_late_or_early_annotation_can_be_stored(queue, ques
     queue.annotate(replace(annotation("a", value=value), request_id="late"), 3.0)
     queue.annotate(annotation("b", value=value), 3.0)
     queue.ask(question("b"), 4.0)
-    again = unpack("churn", pack(queue), queue.aggregate)
+    again = unpack("churn", pack(queue))
     assert again.requests == queue.requests
     assert [again.recorded(name).value for name in ("late", "request-b")] == [value, value]
 

@@ -317,6 +317,34 @@ async def test_a_claim_hides_the_question_from_others_for_a_while(house, stub, q
     assert (await refused(claim("cy"))).code() is grpc.StatusCode.NOT_FOUND
 
 
+async def test_a_question_goes_to_as_many_people_as_the_app_wants(house, stub, question, app):
+    house.define(replace(app, redundancy=2))
+    house.ask(question())
+
+    def claim(annotator):
+        return stub.ClaimQuestion(pb.ClaimQuestionRequest(app="churn", question="q", annotator=annotator))
+
+    async def offered():
+        lists = [await stub.ListQuestions(pb.ListQuestionsRequest(annotator=who)) for who in ("ada", "bob", "cy")]
+        return [bool(one.questions) for one in lists]
+
+    await claim("ada")
+    assert await offered() == [True, True, True]
+    assert (await claim("bob")).question.claimed_by == "ada, bob"
+    error = await refused(claim("cy"))
+    assert (error.code(), error_of(error).reason) == (grpc.StatusCode.ALREADY_EXISTS, "question_claimed")
+    assert await offered() == [True, True, False]
+    await stub.SubmitAnswer(submit(annotator="ada"))
+    assert await offered() == [False, True, False]
+    error = await refused(stub.SubmitAnswer(submit(annotator="ada", request_id="again")))
+    assert (error.code(), error_of(error).reason) == (grpc.StatusCode.ALREADY_EXISTS, "annotated_already")
+    await stub.ReleaseQuestion(pb.ReleaseQuestionRequest(app="churn", question="q", annotator="bob"))
+    assert await offered() == [False, True, True]
+    assert house.answers() == []
+    await stub.SubmitAnswer(submit(annotator="cy", request_id="of cy"))
+    assert [(answer.text, answer.annotators) for answer in house.answers()] == [("yes", 2)]
+
+
 async def test_several_answers_succeed_or_fail_one_by_one(house, stub, question):
     house.ask(question("a"), question("b"))
     response = await stub.SubmitAnswers(

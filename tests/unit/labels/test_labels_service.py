@@ -10,7 +10,6 @@ import pytest
 
 import easeml.labels
 from easeml.labels import rows as rows_module
-from easeml.labels.aggregation import dawid_skene
 from easeml.labels.rows import Image, Rows
 from easeml.labels.service import SHOWN
 from easeml.stream.payloads import AppDeleted, Budget, Column, ColumnKind, Pillar, RelationBatch
@@ -20,6 +19,8 @@ from easeml.stream.topics import (
     APPS,
     AUDIT,
     BUDGETS,
+    CI_ANSWERS,
+    CI_QUESTIONS,
     DATA_POOL,
     DATA_PRODUCTION,
     DATA_TRAIN,
@@ -250,9 +251,36 @@ def test_a_batch_that_is_larger_than_all_that_is_kept_is_shown_until_the_next_on
     assert (kept.show("b"), kept.show("c")) == ({}, {"age": 0.0})
 
 
-def test_one_annotator_is_the_least():
-    with pytest.raises(ValueError, match="at least one"):
-        dawid_skene(0)
+def test_the_app_says_how_many_people_must_answer_and_one_owner_decides_about_test_rows(
+    house, app, question, annotation
+):
+    def vote(name, who, topic=ANNOTATIONS):
+        house.put(topic, annotation(name, annotator=who, request_id=f"{who}/{name}"))
+
+    def answered():
+        return {answer.question: answer.annotators for answer in house.answers()}
+
+    house.define(replace(app, redundancy=3, test_label_budget=1))
+    house.ask(question("a"), question("b"), question("c"))
+    house.put(CI_QUESTIONS, question("t", pillar=Pillar.TEST, asked_by="ci"))
+    vote("t", "olga", CI_ANSWERS)
+    assert house.service.queues["churn"].test.spent == {"ci": 1.0}
+    for who in ("ada", "bob"):
+        vote("a", who)
+        vote("b", who)
+    vote("c", "ada")
+    assert answered() == {}
+    house.cluster.restart("labels")
+    vote("a", "cy")
+    assert answered() == {"a": 3}
+    house.define(replace(app, redundancy=2))
+    house.cluster.tick()  # with fewer people needed, those who were heard are enough
+    assert answered() == {"a": 3, "b": 2}
+    house.define(replace(app, redundancy=-5))  # of a program that does not know better
+    house.cluster.tick()
+    assert answered() == {"a": 3, "b": 2, "c": 1}
+    house.cluster.tick()
+    assert len(house.answers()) == 3
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ def test_rows_are_named_as_the_caller_knows_them():
         ({"target": 1.5}, (), {}, "target=1.5"),
         ({"label_budget": -1}, (), {}, "label_budget=-1"),
         ({"horizon": 0}, (), {}, "horizon=0"),
+        ({"redundancy": 0}, (), {}, "redundancy=0"),
         ({}, ("",), {}, "empty name"),
         ({}, (), {"x": ["red"]}, "Column 'x' of app 'churn' has no categories"),
     ],

@@ -101,12 +101,13 @@ class LabelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ClaimQuestion(self, request, context):
-        """Reserves a question for one annotator for a while, so that two people do not work on the same one.
+        """Reserves a question for one annotator for a while, so that two people do not work on the same one. Where the
+        application wants several people to answer each question, so many may hold it at once.
 
         A lease is a courtesy, not a lock: it hides the question from others, but an answer that somebody gives anyway is
         not thrown away. Claiming again prolongs the lease. Leases do not outlive a restart of the server.
 
-        ALREADY_EXISTS, reason `question_claimed`: somebody else holds the question.
+        ALREADY_EXISTS, reason `question_claimed`: as many others as are needed hold the question.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,7 +127,8 @@ class LabelServiceServicer(object):
         of the server, so retry UNAVAILABLE and DEADLINE_EXCEEDED with the same `request_id`.
 
         NOT_FOUND, reason `question_not_found`, `question_expired` or `question_withdrawn`.
-        ALREADY_EXISTS, reason `question_answered` (by somebody else) or `request_id_reused` (for another answer).
+        ALREADY_EXISTS, reason `question_answered` (by others), `annotated_already` (by this annotator: others are still
+        asked) or `request_id_reused` (for another answer).
         INVALID_ARGUMENT, reason `invalid_value`: the value is not among the candidates, or another value does not fit.
         RESOURCE_EXHAUSTED, reason `budget_exhausted`: the service that asks has nothing left to spend.
         """

@@ -57,6 +57,7 @@ class AppDefined:
     cleaning_budget: int = 200  #: answers that questions about uncertain training rows may cost
     acquisition_budget: int = 200  #: labels that questions about pool rows may cost
     test_label_budget: int = 0  #: labels that questions about test rows may cost; 0: they come with the data
+    redundancy: int = 1  #: people who must answer a question before it counts; one decides about test rows
     price_column: str = ""  #: numeric column with the price of a pool row's label, in labels; empty: 1 each
     horizon: int = 1000  #: production rows over which the label budget is to be spread
     picker_policy: str = "modelpicker"  #: policy of the ModelPicker
