@@ -10,7 +10,8 @@ metric accuracy, its budget counted in CPU seconds as ours is: its clock is that
 
 All of it takes 13 CPU minutes of ours and 80 of FLAML's. With ``--stream`` the same rows also go through DataMagic, the
 scheduler and a trainer as processes on a broker: a seventh of the 70 % is uploaded as validation rows, the others as
-training rows, and of the algorithms that a new house announces the best by validation is judged on the 30 %.
+training rows, and of the models of the algorithms that a new house announces the one that promises most
+(``easeml.automl.choice``) is judged on the 30 %.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ from sklearn.model_selection import train_test_split
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "automl"))
 
-from automl_stream import AutoMLStreet, best
+from automl_stream import AutoMLStreet
 from house import PARTITIONS
 
 from easeml.automl import announcements, fit
+from easeml.automl.choice import preferred
 from easeml.relation import Relation
 from easeml.stream.payloads import Pillar
 
@@ -103,11 +105,11 @@ def ours(frame, labels, rows, test, seconds):
 
 
 def streamed(street, app, frame, labels, rows, test, split):
-    """Return the accuracy of the best published model, the CPU seconds of all trials, and its algorithm."""
+    """Return the accuracy of the model that promises most, the CPU seconds of all trials, and its algorithm."""
     whole = frame.assign(**{"label!": labels.astype(str)})
     train, validation = train_test_split(rows, test_size=1 / 7, random_state=split, stratify=labels[rows])
     pillars = {Pillar.TRAIN: whole.iloc[train], Pillar.VALIDATION: whole.iloc[validation]}
-    chosen = best(list(street.train(app, "label!", pillars, announcements()).values()))
+    chosen = preferred(street.train(app, "label!", pillars, announcements()).values())
     predicted = np.array(chosen.classes)[street.load(chosen).predict(frame.iloc[test])]
     spent = sum(end.cost_seconds for end in street.ended(app).values())
     return float(np.mean(predicted == labels[test].astype(str))), spent, chosen.algorithm

@@ -39,10 +39,13 @@ class Committee:
     ----------
     memory : Memory or None
         What a training that was cut off has judged already.
+    judged_rows : int
+        Training rows that chose the members; 0 before the fit.
     """
 
     def __init__(self, train: Train, seed: int, arms: int, members: int) -> None:
         self.memory: Memory | None = None
+        self.judged_rows = 0
         self._train = train
         self._seed = seed
         self._arms = ARMS[:arms]
@@ -79,5 +82,6 @@ class Committee:
         if not entries:
             raise InvalidDataError(f"None of {len(self._arms)} algorithms could be trained, the last:", mend=refused)
         weights = best_vote(np.stack([entry.probabilities for entry in entries]), race.truth, self._members)
+        self.judged_rows = len(race.truth)
         chosen = np.flatnonzero(weights)
         return Vote([race.final(entries[place]) for place in chosen.tolist()], weights[chosen])

@@ -38,12 +38,15 @@ class TrainedModel:
         Mean -ln of the probability of the right class (at least 1e-6) over the validation rows, in nats.
     cpu_seconds : float
         CPU seconds of fitting and scoring.
+    judged_rows : int
+        Rows that decided for it: the validation rows, and what a committee chose its members by.
     """
 
     model: Classifier
     accuracy: float
     log_loss: float
     cpu_seconds: float
+    judged_rows: int
 
 
 def train(
@@ -100,7 +103,8 @@ def train(
         model = Classifier(encoder, fitted(estimator, encoder.transform(train_frame), codes), classes)
         probabilities = model.predict_proba(validation_frame)
     accuracy, log_loss = score(probabilities, truth)
-    return TrainedModel(model=model, accuracy=accuracy, log_loss=log_loss, cpu_seconds=clock() - started)
+    judged_rows = len(truth) + (estimator.judged_rows if isinstance(estimator, Committee) else 0)
+    return TrainedModel(model, accuracy, log_loss, clock() - started, judged_rows)
 
 
 def _labelled(frame: pd.DataFrame, labels: Labels, classes: int, pillar: str) -> tuple[pd.DataFrame, NDArray[np.int64]]:

@@ -236,6 +236,7 @@ def _made(
         "cpu_seconds": trained.cpu_seconds,
         "train_rows": float(trial.train_rows),
         "validation_rows": float(trial.validation_rows),
+        "judged_rows": float(trained.judged_rows),
     }
     return _Made(content, metrics)
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from easeml.artifacts import ArtifactStore
 from easeml.artifacts.export import Target, export
+from easeml.automl.choice import preferred
 from easeml.cli.history import present
 from easeml.cli.session import session
 from easeml.client import Client
@@ -23,13 +24,15 @@ app = typer.Typer(help="List the models of an app, and export one.", no_args_is_
 
 @app.command("list")
 def list_models(context: typer.Context, name: Annotated[str, typer.Argument(help="The app.")]) -> None:
-    """List the models that are not retired, the oldest first."""
+    """List the models that are not retired, the oldest first; a star is at the one that promises most on new rows."""
     current = session(context)
     with current.client() as client:
         known = _models(client, name)
+    best = preferred(known.values())
     rows = [
         {
             "model": model.model,
+            "best": "*" if model is best else "",
             "algorithm": model.algorithm,
             "accuracy": f"{model.metrics['accuracy']:.3f}" if "accuracy" in model.metrics else "",
             "format": model.format,
@@ -39,7 +42,7 @@ def list_models(context: typer.Context, name: Annotated[str, typer.Argument(help
         }
         for model in known.values()
     ]
-    current.table(("model", "algorithm", "accuracy", "format", "bytes", "version", "parents"), rows)
+    current.table(("model", "best", "algorithm", "accuracy", "format", "bytes", "version", "parents"), rows)
 
 
 @app.command("export")

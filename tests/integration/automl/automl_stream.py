@@ -67,8 +67,3 @@ class AutoMLStreet(Street):
 
     def _said(self, app, topic, kind):
         return [event.data for event in self.events(topic) if event.app == app and isinstance(event.data, kind)]
-
-
-def best(models: Sequence[ModelPublished]) -> ModelPublished:
-    """Return the model that is right most often on the validation rows, the surest among equals."""
-    return max(models, key=lambda model: (model.metrics["accuracy"], -model.metrics["log_loss"]))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from automl_stream import AutoMLStreet, best
+from automl_stream import AutoMLStreet
 from house import PARTITIONS
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 
 from easeml.automl import Portfolio
+from easeml.automl.choice import preferred
 from easeml.automl.portfolio import ARMS
 from easeml.automl.trial import seed_of
 from easeml.stream.payloads import AlgorithmAnnounced, Pillar
@@ -45,7 +46,7 @@ def test_what_is_published_is_what_the_search_library_finds(street):
     relation, judged = (street.rows("tumours", pillar) for pillar in rows)
     assert (len(relation), len(judged)) == (len(train), len(validation))
     *_, single = Portfolio(SINGLES, members=1).fit(relation, 60.0, validation=judged, clock=lambda: 0.0)
-    chosen = best([published[arm.algorithm] for arm in SINGLES])
+    chosen = preferred([published[arm.algorithm] for arm in SINGLES])
     assert (chosen.algorithm, chosen.metrics["accuracy"]) == (single.algorithm, single.accuracy)
     seed = seed_of(street.ended("tumours")["committee"].trial)
     *_, vote = Portfolio(ARMS[:RACE], seed=seed).fit(relation, 60.0, clock=lambda: 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 
 import numpy as np
@@ -57,6 +58,8 @@ def test_models_are_listed_and_exported(easeml, invoke, published, tmp_path):
     listed = easeml("models", "list", published)
     assert "ours" in listed
     assert "gone" not in listed
+    told = map(json.loads, invoke("models", "list", published, as_json=True).stdout.splitlines())
+    assert {row["model"]: row["best"] for row in told} == {"ours": "*", "changed": "", "foreign": ""}
     folder = tmp_path / "out"
     told = easeml("models", "export", published, "ours", folder, as_json=True)
     assert (told["model"], told["format"], told["folder"]) == ("ours", "skops", str(folder))

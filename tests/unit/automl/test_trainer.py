@@ -60,6 +60,7 @@ def test_a_committee_comes_through_the_stream_as_the_batch_form_finds_it(tmp_pat
     town.data()
     town.cluster.run()
     (model,) = models(town)
+    assert model.metrics["judged_rows"] == 60, "by 20 validation rows, and its members by 40 training rows"
     classifier = load(ArtifactStore(town.store_uri, 10_000_000).get(model.uri, model.sha256))
     assert type(classifier.estimator).__name__ == "Vote"
     assert 1 <= len(classifier.estimator.members) <= 2
