@@ -41,7 +41,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "ec_paramgen_curve:prime256v1",
         "-nodes",
         "-addext",
-        "subjectAltName=IP:127.0.0.1",
+        "subjectAltName=IP:127.0.0.1,DNS:localhost",
     ]
 
     def openssl(*arguments: str) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +18,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from brokers import new_broker
+from easeml.labels.client import credentials_of
 from easeml.ports import free_port
 from easeml.stream import envelope
 from easeml.stream.admin import create_topics
@@ -31,8 +33,9 @@ PATIENCE = 90.0
 class LabelStack:
     """Context manager: the broker runs from entry to exit, the service from ``start`` on."""
 
-    def __init__(self, home: Path, *, token: str = "") -> None:
+    def __init__(self, home: Path, *, token: str = "", tls: Mapping[str, str] | None = None) -> None:
         self.home = home
+        self.tls = tls or {}
         self.port = free_port("127.0.0.1")
         self.token = token
         self.broker = new_broker(home / "broker")
@@ -67,6 +70,7 @@ class LabelStack:
             "EASEML_HOME": str(self.home),
             "EASEML_LABELS_PORT": str(self.port),
             "EASEML_TOKEN": self.token,
+            **{f"EASEML_{name.upper()}": value for name, value in self.tls.items()},
             **extra,
         }
         with (self.home / "labels.log").open("ab") as log:
@@ -74,7 +78,7 @@ class LabelStack:
                 [sys.executable, "-m", "easeml.labels"], env=environment, stdout=log, stderr=log
             )
         deadline = time.monotonic() + PATIENCE
-        with grpc.insecure_channel(self.target, options=[("grpc.max_reconnect_backoff_ms", 200)]) as channel:
+        with self._channel() as channel:
             health = health_pb2_grpc.HealthStub(channel)
             while True:
                 with contextlib.suppress(grpc.RpcError):
@@ -84,6 +88,13 @@ class LabelStack:
                 assert self.process.poll() is None, self.log()
                 assert time.monotonic() < deadline, self.log()
                 time.sleep(0.05)
+
+    def _channel(self) -> grpc.Channel:
+        options = [("grpc.max_reconnect_backoff_ms", 200)]
+        credentials = credentials_of(Settings(**self.tls))
+        if credentials is None:
+            return grpc.insecure_channel(self.target, options=options)
+        return grpc.secure_channel(self.target, credentials, options=options)
 
     def kill(self) -> None:
         """kill -9."""
