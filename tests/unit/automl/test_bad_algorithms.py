@@ -103,9 +103,9 @@ BAD = {
     EatsMemory: "more than 2 GiB of memory",
     KillsItsProcess: "ended its process by signal 9",
     Leaves: "ended its process with code 3",
-    WrongShape: "",
-    TooFewColumns: "",
-    NotSerialisable: "",
+    WrongShape: "an output of shape (21, 2), expected was (20, 2)",
+    TooFewColumns: "an output of shape (20, 1), expected was (20, 2)",
+    NotSerialisable: "types that are not trusted: _thread.lock",
 }
 
 
