@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import json
 import threading
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -19,6 +21,8 @@ from easeml.stream.runfiles import read_run_file
 from easeml.stream.settings import Settings
 
 SHOWN = 20
+ROOM = 2**18
+"""Bytes of questions after which no other is sent: pictures and long texts are large."""
 _PATIENCE = 3.0
 """Seconds a label service may be away: somebody is waiting."""
 _PIXELS = 256
@@ -55,11 +59,13 @@ class Desk:
         """
         asked = self._call(owner).questions(app, annotator=annotator)
         if owner is None:
-            return [shown(one) for one in islice((one for one in asked if one.pillar != Pillar.TEST), SHOWN)]
+            return list(_some(one for one in asked if one.pillar != Pillar.TEST))
         # those about test rows tell least per cost and come last, but a verdict waits for them
         known = list(asked)
-        others = [one for one in known if one.pillar != Pillar.TEST][:SHOWN]
-        return [shown(one) for one in (*others, *[one for one in known if one.pillar == Pillar.TEST][:SHOWN])]
+        return [
+            *_some(one for one in known if one.pillar != Pillar.TEST),
+            *_some(one for one in known if one.pillar == Pillar.TEST),
+        ]
 
     def act(
         self,
@@ -131,6 +137,16 @@ def _request_id(body: dict[str, Any]) -> str:
     if not isinstance(name, str) or not name:
         raise InvalidDataError("request_id is missing.", mend="Send a fresh UUID per answer.", reason="invalid_name")
     return name
+
+
+def _some(asked: Iterable[AskedQuestion]) -> Iterator[dict[str, Any]]:
+    """Yield the first few questions, fewer of large ones; who has answered them asks for more."""
+    room = ROOM
+    for told in map(shown, islice(asked, SHOWN)):
+        yield told
+        room -= len(json.dumps(told))
+        if room <= 0:
+            return
 
 
 def shown(question: AskedQuestion) -> dict[str, Any]:

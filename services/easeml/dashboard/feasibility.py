@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from easeml.dashboard.paging import brief, places
 from easeml.dashboard.views import AppView
 from easeml.stream.payloads import FeasibilityReport
 
-_POINTS = 200
-"""Points of a curve that are shown."""
+_DRAWN = 6
+"""Transformations whose curves are drawn."""
 
 
 def feasibility(view: AppView, _now: float) -> dict[str, Any]:
@@ -43,12 +44,14 @@ def feasibility(view: AppView, _now: float) -> dict[str, Any]:
 
 
 def curves(report: FeasibilityReport) -> list[dict[str, Any]]:
-    """Return state and accuracy curve of every transformation, the best one first."""
-    found = []
-    for place, arm in enumerate(report.arms):
-        points = np.flatnonzero(report.curve_arm == place)
-        if len(points) > _POINTS:
-            points = points[np.linspace(0, len(points) - 1, _POINTS).astype(np.int64)]
+    """Return state and accuracy of every transformation, the best one first, and the curves of the first few."""
+    best, found = report.best_transformation, []
+    order = sorted(enumerate(report.arms), key=lambda one: (one[1].transformation != best, -_rank(1 - one[1].error)))
+    room = _DRAWN
+    for place, arm in order:
+        points = np.flatnonzero(report.curve_arm == place) if room else np.empty(0, np.int64)
+        room -= bool(len(points))
+        points = points[places(len(points))]
         found.append(
             {
                 "transformation": arm.transformation,
@@ -56,10 +59,10 @@ def curves(report: FeasibilityReport) -> list[dict[str, Any]]:
                 "share": arm.share,
                 "accuracy": 1 - arm.error,
                 "rows": report.curve_rows[points].tolist(),
-                "accuracies": (1 - report.curve_error[points]).tolist(),
+                "accuracies": [brief(value) for value in (1 - report.curve_error[points]).tolist()],
             }
         )
-    return sorted(found, key=lambda arm: (arm["transformation"] != report.best_transformation, -_rank(arm["accuracy"])))
+    return found
 
 
 def _rank(value: float) -> float:
@@ -71,4 +74,6 @@ def _learning(view: AppView) -> dict[str, Any] | None:
     if view.values is None or not view.values[1].final:
         return None
     report = view.values[1]
-    return {"rows": report.curve_rows.tolist(), "accuracies": report.curve_accuracy.tolist(), "now": report.rows}
+    points = places(len(report.curve_rows))
+    accuracies = [brief(value) for value in report.curve_accuracy[points].tolist()]
+    return {"rows": report.curve_rows[points].tolist(), "accuracies": accuracies, "now": report.rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -131,7 +132,7 @@ def _cleaning(view: AppView, now: float) -> Standing:
         return Standing(WORKING, "The possible worlds are being counted.", facts)
     share = f"{report.certain:,} of {report.validation_rows:,} predictions hold whatever the uncertain values are"
     if report.expected is not None and report.potential is not None:
-        facts.append(("accuracy now, with cleaning", f"{report.expected:.1%}, {report.potential:.1%}"))
+        facts += [("accuracy now", f"{report.expected:.1%}"), ("after cleaning", f"{report.potential:.1%}")]
     return Standing(asked.state or DONE, f"{share}.", facts, asked.do)
 
 
@@ -152,24 +153,27 @@ def _labels(view: AppView, now: float) -> Standing:
 
 
 def _models(view: AppView, _now: float) -> Standing:
-    published = view.published
+    published, count = view.published, view.older.models + len(view.models)
     running = len(view.trials.running)
     if not published:
         if running:
             return Standing(WORKING, f"{running} algorithms are being trained.")
         return Standing(WAITING, "Begins when training and validation rows are there.")
     best = max(published, key=lambda one: accuracy(one[2]) or 0.0)
-    facts = [("models", f"{len(published):,}"), ("best on validation rows", f"{best[0]}, {accuracy(best[2]) or 0:.1%}")]
+    reached = accuracy(best[2])
+    facts = [("models", f"{count:,}")]
+    if reached is not None:
+        facts.append(("best on validation rows", f"{best[0]}, {reached:.1%}"))
     if view.trials.failures:
         facts.append(("failed trainings", f"{len(view.trials.failures)}"))
     if running:
-        return Standing(WORKING, f"{len(published):,} models so far, {running} in training.", facts)
-    return Standing(DONE, f"{len(published):,} models; the best reaches {accuracy(best[2]) or 0:.1%}.", facts)
+        return Standing(WORKING, f"{count:,} models so far, {running} in training.", facts)
+    models = "1 model" if count == 1 else f"{count:,} models"
+    return Standing(DONE, f"{models}." if reached is None else f"{models}; the best reaches {reached:.1%}.", facts)
 
 
 def _ci(view: AppView, _now: float) -> Standing:
-    judged = [model for _, model, _ in view.published if model.verdict is not None]
-    passed = sum(model.verdict is not None and model.verdict.signal for model in judged)
+    judged, passed = view.judged
     waiting = sum(model.verdict is None and model.retired is None for _, model, _ in view.published)
     facts = [("condition", view.app.condition), ("reliability", f"{view.app.reliability:g}")]
     if view.testset is not None and view.testset[1].opened is not None:
@@ -185,7 +189,7 @@ def _ci(view: AppView, _now: float) -> Standing:
     if not judged:
         return Standing(WAITING, "Begins with the first model.", facts)
     state = WORKING if waiting else DONE
-    return Standing(state, f"{passed} of {len(judged)} models passed the condition.", facts)
+    return Standing(state, f"{passed:,} of {judged:,} models passed the condition.", facts)
 
 
 def _models_wait(count: int) -> str:
@@ -197,10 +201,10 @@ def _picker(view: AppView, now: float) -> Standing:
         return Standing(WAITING, "Begins when a model has passed.")
     asked = _asked(view, "modelpicker", now)
     pick = view.pick[1]
-    belief = pick.posterior.get(pick.model)
+    belief = pick.posterior.get(pick.model, math.nan)
     facts = [
         ("served model", pick.model),
-        ("belief that it is the best", f"{belief:.0%}" if belief is not None else "not known"),
+        ("belief that it is the best", f"{belief:.0%}" if math.isfinite(belief) else "not known"),
         ("production rows seen", f"{pick.rows_seen:,}"),
         *asked.facts,
     ]
@@ -215,9 +219,8 @@ def _advisor(view: AppView, _now: float) -> Standing:
     if not steps:
         return Standing(DONE, "Nothing to mend.")
     first = steps[0]
-    facts = [
-        ("after", "production mistakes" if view.advice[1].phase.value == "production" else "the feasibility study")
-    ]
+    production = view.advice[1].phase.value == "production"
+    facts = [("judged from", "mistakes in production" if production else "the feasibility study")]
     if first.action in _IDLE:
         return Standing(DONE, f"{first.title}.", facts)
     return Standing(ATTENTION, f"{first.title}.", facts, f"easeml advise {view.app.app}")
@@ -237,7 +240,7 @@ def _asked(view: AppView, asker: str, now: float) -> _Asking:
         return _Asking("", [], "")
     spent, granted = spending(view, asker)
     waiting = asked.waiting(now)
-    facts = [("answers", f"{asked.answers:,}, {asked.bits:.1f} bits"), ("labels spent", f"{spent:g} of {granted:g}")]
+    facts = [("answers", f"{asked.answers:,} ({asked.bits:,.1f} bits)"), ("labels spent", f"{spent:g} of {granted:g}")]
     if not waiting:
         return _Asking("", facts, "")
     if spent >= granted:

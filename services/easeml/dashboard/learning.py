@@ -5,37 +5,70 @@ from __future__ import annotations
 from typing import Any
 
 from easeml.dashboard.journey import spending
+from easeml.dashboard.paging import brief, newest, places
 from easeml.dashboard.views import AppView, Model, accuracy
-from easeml.stream.payloads import ModelPublished
+from easeml.stream.payloads import ModelPicked, ModelPublished
 
 _SHOWN = 500
+_NAMED = 12
+"""Trainings that are named; the others are counted."""
 _LINES = 8
 """Models that have a line of their own in the chart of beliefs."""
 BASELINE, PASSED, FAILED, WAITING, RETIRED = "baseline", "passed", "not passed", "not judged", "retired"
 
 
+Published = tuple[str, Model, ModelPublished, float]
+"""A model with the best accuracy so far."""
+
+
 def models(view: AppView, _now: float) -> dict[str, Any]:
     """Return the stream of models, oldest first, with the best so far at each."""
-    served = view.pick[1].model if view.pick is not None else ""
-    rows: list[dict[str, Any]] = []
-    best = 0.0
-    for name, model, published in view.published:
-        quality = accuracy(published)
-        best = max(best, quality or 0.0)
-        rows.append(_row(name, model, published) | {"best": best, "served": name == served})
-    return {
-        "models": rows[-_SHOWN:],
-        "count": len(rows),
+    return _training(view) | {
+        "models": [_row(view, one) for one in _stream(view)[-_SHOWN:]],
         "running": sorted(view.trials.running.values()),
-        "failures": [
-            {"at": at, "algorithm": algorithm, "error": error}
-            for at, algorithm, error in reversed(view.trials.failures)
-        ],
+    }
+
+
+def models_page(view: AppView, _now: float, start: int) -> dict[str, Any]:
+    """Return a page of the models, the newest first, and the points of the stream's chart."""
+    stream = _stream(view)
+    shown, where = newest(stream, start)
+    drawn = stream[-_SHOWN:]
+    running = sorted(view.trials.running.values())
+    return _training(view) | {
+        "models": [_row(view, one) for one in shown],
+        "all": view.older.models + len(stream),
+        "stream": {
+            "models": [name for name, *_ in drawn],
+            "accuracy": [brief(accuracy(published)) for _, _, published, _ in drawn],
+            "best": [brief(best) for *_, best in drawn],
+        },
+        "running": running[:_NAMED],
+        "training": len(running),
+        **where,
+    }
+
+
+def _training(view: AppView) -> dict[str, Any]:
+    failures = reversed(view.trials.failures)
+    return {
+        "count": view.older.models + len(view.models),
+        "failures": [{"at": at, "algorithm": algorithm, "error": error} for at, algorithm, error in failures],
         "target": view.app.target,
     }
 
 
-def _row(name: str, model: Model, published: ModelPublished) -> dict[str, Any]:
+def _stream(view: AppView) -> list[Published]:
+    found: list[Published] = []
+    best = 0.0
+    for name, model, published in view.published:
+        best = max(best, accuracy(published) or 0.0)
+        found.append((name, model, published, best))
+    return found
+
+
+def _row(view: AppView, one: Published) -> dict[str, Any]:
+    name, model, published, best = one
     return {
         "model": name,
         "at": model.recorded,
@@ -49,6 +82,8 @@ def _row(name: str, model: Model, published: ModelPublished) -> dict[str, Any]:
         "parents": list(published.parents),
         "verdict": verdict_of(model),
         "retired": model.retired,
+        "best": best,
+        "served": view.pick is not None and name == view.pick[1].model,
     }
 
 
@@ -63,32 +98,73 @@ def verdict_of(model: Model) -> str:
     return PASSED if model.verdict.signal else FAILED
 
 
+Pick = tuple[float, ModelPicked]
+"""A pick and when it was made."""
+
+
 def picker(view: AppView, _now: float) -> dict[str, Any]:
     """Return the picks in their order, and the belief in the models that mattered most at each."""
-    picks = [(at, pick) for _, (at, pick) in sorted(view.picks.items())]
+    picks = _picks(view)
+    return _spending(view) | _beliefs(picks, picks) | {"picks": [_pick(one) for one in picks]}
+
+
+def picker_page(view: AppView, _now: float, start: int) -> dict[str, Any]:
+    """Return a page of the picks, the newest first, and the points of the charts."""
+    picks = _picks(view)
+    shown, where = newest(picks, start)
+    # none of the drift alarms may fall between two points
+    drawn = [picks[place] for place in sorted({*places(len(picks)), *_drifts(picks)})]
+    return _spending(view) | {
+        "picks": [_pick(one) for one in shown],
+        "last": _pick(picks[-1]) if picks else None,
+        "all": picks[-1][1].period if picks else 0,
+        "chart": {
+            "rows": [pick.rows_seen for _, pick in drawn],
+            "labels": [pick.labels_used for _, pick in drawn],
+            "drift": [pick.rows_seen for _, pick in drawn if pick.drift],
+        }
+        | _beliefs(picks, drawn),
+        **where,
+    }
+
+
+def _picks(view: AppView) -> list[Pick]:
+    return [pick for _, pick in sorted(view.picks.items())]
+
+
+def _drifts(picks: list[Pick]) -> list[int]:
+    return [place for place, (_, pick) in enumerate(picks) if pick.drift]
+
+
+def _beliefs(picks: list[Pick], drawn: list[Pick]) -> dict[str, Any]:
+    """Return the belief at the picks drawn in the models that mattered most, and how many others there are."""
     weight: dict[str, float] = {}
     for _, pick in picks:
         for model, belief in pick.posterior.items():
             weight[model] = weight.get(model, 0.0) + belief
         weight[pick.model] = weight.get(pick.model, 0.0) + 1.0
-    lines = sorted(weight, key=lambda model: (-weight[model], model))[:_LINES]
-    spent, granted = spending(view, "modelpicker")
+    models = sorted(weight, key=lambda model: (-weight[model], model))[:_LINES]
     return {
-        "picks": [
-            {
-                "at": at,
-                "period": pick.period,
-                "model": pick.model,
-                "labels": pick.labels_used,
-                "rows": pick.rows_seen,
-                "drift": pick.drift,
-                "belief": pick.posterior.get(pick.model),
-            }
-            for at, pick in picks
+        "lines": [
+            {"model": model, "belief": [brief(pick.posterior.get(model, 0.0)) for _, pick in drawn]} for model in models
         ],
-        "lines": [{"model": model, "belief": [pick.posterior.get(model, 0.0) for _, pick in picks]} for model in lines],
-        "others": max(0, len(weight) - len(lines)),
-        "spent": spent,
-        "granted": granted,
-        "horizon": view.app.horizon,
+        "others": max(0, len(weight) - len(models)),
     }
+
+
+def _pick(one: Pick) -> dict[str, Any]:
+    at, pick = one
+    return {
+        "at": at,
+        "period": pick.period,
+        "model": pick.model,
+        "labels": pick.labels_used,
+        "rows": pick.rows_seen,
+        "drift": pick.drift,
+        "belief": pick.posterior.get(pick.model),
+    }
+
+
+def _spending(view: AppView) -> dict[str, Any]:
+    spent, granted = spending(view, "modelpicker")
+    return {"spent": spent, "granted": granted, "horizon": view.app.horizon}

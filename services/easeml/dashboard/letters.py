@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from easeml.dashboard.paging import newest
 from easeml.errors import NotFoundError, SchemaError
 from easeml.stream import codec, deadletters
 from easeml.stream.bulk import BulkReader
@@ -17,8 +20,8 @@ from easeml.stream.settings import Settings
 from easeml.stream.topics import BY_NAME
 
 PAGE = 25
-_KEPT = 20_000
-_BYTES, _CHARACTERS = 512, 20_000
+_KEPT = 100_000
+_BYTES, _CHARACTERS, _TOLD = 512, 20_000, 300
 _READABLE = 100_000
 """Bytes of a message above which its content is too much to read."""
 _ENDING = ".dlq"
@@ -26,10 +29,12 @@ _ENDING = ".dlq"
 
 @dataclass
 class Letters:
-    """All dead letters of the cluster, the oldest forgotten beyond some thousands."""
+    """The newest dead letters of the cluster, in the order in which they were given up."""
 
-    _letters: dict[str, DeadLetter] = field(default_factory=dict)
+    _letters: list[DeadLetter] = field(default_factory=list)
+    _known: set[str] = field(default_factory=set)
     _states: dict[str, str] = field(default_factory=dict)
+    _older: int = 0
 
     def fold(self, records: Iterable[Record]) -> bool:
         """Take messages of dead-letter topics in; return whether there were any."""
@@ -43,14 +48,23 @@ class Letters:
         headers = deadletters.headers_of(raw)
         if deadletters.MARK in headers:
             self._states[headers.get(deadletters.MARKED, "")] = headers[deadletters.MARK]
-            _shorten(self._states)
+            if len(self._states) > _KEPT:
+                del self._states[next(iter(self._states))]
             return
-        letter = deadletters.letter_of(replace(raw, value=None, headers=()), headers, OPEN)
-        self._letters.setdefault(letter.id, letter)
-        _shorten(self._letters)
+        letter = _slim(deadletters.letter_of(replace(raw, key=None, value=None, headers=()), headers, OPEN))
+        if letter.id in self._known:
+            return
+        self._known.add(letter.id)
+        insort(self._letters, letter, key=lambda one: (one.time, one.letter))
+        if len(self._letters) > _KEPT:
+            self._known.remove(self._letters.pop(0).id)
+            self._older += 1
 
-    def _all(self) -> list[DeadLetter]:
-        return [replace(one, state=self._states.get(one.id, OPEN)) for one in self._letters.values()]
+    def _state(self, letter: DeadLetter) -> str:
+        return self._states.get(letter.id, OPEN)
+
+    def _open(self) -> list[DeadLetter]:
+        return [one for one in self._letters if self._state(one) == OPEN] if self._states else self._letters
 
     def page(self, *, closed: bool, start: int, texts: bool) -> dict[str, Any]:
         """Return some letters, the newest first, as plain data.
@@ -64,14 +78,13 @@ class Letters:
         texts : bool
             With their causes in words, which may quote what was in the message.
         """
-        every = self._all()
-        found = sorted((one for one in every if closed or one.state == OPEN), key=lambda one: (-one.time, one.letter))
+        still = self._open()
+        shown, where = newest(self._letters if closed else still, start, PAGE)
         return {
-            "letters": [_told(one, texts=texts) for one in found[start : start + PAGE]],
-            "start": start,
-            "count": len(found),
-            "open": sum(one.state == OPEN for one in every),
-            "page": PAGE,
+            "letters": [_told(replace(one, state=self._state(one)), texts=texts) for one in shown],
+            "open": len(still),
+            "older": self._older,
+            **where,
         }
 
     def find(self, name: str) -> DeadLetter:
@@ -82,10 +95,21 @@ class Letters:
         NotFoundError
             When there is none of this name.
         """
-        known = next((one for one in self._all() if one.letter == name), None)
+        known = next((one for one in self._letters if one.letter == name), None)
         if known is None:
             raise NotFoundError(f"There is no dead letter {name!r}.", mend="Read the list again.")
-        return known
+        return replace(known, state=self._state(known))
+
+
+def _slim(letter: DeadLetter) -> DeadLetter:
+    """Return a letter that takes little memory: the names that most have in common once, and no more than is listed."""
+    return replace(
+        letter,
+        topic=sys.intern(letter.topic),
+        service=sys.intern(letter.service),
+        reason=sys.intern(letter.reason),
+        message=letter.message[:_TOLD],
+    )
 
 
 def fetch(settings: Settings, known: DeadLetter) -> DeadLetter:
@@ -123,7 +147,7 @@ def _told(letter: DeadLetter, *, texts: bool) -> dict[str, Any]:
         "offset": letter.offset,
         "service": letter.service,
         "reason": letter.reason,
-        "message": letter.message[:_CHARACTERS] if texts and not restricted(letter.letter) else "",
+        "message": letter.message[:_TOLD] if texts and not restricted(letter.letter) else "",
         "at": letter.time,
     }
 
@@ -151,8 +175,3 @@ def _content(letter: DeadLetter) -> Any:
     except SchemaError:
         return None
     return None if event is None else codec.json_of(event.data)
-
-
-def _shorten(known: dict[str, Any]) -> None:
-    while len(known) > _KEPT:
-        del known[next(iter(known))]

@@ -29,14 +29,15 @@ from easeml.errors import ConfigurationError, EaseMLError
 from easeml.ports import free_port, is_free
 from easeml.stream import logs
 from easeml.stream.metrics import Metrics
-from easeml.stream.runfiles import write_run_file
+from easeml.stream.runfiles import read_run_file, write_run_file
 from easeml.stream.settings import MISCONFIGURED, Settings
 
 log = logging.getLogger(__name__)
 
 NAME = "dashboard"
 PORT = 50153
-"""Listened on when it is free, else any free one is: the run file tells."""
+"""Listened on when it is free, else any free one is: the run file tells. After a restart it is the one before, so that
+browsers come back."""
 _STOP_SECONDS = 2
 _CONNECTIONS = 500
 
@@ -77,6 +78,7 @@ class Dashboard:
             When the topics cannot be read any more, or an address cannot be listened on.
         """
         settings = self._settings
+        before = (read_run_file(settings.home, NAME) or {}).get("ports", {}).get(NAME, PORT)
         health_port = await self._serve(self._health(), settings.health_port or free_port(settings.host), tls=False)
         write_run_file(settings.home, NAME, health_port=health_port, ports={}, ready=False)
         feed = Feed(settings, self._house, self._letters, self._changes, self._failed)
@@ -85,7 +87,9 @@ class Dashboard:
             await self._first(stop, feed.start())
             if stop.is_set():
                 return
-            port = await self._serve(web.application(), _port(settings.host), tls=bool(settings.tls_certificate))
+            port = await self._serve(
+                web.application(), _port(settings.host, before), tls=bool(settings.tls_certificate)
+            )
             self._reasons.clear()
             write_run_file(settings.home, NAME, health_port=health_port, ports={NAME: port}, ready=True)
             log.info("ready: dashboard on %s:%d", settings.host, port)
@@ -157,8 +161,8 @@ class Dashboard:
         return Starlette(routes=[Route("/health", health), Route("/metrics", metrics)])
 
 
-def _port(host: str) -> int:
-    return PORT if is_free(host, PORT) else free_port(host)
+def _port(host: str, wanted: int) -> int:
+    return wanted if is_free(host, wanted) else free_port(host)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
 from easeml.dashboard.learning import verdict_of
-from easeml.dashboard.views import AppView, TestSet
+from easeml.dashboard.paging import brief, newest
+from easeml.dashboard.views import AppView, Model, TestSet
 from easeml.definition import plan_of, plan_page
 from easeml.errors import EaseMLError
-from easeml.stream.payloads import AppDefined, MeterReading, Pillar, VerdictDetail
+from easeml.stream.payloads import AppDefined, MeterReading, Pillar, TestSetExhausted, VerdictDetail
 
 _SHOWN = 500
+_EPOCHS, _READINGS = 10, 9
 _ALARMS = {
     "steps_exhausted": "All its steps are used.",
     "labels_exhausted": "All its labels are used.",
@@ -32,32 +35,73 @@ def verdicts(view: AppView, *, details: bool) -> dict[str, Any]:
     details : bool
         Tell intervals and labels: for the owner of the test set alone, whose models nobody fits to them.
     """
+    return _standing(view, details=details) | {
+        "verdicts": [_row(one, details=details) for one in _judged(view)[-_SHOWN:]],
+    }
+
+
+def verdicts_page(view: AppView, start: int, *, details: bool) -> dict[str, Any]:
+    """Return a page of the verdicts, the newest first, and what ``verdicts`` tells beside them."""
+    judged = _judged(view)
+    shown, where = newest(judged, start)
+    count, passed = view.judged
+    return _standing(view, details=details) | {
+        "verdicts": [_row(one, details=details) for one in shown],
+        "all": count,
+        "passed": passed,
+        "intervals": [_interval(one) for one in judged[-_SHOWN:] if one[1].detail is not None] if details else [],
+        **where,
+    }
+
+
+def _judged(view: AppView) -> list[tuple[str, Model]]:
     judged = [(name, model) for name, model, _ in view.published if model.verdict is not None]
-    judged.sort(key=lambda one: one[1].judged)
-    rows = []
-    for name, model in judged[-_SHOWN:]:
-        assert model.verdict is not None
-        row = {
-            "model": name,
-            "at": model.judged,
-            "verdict": verdict_of(model),
-            "signal": model.verdict.signal,
-            "baseline": model.verdict.baseline,
-        }
-        rows.append(row | (_detail(model.detail) if details else {}))
-    needed = view.waits_for_test_rows()
+    return sorted(judged, key=lambda one: one[1].judged)
+
+
+def _row(one: tuple[str, Model], *, details: bool) -> dict[str, Any]:
+    name, model = one
+    assert model.verdict is not None
+    row = {
+        "model": name,
+        "at": model.judged,
+        "verdict": verdict_of(model),
+        "signal": model.verdict.signal,
+        "baseline": model.verdict.baseline,
+    }
+    return row | (_detail(model.detail) if details else {})
+
+
+def _standing(view: AppView, *, details: bool) -> dict[str, Any]:
+    grouped: dict[int, list[VerdictDetail]] = defaultdict(list)
+    for model in view.spoken_of:
+        if model.detail is not None:
+            grouped[model.detail.epoch].append(model.detail)
+    epochs = sorted(view.testsets.items())[-_EPOCHS:]
     return {
         "condition": view.app.condition,
         "reliability": view.app.reliability,
         "mode": view.app.mode,
         "adaptivity": view.app.adaptivity,
-        "verdicts": rows,
         "waiting": sum(model.verdict is None and model.retired is None for _, model, _ in view.published),
         "test_rows": view.rows.get(Pillar.TEST, 0),
-        "needed": None if needed is None else {"examples": needed.examples, "reason": needed.reason},
-        "testsets": [_testset(view, epoch, one, details=details) for epoch, one in sorted(view.testsets.items())[-20:]],
+        "needed": _needed(view),
+        "testsets": [_testset(view, epoch, one, grouped[epoch], details=details) for epoch, one in epochs],
         "details": details,
     }
+
+
+def _needed(view: AppView) -> dict[str, Any] | None:
+    needed = view.waits_for_test_rows()
+    if needed is None:
+        return None
+    epoch, last = view.testset or (0, TestSet())
+    worn = last.exhausted and f"Test set {epoch} is used up. {_worn(last.exhausted)}"
+    return {"examples": needed.examples, "reason": worn or needed.reason}
+
+
+def _worn(why: TestSetExhausted) -> str:
+    return _ALARMS.get(why.reason, why.reason)
 
 
 def _detail(detail: VerdictDetail | None) -> dict[str, Any]:
@@ -80,22 +124,27 @@ def _detail(detail: VerdictDetail | None) -> dict[str, Any]:
     }
 
 
-def _testset(view: AppView, epoch: int, one: TestSet, *, details: bool) -> dict[str, Any]:
+def _interval(one: tuple[str, Model]) -> dict[str, Any]:
+    name, model = one
+    assert model.detail is not None
+    low, high = (*model.detail.intervals[:2].tolist(), None, None)[:2]
+    return {"model": name, "signal": model.detail.signal, "low": brief(low), "high": brief(high)}
+
+
+def _testset(view: AppView, epoch: int, one: TestSet, here: list[VerdictDetail], *, details: bool) -> dict[str, Any]:
     opened = one.opened
-    judged = [model.detail for model in view.models.values() if model.detail is not None]
-    here = [detail for detail in judged if detail.epoch == epoch]
     told = {
         "epoch": epoch,
         "since": one.since,
         "examples": None if opened is None else opened.examples,
         "planned": None if opened is None else opened.planned,
         "steps": None if opened is None else opened.steps,
-        "worn": None if one.exhausted is None else _ALARMS.get(one.exhausted.reason, one.exhausted.reason),
+        "worn": None if one.exhausted is None else _worn(one.exhausted),
         # no more than the verdicts and the meter themselves tell everybody
         "used_steps": len(here),
         "passed": sum(detail.signal for detail in here),
         "passes": view.app.passes,
-        "readings": [_reading(one.readings[step]) for step in sorted(one.readings)],
+        "readings": [_reading(one.readings[step]) for step in sorted(one.readings)[-_READINGS:]],
     }
     if details:
         told["labels"] = sum(detail.labels_used for detail in here)

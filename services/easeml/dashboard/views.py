@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
+from easeml.labels.queue import MAX_OPEN
 from easeml.stream.events import Event
 from easeml.stream.payloads import (
     Advice,
@@ -44,8 +45,10 @@ QUESTIONS, MODELS, CI, PICKER, ADVICE, APP = "questions", "models", "ci", "picke
 _HISTORY = 500
 """Points of a history that are kept: more than a chart of a few hundred pixels shows."""
 _NAMES = 20_000
-"""Questions, answers or trials that are known by name; of older ones only the counts are left."""
+"""Answers or trials that are known by name; of older ones only the counts are left."""
 _MODELS = 5_000
+_EPOCHS = 100
+_LONGEST = 1000
 
 
 @dataclass(slots=True)
@@ -76,6 +79,8 @@ class Open:
     ----------
     bits : float
         Information of its answer.
+    rate : float
+        The same per label that it costs: what the label service ranks by.
     expires : float
         Seconds since 1970 UTC; infinity: never.
     row_id, column : str
@@ -83,6 +88,7 @@ class Open:
     """
 
     bits: float
+    rate: float
     expires: float
     row_id: str
     column: str | None
@@ -95,7 +101,7 @@ class Asked:
     Parameters
     ----------
     open : dict of str to Open
-        By the name of the question.
+        By the name of the question; of very many those that tell most, as the label service withdraws the others.
     answered : dict of str to float or None
         Bits of each answered question; None: its question did not come yet.
     older, older_bits : int, float
@@ -107,14 +113,16 @@ class Asked:
     older: int = 0
     older_bits: float = 0.0
 
-    def ask(self, data: Question) -> None:
+    def ask(self, data: Question, now: float) -> None:
         """Take a question in."""
         if data.question in self.answered:
             self.answered[data.question] = data.information_gain
-        else:
-            expires = math.inf if data.expires_at is None else data.expires_at
-            self.open[data.question] = Open(data.information_gain, expires, data.row_id, data.column)
-            _shorten(self.open, _NAMES)
+            return
+        bits, expires = data.information_gain, math.inf if data.expires_at is None else data.expires_at
+        self.open[data.question] = Open(bits, bits / data.cost, expires, data.row_id, data.column)
+        if len(self.open) > 2 * MAX_OPEN:
+            lasting = ((name, one) for name, one in self.open.items() if one.expires > now)
+            self.open = dict(sorted(lasting, key=lambda known: (-known[1].rate, known[0]))[:MAX_OPEN])
 
     def answer(self, data: Answer) -> None:
         """Take an answer in."""
@@ -126,7 +134,7 @@ class Asked:
 
     def waiting(self, now: float) -> int:
         """Return the number of open questions that have not expired."""
-        return sum(question.expires > now for question in self.open.values())
+        return min(MAX_OPEN, sum(question.expires > now for question in self.open.values()))
 
     @property
     def answers(self) -> int:
@@ -160,6 +168,21 @@ class Trials:
     failures: deque[tuple[float, str, str]] = field(default_factory=lambda: deque(maxlen=20))
 
 
+@dataclass(slots=True)
+class Older:
+    """Counts of what is not known by name any more."""
+
+    models: int = 0
+    judged: int = 0
+    passed: int = 0
+
+    def judge(self, model: Model) -> None:
+        """Count the verdict on a model that is forgotten."""
+        if model.verdict is not None:
+            self.judged += 1
+            self.passed += model.verdict.signal
+
+
 @dataclass
 class AppView:
     """State of one app.
@@ -168,15 +191,20 @@ class AppView:
     ----------
     app : AppDefined
         Its definition now.
+    models : dict of str to Model
+        Those that were published, the newest thousands.
+    rumours : dict of str to Model
+        Those of which only others spoke: their topic is read later, or they were forgotten.
     """
 
     app: AppDefined
     versions: dict[Pillar, tuple[float, DataVersion]] = field(default_factory=dict)
     feasibility: tuple[float, FeasibilityReport] | None = None
     cleaning: tuple[float, CleaningReport] | None = None
-    cleaned: dict[int, CleaningReport] = field(default_factory=dict)
     values: tuple[float, ValuesReport] | None = None
     models: dict[str, Model] = field(default_factory=dict)
+    rumours: dict[str, Model] = field(default_factory=dict)
+    older: Older = field(default_factory=Older)
     trials: Trials = field(default_factory=Trials)
     testsets: dict[int, TestSet] = field(default_factory=dict)
     needed: tuple[float, TestSetNeeded] | None = None
@@ -205,9 +233,6 @@ class AppView:
                 return FEASIBILITY
             case CleaningReport():
                 self.cleaning = _newer(self.cleaning, at, data)
-                if data.final and data.expected is not None:
-                    self.cleaned[data.answers] = data
-                    _shorten(self.cleaned, _HISTORY)
                 return CLEANING
             case ValuesReport():
                 if data.final or self.values is None:
@@ -221,7 +246,7 @@ class AppView:
                 _shorten(self.picks, _HISTORY)
                 return PICKER
             case Question() | Answer() | Budget():
-                return self._human(data)
+                return self._human(at, data)
         return self._learning(at, data)
 
     def _version(self, at: float, data: DataVersion) -> None:
@@ -229,13 +254,13 @@ class AppView:
         if known is None or at >= known[0]:
             self.versions[data.pillar] = (at, data)
 
-    def _human(self, data: Question | Answer | Budget) -> str:
+    def _human(self, at: float, data: Question | Answer | Budget) -> str:
         if isinstance(data, Budget):
             self.budgets[data.asker] = data
             return QUESTIONS
         asked = self.asked.setdefault(data.asked_by, Asked())
         if isinstance(data, Question):
-            asked.ask(data)
+            asked.ask(data, at)
         else:
             asked.answer(data)
             self.edition += 1
@@ -244,8 +269,7 @@ class AppView:
     def _learning(self, at: float, data: Any) -> str | None:
         match data:
             case ModelPublished():
-                model = self._model(data.model)
-                model.published, model.recorded = data, at
+                self._published(at, data)
             case ModelRetired():
                 self._model(data.model).retired = data.reason
             case TrialAssigned():
@@ -271,9 +295,19 @@ class AppView:
                 return None
         return MODELS
 
+    def _published(self, at: float, data: ModelPublished) -> None:
+        model = self.models.setdefault(data.model, self.rumours.pop(data.model, Model()))
+        model.published, model.recorded = data, at
+        for gone in _shorten(self.models, _MODELS):
+            self.older.models += 1
+            self.older.judge(gone)
+
     def _model(self, name: str) -> Model:
-        model = self.models.setdefault(name, Model())
-        _shorten(self.models, _MODELS)
+        if name in self.models:
+            return self.models[name]
+        model = self.rumours.setdefault(name, Model())
+        for gone in _shorten(self.rumours, _MODELS):
+            self.older.judge(gone)
         return model
 
     def _ended(self, at: float, data: TrialFinished) -> None:
@@ -282,10 +316,12 @@ class AppView:
         _shorten(self.trials.ended, _NAMES)
         self.trials.running.pop(data.trial, None)
         if new and data.outcome is TrialOutcome.FAILED:
-            self.trials.failures.append((at, data.algorithm, data.error or ""))
+            self.trials.failures.append((at, data.algorithm, (data.error or "")[:_LONGEST]))
 
     def _testset(self, at: float, data: TestSetOpened | TestSetExhausted | MeterReading) -> None:
         epoch = self.testsets.setdefault(data.epoch, TestSet())
+        while len(self.testsets) > _EPOCHS:
+            del self.testsets[min(self.testsets)]
         if isinstance(data, TestSetOpened):
             epoch.opened, epoch.since = data, at
         elif isinstance(data, MeterReading):
@@ -306,6 +342,17 @@ class AppView:
         """Models that were published, in the order in which they were."""
         known = [(name, model, model.published) for name, model in self.models.items() if model.published is not None]
         return sorted(known, key=lambda one: (one[1].recorded, one[0]))
+
+    @property
+    def spoken_of(self) -> list[Model]:
+        """All models that are known by name, published or not."""
+        return [*self.models.values(), *self.rumours.values()]
+
+    @property
+    def judged(self) -> tuple[int, int]:
+        """How many models have a verdict, and how many of them passed."""
+        found = [model.verdict for model in self.spoken_of if model.verdict is not None]
+        return self.older.judged + len(found), self.older.passed + sum(verdict.signal for verdict in found)
 
     @property
     def pick(self) -> tuple[float, ModelPicked] | None:
@@ -342,15 +389,15 @@ class AppView:
 
 
 def accuracy(model: ModelPublished) -> float | None:
-    """Return the validation accuracy of a model, or None."""
-    return model.metrics.get("accuracy")
+    """Return the validation accuracy of a model; None: it is not known."""
+    found = model.metrics.get("accuracy", math.nan)
+    return found if math.isfinite(found) else None
 
 
 def _newer(known: tuple[float, Any] | None, at: float, data: Any) -> tuple[float, Any]:
     return (at, data) if known is None or at >= known[0] else known
 
 
-def _shorten(history: dict[Any, Any], most: int) -> None:
-    """Forget what came first."""
-    while len(history) > most:
-        del history[next(iter(history))]
+def _shorten(history: dict[Any, Any], most: int) -> list[Any]:
+    """Forget what came first, and return it."""
+    return [history.pop(next(iter(history))) for _ in range(len(history) - most)]

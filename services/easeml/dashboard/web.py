@@ -56,6 +56,7 @@ _MENDS: dict[str, Callable[[Settings, list[DeadLetter]], object]] = {
 }
 
 Page = Callable[[AppView, float], Any]
+Paged = Callable[[AppView, float, int], Any]
 
 
 class Web:
@@ -104,15 +105,15 @@ class Web:
             Route("/api/apps", self._apps),
             Route("/api/apps/{app}", self._manage, methods=["POST"]),
             Route("/api/apps/{app}/journey", self._page(self._journey)),
-            Route("/api/apps/{app}/models", self._page(learning.models)),
-            Route("/api/apps/{app}/picker", self._page(learning.picker)),
+            Route("/api/apps/{app}/models", self._paged(learning.models_page)),
+            Route("/api/apps/{app}/picker", self._paged(learning.picker_page)),
             Route("/api/apps/{app}/feasibility", self._page(feasibility.feasibility)),
             Route("/api/apps/{app}/ci", self._ci),
             Route("/api/apps/{app}/rows/{pillar}", self._rows),
             Route("/api/apps/{app}/questions", self._questions),
             Route("/api/apps/{app}/questions/{question:path}", self._act, methods=["POST"]),
             Route("/api/operations", self._operations),
-            Route("/api/letters", self._list),
+            Route("/api/letters", self._dead),
             Route("/api/letters/{letter}", self._letter),
             Route("/api/letters/{letter}", self._mend, methods=["POST"]),
             *registry.routes(),
@@ -209,6 +210,13 @@ class Web:
 
         return answer
 
+    def _paged(self, page: Paged) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            _, view = self._view(request)
+            return reply(page(view, self._clock(), _number(request, "start")))
+
+        return answer
+
     def _journey(self, view: AppView, now: float) -> dict[str, Any]:
         lines = self._house.recent(view.app.app)
         return journey.journey(view, now) | {"recent": [{"at": line.at, "text": line.text} for line in lines]}
@@ -219,7 +227,7 @@ class Web:
         if wanted:
             require(holder, Right.DETAILS)
         plan = await asyncio.to_thread(verdicts.plan, view.app)
-        return reply(verdicts.verdicts(view, details=wanted) | {"plan": plan})
+        return reply(verdicts.verdicts_page(view, _number(request, "start"), details=wanted) | {"plan": plan})
 
     async def _rows(self, request: Request) -> Response:
         holder, view = self._view(request)
@@ -284,7 +292,7 @@ class Web:
         self._keeper(request)
         return reply(await self._rounds.told())
 
-    async def _list(self, request: Request) -> Response:
+    async def _dead(self, request: Request) -> Response:
         holder = self._keeper(request)
         start = _number(request, "start")
         closed = request.query_params.get("all") == "1"

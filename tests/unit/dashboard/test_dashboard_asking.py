@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from easeml.dashboard.asking import SHOWN, Desk, cell, shown
+from easeml.dashboard.asking import ROOM, SHOWN, Desk, cell, shown
 from easeml.dashboard.replies import reply
 from easeml.errors import InvalidDataError, UnavailableError
 from easeml.labels.client import AskedQuestion
@@ -54,6 +54,13 @@ def test_questions_about_test_rows_are_for_the_owner_of_the_test_set(desk):
 def test_many_other_questions_do_not_hide_those_about_test_rows(desk):
     full = desk(*(asked(str(n)) for n in range(100)), asked("secret", "test"))
     assert [one["question"] for one in full.questions("churn", "ada", owner="")][SHOWN:] == ["secret"]
+
+
+def test_large_questions_come_a_few_at_a_time(desk):
+    large = [asked(str(n), **{f"x{column}": "x" * 20_000 for column in range(5)}) for n in range(SHOWN)]
+    told = desk(*large).questions("churn", "ada")
+    assert [one["question"] for one in told] == ["0", "1", "2"]
+    assert sum(len(one["row"]) * 20_000 for one in told[:-1]) < ROOM
 
 
 def test_few_of_many_are_read(desk):

@@ -10,6 +10,7 @@ from dashboard_day import APP, NOW, answer, day, event, model, question, version
 from easeml.dashboard.house import APPS_PART, FOLLOWED, House
 from easeml.dashboard.journey import journey
 from easeml.dashboard.views import Asked
+from easeml.labels.queue import MAX_OPEN
 from easeml.stream import payloads as p
 from easeml.stream.topics import BY_NAME
 
@@ -90,11 +91,12 @@ def test_recent_lines_are_plain_words_and_few():
 def test_memory_of_names_is_bounded():
     asked = Asked()
     for number in range(30_000):
-        asked.ask(question(str(number), bits=0.5))
+        asked.ask(question(str(number), bits=0.5), NOW)
         asked.answer(answer(str(number)))
     assert asked.answers == 30_000
     assert asked.bits == pytest.approx(15_000)
     assert len(asked.answered) == 20_000
     for number in range(30_000):
-        asked.ask(question(f"open {number}"))
-    assert len(asked.open) == 20_000
+        asked.ask(question(f"open {number}"), NOW)
+    assert len(asked.open) <= 2 * MAX_OPEN
+    assert asked.waiting(NOW) == MAX_OPEN

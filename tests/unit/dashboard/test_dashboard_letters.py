@@ -57,7 +57,7 @@ def test_marks_close_letters_in_any_order_and_repetition():
 def test_messages_are_not_kept():
     letters = Letters()
     letters.fold([buried(1, b"x" * 100_000)])
-    (kept,) = letters._letters.values()
+    (kept,) = letters._letters
     assert (kept.raw.value, kept.raw.headers) == (None, ())
 
 

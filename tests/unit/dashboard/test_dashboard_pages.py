@@ -156,7 +156,9 @@ def test_a_worn_test_set_says_why_and_what_is_needed():
     )
     told = verdicts.verdicts(view(*said), details=False)
     assert told["testsets"][0]["worn"] == "All its steps are used."
-    assert told["needed"] == {"examples": 587, "reason": "used up"}
+    assert told["needed"] == {"examples": 587, "reason": "Test set 1 is used up. All its steps are used."}
+    (told,) = (verdicts.verdicts(view(p.TestSetNeeded("churn", 1, 587, "none is there")), details=False),)
+    assert told["needed"] == {"examples": 587, "reason": "none is there"}
 
 
 def test_the_plan_is_told_or_what_is_wrong_with_it():

@@ -21,7 +21,7 @@ async function call(method, path, body) {
   } catch {
     throw new Refused(0, { reason: "unreachable", message: "The dashboard's server does not answer.", mend: "'easeml status' tells why." });
   }
-  const content = await response.json();
+  const content = await response.json().catch(() => { throw new Refused(response.status, { reason: "unreadable", message: `Something else than the dashboard answered (status ${response.status}).`, mend: "Is a proxy in between?" }); });
   if (!response.ok) throw new Refused(response.status, content.error);
   return content;
 }

@@ -5,6 +5,7 @@ import { figure, h } from "./dom.js";
 
 const living = new Set();
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const STEPS = Array.from({ length: 10 }, (_, place) => [1, 2, 5].map((step) => step * 10 ** place)).flat();
 const COLOURS = ["c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8"];
 
 // Ends the charts inside an element; a chart that has left the page would still listen to its size.
@@ -45,7 +46,7 @@ function drawn({ levels = [], marks = [], whiskers = [] }) {
       ctx.strokeStyle = colour("bad");
       ctx.setLineDash([3 * ratio, 3 * ratio]);
       line(at, bbox.top, at, bbox.top + bbox.height);
-      told(label, at + 4 * ratio, bbox.top + 12 * ratio, "bad");
+      if (label) told(label, at + 4 * ratio, bbox.top + bbox.height - 6 * ratio, "bad"); // curves are mostly above
     }
     ctx.setLineDash([]);
     ctx.lineWidth = 2 * ratio;
@@ -61,7 +62,8 @@ function drawn({ levels = [], marks = [], whiskers = [] }) {
 }
 
 // A figure with a chart and, folded away, the same numbers as a table.
-// x: {label, values, time}; series: [{label, values, dash, points, step, colour}]; y: {percent, low, high}
+// x: {label, values, time, names}, whole numbers unless a time; series: [{label, values, dash, points, step, colour}];
+// y: {percent, low, high, whole: [from, to]}
 export function chart({ id, title, x, y = {}, series, height = 260, ...across }) {
   const holder = h("div", { class: "plot", role: "img", "aria-label": `Chart: ${title}. The table below holds its numbers.` });
   const box = h("figure", { class: "chart" }, h("figcaption", {}, title), holder, numbers(id, title, x, y, series));
@@ -73,7 +75,7 @@ export function chart({ id, title, x, y = {}, series, height = 260, ...across })
     legend: { live: true },
     scales: { x: { time: Boolean(x.time), range: x.names ? (_, low, high) => [low - 0.5, high + 0.5] : undefined }, y: { range: (_, low, high) => range(y, low, high, across) } },
     axes: [
-      { stroke: colour("dim"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") }, label: x.time ? undefined : x.label, labelSize: 20, size: 36, values: x.names ? (_, at) => at.map((place) => (Number.isInteger(place) ? place + 1 : "")) : undefined },
+      { stroke: colour("dim"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") }, incrs: x.time ? undefined : STEPS, label: x.time ? undefined : x.label, labelSize: 20, size: 36, values: x.names ? (_, at) => at.map((place) => (Number.isInteger(place) ? place + 1 : "")) : undefined },
       { stroke: colour("dim"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") }, size: 52, values: (_, at) => at.map((number) => (y.percent ? `${+(100 * number).toFixed(1)}%` : figure(number))) },
     ],
     series: [
@@ -101,7 +103,8 @@ export function chart({ id, title, x, y = {}, series, height = 260, ...across })
   return box;
 }
 
-function range({ low: least, high: most }, low, high, { levels = [], whiskers = [] }) {
+function range({ low: least, high: most, whole }, low, high, { levels = [], whiskers = [] }) {
+  if (whole) return whole;
   const all = [low, high, ...levels.map((one) => one.y), ...whiskers.flatMap((one) => [one.low, one.high])].filter((number) => Number.isFinite(number));
   if (!all.length) return [0, 1];
   const [from, to] = [Math.min(...all), Math.max(...all)];

@@ -21,7 +21,7 @@ export function figure(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (size >= 1e6 || size < 1e-4) return value.toExponential(2);
-  return String(Number(value.toPrecision(size >= 1000 ? 6 : 4)));
+  return size < 1000 ? String(Number(value.toPrecision(4))) : Number(value.toPrecision(6)).toLocaleString("en");
 }
 
 // A number as a candidate: nobody compares its sixteenth digit.
@@ -30,11 +30,11 @@ export const short = (text) => (/^-?\d+\.\d{8,}$/.test(text) ? String(Number(Num
 export const many = (value, word, words = `${word}s`) => `${count(value)} ${value === 1 ? word : words}`;
 
 export const clock = (seconds) =>
-  new Date(1000 * seconds).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  new Date(1000 * seconds).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 export const time = (seconds) =>
   h("time", { datetime: new Date(1000 * seconds).toISOString(), title: clock(seconds) },
-    new Date(1000 * seconds).toLocaleTimeString([], { hour12: false }));
+    new Date(1000 * seconds).toLocaleTimeString([], { hourCycle: "h23" }));
 
 export const command = (text) =>
   h("div", { class: "command" },
@@ -68,6 +68,25 @@ export const table = (caption, columns, rows) =>
       h("caption", { class: "hidden" }, caption),
       h("thead", {}, h("tr", {}, columns.map(([title, kind]) => h("th", { scope: "col", class: kind }, title)))),
       h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([, kind, cell]) => h("td", { class: kind }, cell(row))))))));
+
+// Turns the pages of a list that the server sends page by page; the arrow keys do the same outside of tables.
+export function pager({ start, count: all, page }, shown, turn) {
+  const button = (id, words, arrow, to, possible) => h("button", { type: "button", id, disabled: !possible, "aria-label": words, onclick: () => turn(to) }, arrow);
+  return h("span", { class: "turn" },
+    button("back", "Previous page", "←", Math.max(0, start - page), start > 0),
+    h("span", { class: "dim num" }, all ? `${count(start + 1)} to ${count(start + shown)} of ${count(all)}` : "none"),
+    button("on", "Next page", "→", start + page, start + shown < all));
+}
+
+export const TURNS = ["← →", "Turn the page"];
+
+export function turned(event) {
+  if (event.target.closest(".scroll")) return false; // they scroll the table
+  const button = document.getElementById({ ArrowLeft: "back", ArrowRight: "on" }[event.key]);
+  if (!button || button.disabled) return false;
+  button.click();
+  return true;
+}
 
 export function toast(text, bad = false) {
   const box = h("p", { class: bad ? "toast bad" : "toast" }, text);

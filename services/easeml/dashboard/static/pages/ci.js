@@ -2,9 +2,16 @@
 
 import * as api from "../api.js";
 import { chart, discard } from "../chart.js";
-import { clock, command, count, empty, facts, figure, gauge, h, many, percent, table, time } from "../dom.js";
+import { TURNS, clock, command, count, empty, facts, figure, gauge, h, many, pager, percent, table, turned } from "../dom.js";
 
 const TAGS = { passed: "good", "not passed": "bad", baseline: "info", retired: "" };
+
+const MODES = { "fp-free": "What cannot be decided does not pass.", "fn-free": "What cannot be decided passes." };
+const ADAPTIVITY = {
+  full: "Developers see each verdict before the next model.",
+  none: "Developers see no verdict before the test set is used up.",
+  first_change: "The first pass ends the test set.",
+};
 
 // Stays open while news come in; its words are drawn when somebody wants them.
 function words(found, reading) {
@@ -24,7 +31,7 @@ function plan(content, reading) {
     ["test rows needed", count(found.rows)],
     ["models one test set may judge", count(found.steps)],
     ["labels by the published formula", count(found.reference)],
-  ]), words(found, reading), h("p", { class: "dim" }, `Reliability ${content.reliability} over all of them, ${content.mode}, adaptivity ${content.adaptivity}.`));
+  ]), words(found, reading), h("p", { class: "dim" }, `Reliability ${content.reliability} over all of them. ${MODES[content.mode]} ${ADAPTIVITY[content.adaptivity]}`));
 }
 
 const answer = (one) => [
@@ -57,21 +64,21 @@ function meter(one, last) {
 }
 
 function intervals(rows) {
-  const known = rows.filter((row) => row.intervals?.new?.every((end) => end !== null));
+  const known = rows.filter((row) => row.low !== null && row.high !== null);
   if (!known.length) return "";
   return h("section", { class: "card" }, chart({
     id: "intervals", title: "Intervals of the accuracy on the test set (n), in the order of the verdicts", x: { label: "model", values: known.map((_, place) => place), names: known.map((row) => row.model) }, y: { percent: true, low: 0, high: 1 },
     series: [
-      { label: "low", values: known.map((row) => row.intervals.new[0]), points: "only", colour: "c8" },
-      { label: "high", values: known.map((row) => row.intervals.new[1]), points: "only", colour: "c8" },
+      { label: "low", values: known.map((row) => row.low), points: "only", colour: "c8" },
+      { label: "high", values: known.map((row) => row.high), points: "only", colour: "c8" },
     ],
-    whiskers: known.map((row, place) => ({ x: place, low: row.intervals.new[0], high: row.intervals.new[1], colour: row.signal ? "good" : "bad" })),
+    whiskers: known.map((row, place) => ({ x: place, low: row.low, high: row.high, colour: row.signal ? "good" : "bad" })),
   }));
 }
 
 const span = (ends) => (ends?.every((end) => end !== null) ? `${percent(ends[0])} to ${percent(ends[1])}` : "");
 
-function history(content) {
+function history(content, turn) {
   const columns = [
     ["model", "id", (row) => row.model],
     ["verdict", "", (row) => [h("span", { class: `tag ${TAGS[row.verdict]}` }, row.verdict), row.outcome === "undecided" ? h("span", { class: "dim" }, " undecided") : ""]],
@@ -84,34 +91,36 @@ function history(content) {
       ["steps left", "num", (row) => (row.histories_left === undefined ? "" : figure(row.histories_left))],
       ["alarm", "", (row) => (row.alarm ? h("span", { class: "tag warn", title: row.alarm }, "alarm") : "")],
     ] : []),
-    ["when", "num", (row) => time(row.at)],
+    ["when", "num", (row) => clock(row.at)],
   ];
-  return h("section", { class: "card" }, h("h2", {}, "Verdicts"), table("Verdicts, the newest first", columns, [...content.verdicts].reverse()));
+  return h("section", { class: "card" }, h("h2", {}, "Verdicts"), table("Verdicts, the newest first", columns, content.verdicts), content.count > content.page ? pager(content, content.verdicts.length, turn) : "");
 }
 
 export default {
   id: "ci", title: "CI", key: "c",
   parts: ["ci", "models", "app", "data"],
+  keys: [TURNS],
   open(root, context) {
-    let details = false;
+    let details = false, start = 0;
+    const turn = (to) => { start = to; context.read(); };
     const reading = { open: false };
     const owner = context.session.rights.includes("details");
     const page = {
       root,
-      load: () => api.get(api.of(context.app, details ? "ci?details=1" : "ci")),
+      load: () => api.get(api.of(context.app, `ci?start=${start}&details=${details ? 1 : 0}`)),
       show(content) {
         discard(root);
         const rows = content.verdicts;
-        const passed = rows.filter((row) => row.signal).length;
         const toggle = owner ? h("label", { class: "toggle" }, h("input", { id: "details", type: "checkbox", checked: details, onchange: (event) => { details = event.target.checked; context.read(); } }), " show what only the test set's owner may see") : "";
         root.replaceChildren(
-          h("div", { class: "title" }, h("h1", {}, "CI"), h("p", { class: "dim" }, rows.length ? `${passed} of ${many(rows.length, "model")} passed ` : "condition ", h("code", {}, content.condition)), toggle),
+          h("div", { class: "title" }, h("h1", {}, "CI"), h("p", { class: "dim" }, rows.length ? `${count(content.passed)} of ${many(content.all, "model")} passed ` : "condition ", h("code", {}, content.condition)), toggle),
           h("div", { class: "stack" },
             content.needed ? h("section", { class: "card answer warn" }, h("h2", {}, content.waiting ? `${many(content.waiting, "model waits", "models wait")} for test rows` : "The next model needs a new test set"), h("p", {}, `${content.needed.reason} ${content.needed.examples ? `${count(content.needed.examples)} labelled rows are needed.` : ""}`), command(`easeml publish ${context.app} FILE --pillar test`)) : "",
             h("div", { class: "grid" }, [...content.testsets].reverse().map((one, place) => meter(one, place === 0)), plan(content, reading)),
-            details ? intervals(rows) : "",
-            rows.length ? history(content) : empty("No verdicts yet.", h("p", {}, "Each model is judged once, on predictions for the test rows. The first becomes the baseline."))));
+            details ? intervals(content.intervals) : "",
+            rows.length ? history(content, turn) : empty("No verdicts yet.", h("p", {}, "Each model is judged once, on predictions for the test rows. The first becomes the baseline."))));
       },
+      key: turned,
     };
     return page;
   },

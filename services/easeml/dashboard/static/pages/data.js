@@ -1,7 +1,7 @@
 // Data: the rows of a pillar, what is uncertain in them, who proposes which value, and what is asked about it.
 
 import * as api from "../api.js";
-import { count, empty, h, many, percent, short, toast } from "../dom.js";
+import { TURNS, count, empty, h, many, pager, percent, short, toast, turned } from "../dom.js";
 
 const PILLARS = ["train", "pool", "validation", "test", "production"];
 
@@ -15,13 +15,13 @@ function brief(cell) {
 export default {
   id: "data", title: "Data", key: "d",
   parts: ["data", "questions", "app"],
-  keys: [["← →", "Turn the page"], ["u", "Only uncertain rows"], ["/", "Go to a row"]],
+  keys: [TURNS, ["u", "Only uncertain rows"], ["/", "Go to a row"]],
   may: (session) => session.rights.includes("messages"),
   open(root, context) {
     const may = context.session.rights.includes("answer");
     let pillar = "train", start = 0, uncertain = false, from = "", content = null;
     const read = () => context.read();
-    const turn = (to) => { start = Math.max(0, to); from = ""; read(); };
+    const turn = (to) => { start = to; from = ""; read(); };
 
     // What is known of one cell, and the question about it where there is one.
     async function about(row, place) {
@@ -69,17 +69,12 @@ export default {
     }
 
     function tools() {
-      const last = content.start + content.rows.length;
       return h("div", { class: "tools" },
         h("label", {}, "pillar ", h("select", { id: "pillar", onchange: (event) => { pillar = event.target.value; turn(0); } }, PILLARS.map((name) => h("option", { value: name, selected: name === pillar }, `${name} (${count(content.pillars[name] ?? 0)})`)))),
         h("label", { class: "toggle" }, h("input", { id: "uncertain", type: "checkbox", checked: uncertain, onchange: (event) => { uncertain = event.target.checked; turn(0); } }), ` only uncertain (${count(content.uncertain)})`),
         h("form", { onsubmit: (event) => { event.preventDefault(); from = document.getElementById("from").value.trim(); read(); } },
           h("label", { for: "from", class: "hidden" }, "Go to row"), h("input", { id: "from", type: "search", placeholder: "go to row", value: from, autocomplete: "off" })),
-        h("span", { class: "spring" }),
-        h("span", { class: "turn" },
-          h("button", { type: "button", id: "back", disabled: content.start === 0, onclick: () => turn(content.start - content.page), "aria-label": "Previous page" }, "←"),
-          h("span", { class: "dim num" }, content.count ? `${count(content.start + 1)} to ${count(last)} of ${count(content.count)}` : "none"),
-          h("button", { type: "button", id: "on", disabled: last >= content.count, onclick: () => turn(content.start + content.page), "aria-label": "Next page" }, "→")));
+        h("span", { class: "spring" }), pager(content, content.rows.length, turn));
     }
 
     return {
@@ -99,9 +94,7 @@ export default {
       },
       key(event) {
         if (!content) return false;
-        if (event.key.startsWith("Arrow") && event.target.closest(".rows")) return false; // they scroll the table
-        if (event.key === "ArrowRight" && content.start + content.rows.length < content.count) { turn(content.start + content.page); return true; }
-        if (event.key === "ArrowLeft" && content.start > 0) { turn(content.start - content.page); return true; }
+        if (turned(event)) return true;
         if (event.key === "u") { uncertain = !uncertain; turn(0); return true; }
         if (event.key === "/") { document.getElementById("from").focus(); return true; }
         return false;

@@ -9,7 +9,6 @@ const ANSWERS = {
   undecided: ["warn", "It is not decided yet whether the target is realistic."],
   unrealistic: ["bad", "The target is not realistic with these data."],
 };
-const DRAWN = 6;
 
 // All curves on one axis of rows; a curve has no value where another has a point.
 function together(curves) {
@@ -60,7 +59,7 @@ export default {
           return;
         }
         const [tone, answer] = ANSWERS[study.signal];
-        const drawn = study.curves.filter((one) => one.rows.length).slice(0, DRAWN);
+        const drawn = study.curves.filter((one) => one.rows.length);
         const [rows, curves] = together(drawn);
         root.replaceChildren(head, h("div", { class: "stack" },
           h("section", { class: `card answer ${tone}` }, h("h2", {}, study.final ? answer : `So far: ${answer.toLowerCase()}`), figures(study)),

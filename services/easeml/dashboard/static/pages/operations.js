@@ -1,7 +1,7 @@
 // Operations: is the house well, what was given up and why, and how it is sent on its way again.
 
 import * as api from "../api.js";
-import { clock, count, figure, h, many, table, toast } from "../dom.js";
+import { TURNS, clock, count, h, many, pager, table, toast, turned } from "../dom.js";
 
 const TONES = { SERVING: "good", open: "warn", redriven: "good", discarded: "" };
 const AGAIN = 5000; // milliseconds between two looks at the health of the services
@@ -18,10 +18,9 @@ function services(rows) {
 
 function topics(rows) {
   return h("section", { class: "card" }, h("h2", {}, "Topics"), table("Topics", [
-    ["topic", "id", (one) => one.topic.replace(/^easeml\./, "")],
+    ["topic", "id", (one) => [one.topic.replace(/^easeml\./, ""), one.policy ? h("span", { class: "dim" }, ` ${one.policy}`) : ""]],
     ["messages", "num", (one) => count(one.messages)],
     ["dead letters", "num", (one) => (one.letters ? count(one.letters) : "")],
-    ["kept", "", (one) => one.policy],
   ], rows));
 }
 
@@ -48,6 +47,7 @@ function sure(question, then) {
 export default {
   id: "operations", title: "Operations", key: "o",
   parts: ["letters"],
+  keys: [TURNS],
   may: (session) => session.house,
   open(root, context) {
     let start = 0, all = false;
@@ -70,10 +70,9 @@ export default {
     }
 
     function letters(content) {
-      const turn = (words, to, possible) => h("button", { type: "button", id: words, disabled: !possible, onclick: () => { start = to; context.read(); } }, words);
-      const last = Math.min(content.start + content.page, content.count);
+      const turn = (to) => { start = to; context.read(); };
       return h("section", { class: "card" },
-        h("div", { class: "step-head" }, h("h2", {}, "Dead letters"), content.open ? h("span", { class: "tag warn" }, `${figure(content.open)} open`) : h("span", { class: "tag good" }, "none open"),
+        h("div", { class: "step-head" }, h("h2", {}, "Dead letters"), content.open ? h("span", { class: "tag warn" }, `${count(content.open)} open`) : h("span", { class: "tag good" }, "none open"),
           h("label", { class: "toggle" }, h("input", { id: "all", type: "checkbox", checked: all, onchange: (event) => { all = event.target.checked; start = 0; context.read(); } }), " redriven and discarded, too")),
         content.letters.length ? table("Dead letters, the newest first", [
           ["letter", "id", (one) => one.letter.replace(/^easeml\./, "")],
@@ -83,7 +82,8 @@ export default {
           ["when", "num", (one) => clock(one.at)],
           ["", "", actions],
         ], content.letters) : h("p", { class: "dim" }, "Messages that no service can process are kept here, with their causes."),
-        content.count > content.page ? h("div", { class: "turn" }, turn("Newer", Math.max(0, content.start - content.page), content.start > 0), h("span", { class: "dim num" }, `${content.start + 1} to ${last} of ${count(content.count)}`), turn("Older", content.start + content.page, last < content.count)) : "");
+        content.older ? h("p", { class: "dim" }, `${many(content.older, "older letter")} are not listed here: 'easeml dlq list' does.`) : "",
+        content.count > content.page ? pager(content, content.letters.length, turn) : "");
     }
 
     return {
@@ -98,6 +98,7 @@ export default {
           h("div", { class: "title" }, h("h1", {}, "Operations"), h("p", { class: "dim" }, `${well} of ${many(house.services.length, "service")} serving; broker ${house.broker}`)),
           h("div", { class: "stack" }, letters(dead), h("div", { class: "grid" }, services(house.services), topics(house.topics))));
       },
+      key: turned,
       close: () => clearInterval(timer),
     };
   },

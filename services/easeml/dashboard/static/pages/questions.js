@@ -1,7 +1,7 @@
 // Questions: one at a time, the most informative first, answered with one key.
 
 import * as api from "../api.js";
-import { command, empty, figure, gauge, h, many, percent, short, toast } from "../dom.js";
+import { command, count, empty, figure, gauge, h, many, percent, short, toast } from "../dom.js";
 import { cell, large } from "../picture.js";
 
 const ASKERS = { cpclean: "Cleaning", market: "Labelling", modelpicker: "Production", ci: "Testing" };
@@ -140,7 +140,7 @@ export default {
       side.replaceChildren(...progress.map((one) =>
         h("section", { class: "card" }, h("h2", {}, asker(one.asked_by)),
           gauge("labels", one.spent, one.granted, `${figure(one.spent)} of ${figure(one.granted)} spent`),
-          h("p", { class: "dim" }, `${many(one.answered, "answer")}, ${figure(one.bits)} bits; ${one.open} open`))),
+          h("p", { class: "dim" }, `${many(one.answered, "answer")}, ${figure(one.bits)} bits; ${count(one.open)} open`))),
       context.session.name ? "" : h("form", { class: "card name", onsubmit: (event) => event.preventDefault() },
         h("label", { for: "annotator" }, "Your name"),
         h("input", { id: "annotator", type: "text", maxlength: 100, autocomplete: "nickname", placeholder: "as on this machine", value: localStorage.getItem(NAME) ?? "", onchange: (event) => localStorage.setItem(NAME, event.target.value.trim()) })));
