@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 from rich.markup import escape
 
 from easeml.cli import history, story
+from easeml.cli.completion import App
 from easeml.cli.session import Session, session
 from easeml.stream import codec
 from easeml.stream.events import Event
@@ -18,7 +17,7 @@ _ABOUT = {AdvicePhase.DATA: "From the data", AdvicePhase.PRODUCTION: "From produ
 _NAMED = 10
 
 
-def advise(context: typer.Context, name: Annotated[str, typer.Argument(help="The app.")]) -> None:
+def advise(context: typer.Context, name: App) -> None:
     """Tell what to do next: clean, label, collect, adapt, relax the target or wait; with expected gain and cost."""
     current = session(context)
     with current.client() as client:

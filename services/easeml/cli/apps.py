@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from easeml import definition, erasure, pausing
 from easeml.ci import explain
+from easeml.cli.completion import App
 from easeml.cli.session import Session, session
 from easeml.client import Client
 from easeml.datamagic.cleaning.schema import infer_schema
@@ -138,7 +139,7 @@ def list_apps(context: typer.Context) -> None:
 
 
 @app.command("show")
-def show(context: typer.Context, name: str) -> None:
+def show(context: typer.Context, name: App) -> None:
     """Show one app."""
     current = session(context)
     with current.client() as client:
@@ -152,7 +153,7 @@ def show(context: typer.Context, name: str) -> None:
 @app.command("update")
 def update(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The app.")],
+    name: App,
     target: Annotated[float | None, typer.Option(help="Accuracy you hope for.", min=0, max=1)] = None,
     condition: Annotated[str | None, typer.Option(help="Condition a model must meet.")] = None,
     reliability: Annotated[float | None, typer.Option(help="1 - delta of the guarantee.")] = None,
@@ -242,7 +243,7 @@ def _categories(pairs: list[str]) -> dict[str, list[str]]:
 
 
 @app.command("pause")
-def pause(context: typer.Context, name: Annotated[str, typer.Argument(help="The app.")]) -> None:
+def pause(context: typer.Context, name: App) -> None:
     """Pause an app: no more questions, no more models for CI; its pick is served all the while."""
     current = session(context)
     with current.client() as client:
@@ -251,7 +252,7 @@ def pause(context: typer.Context, name: Annotated[str, typer.Argument(help="The 
 
 
 @app.command("resume")
-def resume(context: typer.Context, name: Annotated[str, typer.Argument(help="The app.")]) -> None:
+def resume(context: typer.Context, name: App) -> None:
     """Let a paused app go on, with the budgets it had."""
     current = session(context)
     with current.client() as client:
@@ -262,7 +263,7 @@ def resume(context: typer.Context, name: Annotated[str, typer.Argument(help="The
 @app.command("delete")
 def delete(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The app.")],
+    name: App,
     erase: Annotated[
         bool, typer.Option("--erase", help="Also remove its messages, model files and uploads, and tell which.")
     ] = False,

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from easeml.cli import questions
+from easeml.cli.completion import App
 from easeml.cli.session import Session, session
 from easeml.errors import ConflictError, InvalidDataError, NotFoundError, UnavailableError
 from easeml.labels.budgets import budget_of, raising
@@ -131,7 +132,7 @@ class Sitting:
 
 def label(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The app.")],
+    name: App,
     annotator: Annotated[str, typer.Option(help="Your name.", show_default="user name")] = "",
     limit: Annotated[int, typer.Option(help="Questions to answer at most; 0: all.", min=0)] = 0,
     test: Test = False,

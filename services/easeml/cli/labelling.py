@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
+from easeml.cli.completion import App
 from easeml.cli.label import Test, calling, label
 from easeml.cli.questions import cell
 from easeml.cli.reading import progress_bar
@@ -32,6 +33,11 @@ class _Labelling(TyperGroup):
             args = [_ANSWER, *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Return the words that may stand here: those of the group, and the apps where its word is left out."""
+        (app,) = (parameter for parameter in self.commands[_ANSWER].params if parameter.name == "name")
+        return [*super().shell_complete(ctx, incomplete), *app.shell_complete(ctx, incomplete)]
+
 
 app = typer.Typer(
     cls=_Labelling,
@@ -47,7 +53,7 @@ app.command(_ANSWER, help="Answer in the terminal; the word may be left out.")(l
 @app.command("export")
 def export(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The app.")],
+    name: App,
     file: Annotated[Path, typer.Argument(help="Where the tasks go, as JSON.")],
     config: Annotated[Path | None, typer.Option(help="Where the project's labeling configuration goes.")] = None,
     annotator: Annotated[str, typer.Option(help="Leave out what this person has skipped and others hold.")] = "",
@@ -67,7 +73,7 @@ def export(
 @app.command("import")
 def bring_in(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The app.")],
+    name: App,
     file: Annotated[Path, typer.Argument(help="Label Studio's JSON export.", exists=True, dir_okay=False)],
     test: Test = False,
 ) -> None:

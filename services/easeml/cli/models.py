@@ -11,6 +11,7 @@ from rich.markup import escape
 from easeml.artifacts import ArtifactStore
 from easeml.artifacts.export import Target, export
 from easeml.automl.choice import preferred
+from easeml.cli.completion import App
 from easeml.cli.history import present
 from easeml.cli.session import session
 from easeml.client import Client
@@ -23,7 +24,7 @@ app = typer.Typer(help="List the models of an app, and export one.", no_args_is_
 
 
 @app.command("list")
-def list_models(context: typer.Context, name: Annotated[str, typer.Argument(help="The app.")]) -> None:
+def list_models(context: typer.Context, name: App) -> None:
     """List the models that are not retired, the oldest first; a star is at the one that promises most on new rows."""
     current = session(context)
     with current.client() as client:
@@ -48,7 +49,7 @@ def list_models(context: typer.Context, name: Annotated[str, typer.Argument(help
 @app.command("export")
 def export_model(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The app.")],
+    name: App,
     model: Annotated[str, typer.Argument(help="The model, see 'easeml models list'.")],
     folder: Annotated[Path, typer.Argument(help="Folder to write; must not exist yet.")],
     to: Annotated[Target, typer.Option(help="As what; mlflow and onnx need the extra of that name.")] = Target.SKOPS,

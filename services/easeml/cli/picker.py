@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 from easeml.cli.ci_files import LABEL, Cells
+from easeml.cli.completion import app_names
 from easeml.cli.history import present
 from easeml.cli.session import Session, session
 from easeml.errors import ConfigurationError, InvalidDataError, NotFoundError
@@ -28,7 +29,7 @@ def options() -> None:
 @app.command("replay")
 def replay(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="App.", metavar="APP")],
+    name: Annotated[str, typer.Argument(help="App.", metavar="APP", autocompletion=app_names)],
     *,
     policies: Annotated[
         list[str] | None, typer.Option("--policy", help=f"{', '.join(ENGINES)}; repeat it. By default all.")

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from easeml import repairing
 from easeml.cli import file_options
+from easeml.cli.completion import App
 from easeml.cli.file_options import WholeFileOptions, reads_a_file
 from easeml.cli.reading import Told, fixed_columns, progress_bar
 from easeml.cli.session import Session, session
@@ -30,7 +31,7 @@ _FILE = (
 @reads_a_file
 def publish(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The app.")],
+    name: App,
     file: Annotated[str, typer.Argument(help=_FILE)],
     pillar: file_options.Pillar = None,
     test_share: file_options.TestShare = None,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from easeml.cli.completion import app_names
 from easeml.cli.session import session
 from easeml.tokens import MEANING, Right, TokenFile
 
@@ -22,7 +23,8 @@ def create(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Whose token it is; answers are recorded under this name.")],
     only: Annotated[
-        list[str] | None, typer.Option("--app", help="Only this app; repeat for more. All by default.")
+        list[str] | None,
+        typer.Option("--app", help="Only this app; repeat for more. All by default.", autocompletion=app_names),
     ] = None,
     may: Annotated[list[Right] | None, typer.Option(help=f"Besides seeing; repeat for more. {_RIGHTS}.")] = None,
 ) -> None:

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from easeml.cli import file_options
+from easeml.cli.completion import App
 from easeml.cli.file_options import FileOptions, reads_a_file
 from easeml.cli.reading import fixed_columns, progress_bar
 from easeml.cli.session import session
@@ -24,7 +25,7 @@ _ASKED = "\nLabels that test rows lack are asked for where a verdict needs them:
 @reads_a_file
 def upload(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The app.")],
+    name: App,
     file: Annotated[str, typer.Argument(help=_FILE)],
     pillar: file_options.Pillar = None,
     group_column: Annotated[

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from easeml.cli import history, story
+from easeml.cli.completion import app_names
 from easeml.cli.session import Session, session
 from easeml.stream import codec, envelope
 from easeml.stream.events import Event
@@ -18,7 +19,7 @@ from easeml.stream.reader import TopicReader
 
 def watch(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="The app; all by default.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The app; all by default.", autocompletion=app_names)] = None,
     from_now: Annotated[bool, typer.Option(help="Only events from now on.")] = False,
     once: Annotated[bool, typer.Option(help="Stop at the present end.")] = False,
 ) -> None:
