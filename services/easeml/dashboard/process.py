@@ -132,7 +132,7 @@ class Dashboard:
             limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=_STOP_SECONDS,
             ssl_certfile=settings.tls_certificate if tls else None,
-            ssl_keyfile=settings.tls_key if tls else None,
+            ssl_keyfile=settings.tls_key_file if tls else None,
         )
         try:
             config.load()
