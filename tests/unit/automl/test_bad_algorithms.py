@@ -97,8 +97,8 @@ class NotSerialisable(Odd):
 
 BAD = {
     Raises: "KeyError: 'no such column'",
-    Sleeps: "hangs: it has slept for 0.2 seconds",
-    SleepsDeaf: "hangs: it has slept for 0.2 seconds",
+    Sleeps: "hangs: it has slept for 1 seconds",
+    SleepsDeaf: "hangs: it has slept for 1 seconds",
     Burns: "used up its 0.5 CPU seconds",
     EatsMemory: "more than 2 GiB of memory",
     KillsItsProcess: "ended its process by signal 9",
@@ -118,7 +118,9 @@ def ends(town):
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_algorithm_fails_its_trial_and_nothing_else(tmp_path, monkeypatch, kind):
     monkeypatch.setitem(families.FAMILIES, "odd", Family(lambda seed: kind(), {}, prepared=False))
-    monkeypatch.setattr("easeml.automl.trial.confined", partial(confined, asleep=0.2))
+    # On a busy machine a training that computes may wait for the processor for a while.
+    asleep = 1.0 if kind in (Sleeps, SleepsDeaf) else 60.0
+    monkeypatch.setattr("easeml.automl.trial.confined", partial(confined, asleep=asleep))
     monkeypatch.setattr("easeml.automl.service.CPU_SECONDS", 0.5)
     town = Town(tmp_path, (AlgorithmAnnounced("odd", "odd", "{}", 0.01), TREE))
     town.data()
