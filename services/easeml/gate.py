@@ -55,7 +55,8 @@ class Gate:
         host = headers.get("host", "")
         if self.open and _hostname(host) not in _LOCAL:
             raise PermissionDeniedError(
-                "Without tokens only this machine's own names are answered to.", mend="Call 127.0.0.1."
+                "Without tokens only this machine's own names are answered to.",
+                mend="Call 127.0.0.1, or set EASEML_TOKEN.",
             )
         if method in _SAFE:
             return

@@ -113,8 +113,13 @@ class LabelsService(Service[Queue]):
         return self._done(state, ctx, lambda: _said(queue, queue.annotate(event.data, ctx.now)))
 
     def _ticked(self, state: Queue, event: Event[Tick], ctx: Context) -> Iterable[Output]:
-        time = event.data.time
-        return self._done(state, ctx, lambda: [out for q in _queues(state) for out in _said(q, q.tick(time))])
+        time, people = event.data.time, max(ctx.app.redundancy, 1)
+
+        def passed() -> list[Output]:
+            heard = _said(state, state.hear(people))
+            return [*heard, *(output for queue in _queues(state) for output in _said(queue, queue.tick(time)))]
+
+        return self._done(state, ctx, passed)
 
     def _arrived(self, event: Event[RelationBatch]) -> None:
         pillar = next(pillar for pillar in SHOWN if PILLAR_TOPICS[pillar].name == event.topic)
@@ -136,7 +141,9 @@ class LabelsService(Service[Queue]):
     def _done(self, state: Queue, ctx: Context, change: Callable[[], list[Output]]) -> list[Output]:
         for queue in _queues(state):
             queue.grants, queue.columns = grants_of(ctx.app), ctx.app.columns
-        outputs = [*_said(state, state.hear(ctx.app.redundancy)), *change()]
+        # More people count at once, fewer from the next tick on: a change that fails must not take an answer with it.
+        state.redundancy = max(state.redundancy, ctx.app.redundancy)
+        outputs = change()
         self._see(state)
         self._notify(state.app)
         return outputs

@@ -254,8 +254,8 @@ def test_a_batch_that_is_larger_than_all_that_is_kept_is_shown_until_the_next_on
 def test_the_app_says_how_many_people_must_answer_and_one_owner_decides_about_test_rows(
     house, app, question, annotation
 ):
-    def vote(name, who, topic=ANNOTATIONS):
-        house.put(topic, annotation(name, annotator=who, request_id=f"{who}/{name}"))
+    def vote(name, who, topic=ANNOTATIONS, **said):
+        house.put(topic, annotation(name, annotator=who, request_id=f"{who}/{name}", **said))
 
     def answered():
         return {answer.question: answer.annotators for answer in house.answers()}
@@ -274,6 +274,8 @@ def test_the_app_says_how_many_people_must_answer_and_one_owner_decides_about_te
     vote("a", "cy")
     assert answered() == {"a": 3}
     house.define(replace(app, redundancy=2))
+    vote("b", "eve", value=99)  # dead-lettered; nothing that it finds on the way is lost
+    assert house.cluster.dead_letters(ANNOTATIONS)
     house.cluster.tick()  # with fewer people needed, those who were heard are enough
     assert answered() == {"a": 3, "b": 2}
     house.define(replace(app, redundancy=-5))  # of a program that does not know better
