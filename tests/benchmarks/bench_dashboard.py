@@ -1,11 +1,12 @@
-"""The dashboard under load: ten listeners at 1,000 events a second, and 100,000 rows page by page.
+"""The dashboard under load: ten browsers at 1,000 events a second, and 100,000 rows page by page.
 
-    python tests/benchmarks/bench_dashboard.py [--seconds 600]
+    python tests/benchmarks/bench_dashboard.py [--minutes 10]
 
-Questions and answers are published at the given rate while ten listeners read an app's journey again whenever they
-hear that it has changed, as browsers do. At the end each listener's last reading is compared with a fresh one: none may
-differ. Then 100,000 rows of 20 columns, one cell in a hundred uncertain, are browsed. Bars: memory of the process below
-300 MB throughout; after the first page, which reads the topics, pages come in a blink.
+Ten pages are open in headless Chromium, each as if in a browser of its own, while questions, answers, models, verdicts,
+picks and studies are published at the given rate. In between, rubbish is collected in each page and its heap, elements
+and listeners are counted: a page that is open for long may not grow. At the end each page is compared with the same
+page opened afresh: none may differ. Then 100,000 rows of 20 columns, one cell in a hundred uncertain, are browsed.
+Bars: memory of the server below 300 MB throughout; after the first page, which reads the topics, pages come in a blink.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ import argparse
 import http.client
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from easeml.broker.process import BrokerProcess
 from easeml.relation import Relation
@@ -33,32 +38,70 @@ from easeml.stream.admin import create_topics
 from easeml.stream.publisher import EventPublisher
 from easeml.stream.runfiles import read_run_file
 from easeml.stream.settings import Settings
-from easeml.stream.topics import ANSWERS, APPS, CANDIDATES, DATA_TRAIN, DATA_VERSIONS, QUESTIONS
+from easeml.stream.topics import (
+    ANSWERS,
+    APPS,
+    CANDIDATES,
+    DATA_TRAIN,
+    DATA_VERSIONS,
+    FEASIBILITY,
+    MODELS,
+    PICKS,
+    QUESTIONS,
+    VERDICTS,
+    Topic,
+)
 
-LISTENERS, RATE = 10, 1000
+RATE = 1000
+OPEN = ("journey", "journey", "data", "feasibility", "models", "models", "ci", "ci", "picker", "operations")
+"""Pages of the ten browsers. Questions come from the label service, which is not measured here."""
+SAMPLES = 20
 ROWS, COLUMNS, DOUBT = 100_000, 20, 0.01
 NAMES = tuple(f"x{n:02d}" for n in range(COLUMNS))
+FEW = [f"row-{n:06d}" for n in range(ROWS // 100)]
+"""Rows that are there meanwhile; one cell after the other becomes uncertain."""
 APP = p.AppDefined("bench", "y", ("no", "yes"), tuple(p.Column(n, p.ColumnKind.NUMERIC) for n in NAMES))
 PATIENCE = 120.0
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+COUNTED = (
+    "const ask = window.fetch; window.asked = 0; window.fetch = (...all) => { window.asked += 1; return ask(...all); }"
+)
 
 
-class Listener(threading.Thread):
-    """Hears news and reads the journey again, as a browser does."""
+@dataclass
+class Visitor:
+    """One page in a browser of its own."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
-        self.port = port
-        self.heard = 0
-        self.journey: Any = None
+    browser: Browser
+    address: str
+    heap: list[float] = field(default_factory=list)
+    elements: list[int] = field(default_factory=list)
+    listeners: list[int] = field(default_factory=list)
 
-    def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        connection.request("GET", f"/api/changes?app={APP.app}")
-        response = connection.getresponse()
-        while line := response.readline():
-            if line.startswith(b"data: "):
-                self.heard += 1
-                self.journey = get(self.port, f"/api/apps/{APP.app}/journey")
+    def __post_init__(self) -> None:
+        self.page: Page = self.browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
+        self.page.add_init_script(COUNTED)
+        self.page.goto(self.address)
+        self.page.wait_for_selector("#live.on, .empty")
+        self._session: CDPSession = self.page.context.new_cdp_session(self.page)
+
+    def look(self) -> None:
+        """Count what the page holds when its rubbish is away."""
+        self._session.send("HeapProfiler.collectGarbage")
+        counted = self._session.send("Memory.getDOMCounters")
+        self.heap.append(self._session.send("Runtime.getHeapUsage")["usedSize"] / 1e6)
+        self.elements.append(counted["nodes"])
+        self.listeners.append(counted["jsEventListeners"])
+
+    @property
+    def shown(self) -> str:
+        return self.page.inner_text("main")
+
+    @property
+    def asked(self) -> int:
+        return self.page.evaluate("window.asked")
 
 
 def get(port: int, path: str) -> Any:
@@ -81,36 +124,80 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def load(publisher: EventPublisher, seconds: float) -> int:
-    """Publish questions and their answers at the rate; return how many events that were."""
-    begun, sent = time.monotonic(), 0
-    while (elapsed := time.monotonic() - begun) < seconds:
-        while sent < RATE * elapsed:
-            name, row = f"q{sent}", f"r{sent}"
-            label, pool = p.QuestionKind.LABEL, p.Pillar.POOL
-            belief = np.array([0.5, 0.5])
-            asked = p.Question("bench", name, label, pool, row, APP.classes, 0.5, "market", probabilities=belief)
-            publisher.send(QUESTIONS, asked)
-            publisher.send(ANSWERS, p.Answer("bench", name, label, pool, row, 1, "yes", "market", 1))
-            sent += 2
-        time.sleep(0.01)
-    publisher.flush()
-    return sent
+def story() -> Iterator[tuple[Topic, Any]]:
+    """Yield what happens, without end: mostly questions and their answers, and the work of all services."""
+    belief = np.array([0.5, 0.5])
+    label, pool = p.QuestionKind.LABEL, p.Pillar.POOL
+    number = 0
+    while True:
+        for _ in range(45):
+            number += 1
+            about = ("bench", f"q{number}", label, pool, f"r{number}")
+            yield QUESTIONS, p.Question(*about, APP.classes, 0.5, "market", probabilities=belief)
+            yield ANSWERS, p.Answer(*about, 1, "yes", "market", 1)
+        for name in (f"lda-{number}", f"svm-{number}", f"knn-{number}"):
+            file = ("file:///nowhere", "0" * 64, 10_000, "skops", NAMES, APP.classes, "v1", "automl")
+            quality = 0.6 + 0.3 * (number % 991) / 991
+            yield MODELS, p.ModelPublished("bench", name, "lda", *file, {"accuracy": quality, "cpu_seconds": 0.5})
+            yield VERDICTS, p.Verdict("bench", name, number % 3 == 0, True)
+            posterior = {name: 0.5, f"lda-{number - 45}": 0.25, "lda-45": 0.25}
+            yield PICKS, p.ModelPicked("bench", name, number, number, False, number, posterior)
+        yield FEASIBILITY, study(number)
+        yield CANDIDATES, doubts(np.array([number % (ROWS // 100 * COLUMNS)]), FEW)
 
 
-def publish_rows(publisher: EventPublisher) -> None:
+def study(rows: int) -> p.FeasibilityReport:
+    places = np.arange(1.0, 201.0)
+    figures = {"bayes_error": 0.05, "bayes_error_upper": 0.08, "interval_low": 0.03, "interval_high": 0.07}
+    return p.FeasibilityReport(
+        app="bench",
+        version="v1",
+        rows=rows,
+        final=False,
+        target_accuracy=0.9,
+        signal=p.FeasibilitySignal.UNDECIDED,
+        best_transformation="raw",
+        distinct_row_ratio=1.0,
+        begun_at=0.0,
+        arms=(p.ArmProgress("raw", p.ArmState.RUNNING, 1.0, 0.08), p.ArmProgress("pca", p.ArmState.DONE, 1.0, 0.1)),
+        curve_arm=np.repeat(np.arange(2, dtype=np.int32), 100),
+        curve_rows=places,
+        curve_error=0.5 / np.sqrt(places + rows % 100),
+        **figures,
+    )
+
+
+class Load(threading.Thread):
+    """Publishes at the rate for some seconds."""
+
+    def __init__(self, publisher: EventPublisher, seconds: float) -> None:
+        super().__init__(daemon=True)
+        self._publisher, self._seconds = publisher, seconds
+        self.sent = 0
+
+    def run(self) -> None:
+        begun, told = time.monotonic(), story()
+        while (elapsed := time.monotonic() - begun) < self._seconds:
+            while self.sent < RATE * elapsed:
+                self._publisher.send(*next(told))
+                self.sent += 1
+            time.sleep(0.01)
+        self._publisher.flush()
+
+
+def publish_rows(publisher: EventPublisher, count: int, version: str) -> None:
     rng = np.random.default_rng(0)
-    ids = [f"row-{n:06d}" for n in range(ROWS)]
-    frame = pd.DataFrame(rng.normal(size=(ROWS, COLUMNS)), columns=NAMES, index=ids)
-    frame["y"] = np.array(APP.classes, object)[rng.integers(0, 2, ROWS)]
+    ids = [f"row-{n:06d}" for n in range(count)]
+    frame = pd.DataFrame(rng.normal(size=(count, COLUMNS)), columns=NAMES, index=ids)
+    frame["y"] = np.array(APP.classes, object)[rng.integers(0, 2, count)]
     relation = Relation.from_frame(frame, label="y", classes=APP.classes, row_ids=ids, columns=list(APP.columns))
-    for batch in relation.to_batches("bench", p.Pillar.TRAIN, "v1", rows_per_batch=1000, max_bytes=900_000):
+    for batch in relation.to_batches("bench", p.Pillar.TRAIN, version, rows_per_batch=1000, max_bytes=900_000):
         publisher.send(DATA_TRAIN, batch)
-    cells = rng.choice(ROWS * COLUMNS, int(ROWS * COLUMNS * DOUBT), replace=False)
+    cells = rng.choice(count * COLUMNS, int(count * COLUMNS * DOUBT), replace=False)
     for part in np.array_split(cells, 20):
         publisher.send(CANDIDATES, doubts(part, ids))
     publisher.flush()
-    publisher.publish(DATA_VERSIONS, p.DataVersion("bench", p.Pillar.TRAIN, "v1", ROWS, "0" * 64, "published"))
+    publisher.publish(DATA_VERSIONS, p.DataVersion("bench", p.Pillar.TRAIN, version, count, "0" * 64, "published"))
 
 
 def doubts(cells: np.ndarray, ids: list[str]) -> p.CandidateBatch:
@@ -146,47 +233,86 @@ def browse(port: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=30.0)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--minutes", type=float, default=0.5)
+    seconds = 60 * parser.parse_args().minutes
+    if CHROMIUM is None:
+        print("no Chromium on this machine: nothing is measured")
+        return
     with tempfile.TemporaryDirectory() as folder, BrokerProcess() as broker:
         home = Path(folder)
         settings = Settings.load(bootstrap_servers=broker.bootstrap_servers, home=home)
         create_topics(settings, ())
         publisher = EventPublisher(settings, "bench")
         publisher.publish(APPS, APP)
+        publish_rows(publisher, ROWS // 100, "v1")
         own = {"EASEML_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "EASEML_HOME": folder}
         server = subprocess.Popen([sys.executable, "-m", "easeml.dashboard"], env=os.environ | own)
         try:
             while not (run := read_run_file(home, "dashboard") or {}).get("ready"):
                 assert server.poll() is None
                 time.sleep(0.1)
-            measure(server.pid, run["ports"]["dashboard"], publisher, seconds)
+            port = run["ports"]["dashboard"]
+            print(f"memory at rest: {memory(server.pid, 'VmRSS'):.0f} MB")
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+                visit(browser, server.pid, f"http://127.0.0.1:{port}/#/{APP.app}", Load(publisher, seconds), seconds)
+                browser.close()
+            publish_rows(publisher, ROWS, "v2")
+            browse(port)
+            tell_memory(server.pid)
         finally:
             server.terminate()
             server.wait(30)
 
 
-def measure(pid: int, port: int, publisher: EventPublisher, seconds: float) -> None:
-    print(f"memory at rest: {memory(pid, 'VmRSS'):.0f} MB")
-    listeners = [Listener(port) for _ in range(LISTENERS)]
-    for listener in listeners:
-        listener.start()
+def tell_memory(pid: int) -> None:
+    print(f"memory of the server: {memory(pid, 'VmRSS'):.0f} MB, at most {memory(pid, 'VmHWM'):.0f} MB")
+
+
+def visit(browser: Browser, pid: int, address: str, load: Load, seconds: float) -> None:
+    """Keep ten pages open while things happen, and tell what that takes and whether they show the end of it."""
+    visitors = [Visitor(browser, f"{address}/{name}") for name in OPEN]
     before = cpu(pid)
-    sent = load(publisher, seconds)
+    load.start()
+    for _ in range(SAMPLES):
+        load.join(seconds / SAMPLES)
+        for visitor in visitors:
+            visitor.look()
+    load.join()
+    used, asked = cpu(pid) - before, statistics.mean(visitor.asked for visitor in visitors)
+    print(f"{load.sent:,} events at {load.sent / seconds:,.0f} a second; CPU of the server {100 * used / seconds:.0f}%")
+    stale = ", ".join(visitor.address.rpartition("/")[2] for visitor in lost(browser, visitors))
+    print(f"{len(visitors)} browsers, each asked {asked:.0f} times: {stale or 'none'} without the last state")
+    for name, visitor in zip(OPEN, visitors, strict=True):
+        heap, elements, listeners = (growth(found) for found in (visitor.heap, visitor.elements, visitor.listeners))
+        print(f"  {name:12} heap {heap} MB, elements {elements}, listeners {listeners}")
+    heaps = [sum(one) for one in zip(*(visitor.heap for visitor in visitors), strict=True)]
+    print(f"  {'together':12} heap {growth(heaps)} MB")
+    tell_memory(pid)
+
+
+def growth(found: list[Any]) -> str:
+    """Return the medians of the second and of the last quarter: the first one is still filling up."""
+    quarter = max(1, len(found) // 4)
+    return f"{statistics.median(found[quarter : 2 * quarter]):.4g} -> {statistics.median(found[-quarter:]):.4g}"
+
+
+def lost(browser: Browser, visitors: list[Visitor]) -> list[Visitor]:
+    """Return the pages that do not show what the same page shows when it is opened now."""
     deadline = time.monotonic() + PATIENCE
-    final: Any = None
-    while time.monotonic() < deadline:
+    left = list(visitors)
+    while left and time.monotonic() < deadline:
         time.sleep(1)
-        last, final = final, get(port, f"/api/apps/{APP.app}/journey")
-        if last == final and all(listener.journey == final for listener in listeners):
-            break
-    lost = sum(listener.journey != final for listener in listeners)
-    print(f"{sent:,} events at {sent / seconds:,.0f} a second to {LISTENERS} listeners: {lost} without the last state")
-    print(f"each heard {statistics.mean(one.heard for one in listeners):.0f} times; CPU {cpu(pid) - before:.1f} s")
-    print(f"memory: {memory(pid, 'VmRSS'):.0f} MB, at most {memory(pid, 'VmHWM'):.0f} MB")
-    publish_rows(publisher)
-    browse(port)
-    print(f"memory: {memory(pid, 'VmRSS'):.0f} MB, at most {memory(pid, 'VmHWM'):.0f} MB")
+        left = [visitor for visitor in left if visitor.shown != afresh(browser, visitor.address)]
+    return left
+
+
+def afresh(browser: Browser, address: str) -> str:
+    visitor = Visitor(browser, address)
+    visitor.page.wait_for_selector("main[aria-busy=false] h1")
+    shown = visitor.shown
+    visitor.page.context.close()
+    return shown
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ PAGES = {
     "feasibility": "#curves-numbers",
     "models": "#stream-numbers",
     "ci": ".page-ci table:visible",
-    "picker": "#belief-numbers",
+    "picker": ".page-picker table",
     "operations": ".page-operations table",
 }
 """Page -> what is there when it is drawn."""

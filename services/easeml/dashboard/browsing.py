@@ -6,6 +6,8 @@ import asyncio
 import math
 import time
 from bisect import bisect_left
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +73,8 @@ class Rows:
         What reading took.
     read, used : float
         When they were read and used last, on a clock that only runs forward.
+    announced : bool
+        Whoever saw them although there are newer ones will hear of these.
     """
 
     relation: Relation
@@ -79,6 +83,7 @@ class Rows:
     seconds: float
     read: float
     used: float
+    announced: bool = False
 
 
 def pillar_of(name: str) -> Pillar:
@@ -102,12 +107,17 @@ class Shelf:
     ----------
     settings : Settings
         Cluster to read from.
+    changed : callable
+        Told the app whose rows may be read again, after somebody saw older ones.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, changed: Callable[[str], None]) -> None:
         self._settings = settings
+        self._changed = changed
         self._kept: dict[tuple[str, str, Pillar], Rows] = {}
         self._lock = asyncio.Lock()
+        # reading takes and frees much memory, of which every thread that does it would keep some
+        self._reader = ThreadPoolExecutor(1, "rows")
 
     async def page(self, view: AppView, wanted: Wanted, now: float) -> dict[str, Any]:
         """Return a page of rows as plain data, with their candidates and the open questions about them.
@@ -138,15 +148,19 @@ class Shelf:
         key = (view.app.app, view.app.life, pillar)
         async with self._lock:  # one pillar is read at a time, and nothing twice
             rows = self._kept.get(key)
-            if rows is None or not _fresh(rows, view):
+            if rows is not None and rows.edition != view.edition and not rows.announced and _resting(rows) > 0:
+                rows.announced = True
+                asyncio.get_running_loop().call_later(_resting(rows), self._changed, view.app.app)
+            if rows is None or (rows.edition != view.edition and _resting(rows) <= 0):
                 check_size(view, pillar)
                 edition = view.edition
                 self._kept.pop(key, None)
                 while len(self._kept) >= _KEPT:
                     del self._kept[min(self._kept, key=lambda known: self._kept[known].used)]
-                rows = await asyncio.to_thread(self._read, view, pillar, edition)
+                loop = asyncio.get_running_loop()
+                rows = await loop.run_in_executor(self._reader, self._read, view, pillar, edition)
                 self._kept[key] = rows
-                asyncio.get_running_loop().call_later(_IDLE, self._put_away)
+                loop.call_later(_IDLE, self._put_away)
             rows.used = time.monotonic()
             return rows
 
@@ -164,8 +178,9 @@ class Shelf:
             asyncio.get_running_loop().call_later(_IDLE, self._put_away)
 
 
-def _fresh(rows: Rows, view: AppView) -> bool:
-    return rows.edition == view.edition or time.monotonic() - rows.read < _PACE * rows.seconds
+def _resting(rows: Rows) -> float:
+    """Return for how many seconds more these rows are not read again."""
+    return rows.read + _PACE * rows.seconds - time.monotonic()
 
 
 def check_size(view: AppView, pillar: Pillar) -> None:

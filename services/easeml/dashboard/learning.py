@@ -119,9 +119,10 @@ def picker_page(view: AppView, _now: float, start: int) -> dict[str, Any]:
         "last": _pick(picks[-1]) if picks else None,
         "all": picks[-1][1].period if picks else 0,
         "chart": {
+            "picks": [pick.period for _, pick in drawn],
             "rows": [pick.rows_seen for _, pick in drawn],
             "labels": [pick.labels_used for _, pick in drawn],
-            "drift": [pick.rows_seen for _, pick in drawn if pick.drift],
+            "drift": _drifts(drawn),
         }
         | _beliefs(picks, drawn),
         **where,

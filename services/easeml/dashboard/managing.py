@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from easeml import erasure, pausing
-from easeml.client import Client
+from easeml import pausing
 from easeml.stream.settings import Settings
 
 ACTIONS = ("pause", "resume", "erase")
@@ -20,6 +19,10 @@ def act(settings: Settings, action: str, app: str, actor: str) -> dict[str, Any]
     EaseMLError
         As ``pausing`` and ``erasure`` raise it.
     """
+    # These bring all that ingests files and trains models: 100 MB that few ever need.
+    from easeml import erasure  # noqa: PLC0415
+    from easeml.client import Client  # noqa: PLC0415
+
     with Client(settings.bootstrap_servers, home=settings.home) as client:
         if action == "erase":
             done = erasure.erase(client, app, actor)

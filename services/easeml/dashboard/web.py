@@ -35,7 +35,7 @@ from easeml.dashboard.changes import Changes, News
 from easeml.dashboard.house import APPS_PART, House
 from easeml.dashboard.letters import Letters
 from easeml.dashboard.replies import Doorkeeper, body_of, on_error, refusal, reply
-from easeml.dashboard.views import AppView
+from easeml.dashboard.views import DATA, AppView
 from easeml.errors import EaseMLError, InvalidDataError, NotFoundError, UnavailableError
 from easeml.stream import deadletters
 from easeml.stream.deadletters import DeadLetter
@@ -89,7 +89,7 @@ class Web:
         self._clock = clock
         self._gate = Gate(settings)
         self._desk = asking.Desk(settings)
-        self._shelf = browsing.Shelf(settings)
+        self._shelf = browsing.Shelf(settings, lambda app: changes.note({(app, DATA)}))
         self._rounds = operations.Rounds(settings)
         self._listeners = 0
         self._stopping = False

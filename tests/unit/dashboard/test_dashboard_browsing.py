@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from dashboard_day import APP, NOW, event, version
 
+from easeml.dashboard import browsing
 from easeml.dashboard.browsing import MOST_CELLS, PAGE, Rows, Wanted, check_size, page_of, pillar_of, with_questions
 from easeml.dashboard.house import House
 from easeml.errors import InvalidDataError, NotFoundError
 from easeml.relation import Relation
 from easeml.stream import payloads as p
+from easeml.stream.settings import Settings
 
 COUNT = 120
 NAMES = tuple(f"r{n:03d}" for n in range(COUNT))
@@ -78,6 +82,31 @@ def test_a_pillar_too_large_is_refused():
     house.fold([event(replace(APP, columns=(image,)), 3.0), event(version(p.Pillar.POOL, 2000), 4.0)])
     with pytest.raises(InvalidDataError):
         check_size(house.apps["churn"], p.Pillar.POOL)
+
+
+async def test_who_saw_rows_that_are_older_hears_when_newer_ones_may_be_read(rows, view, monkeypatch):
+    clock, read, heard = [0.0], [], []
+
+    def slowly(_settings, _app, pillar):
+        clock[0] += 0.01
+        read.append(pillar)
+        return rows.relation
+
+    monkeypatch.setattr(browsing, "relation_of", slowly)
+    monkeypatch.setattr(browsing, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    shelf, wanted = browsing.Shelf(Settings(), heard.append), Wanted(p.Pillar.TRAIN)
+    await shelf.page(view, wanted, NOW)
+    assert not heard
+    for _ in range(3):
+        view.edition += 1
+        await shelf.page(view, wanted, NOW)
+    assert len(read) == 1
+    async with asyncio.timeout(30):
+        while not heard:
+            await asyncio.sleep(0.01)
+    clock[0] += 1
+    await shelf.page(view, wanted, NOW)
+    assert (len(read), heard) == (2, ["churn"])
 
 
 def test_a_pillar_has_a_name():

@@ -71,10 +71,9 @@ export default {
           })) : "",
           h("div", { class: "grid" }, values ? growth(values) : "",
             h("section", { class: "card" }, h("h2", {}, "Transformations"), table("Transformations, the best first", [
-              ["transformation", "id", (one) => one.transformation],
+              ["transformation", "id", (one) => [one.transformation, one.state === "done" ? "" : [" ", h("span", { class: `tag ${one.state === "running" ? "info" : ""}` }, one.state)]]],
               ["accuracy", "num", (one) => percent(one.accuracy)],
               ["rows read", "num", (one) => percent(one.share, 0)],
-              ["", "", (one) => h("span", { class: `tag ${one.state === "running" ? "info" : one.state === "done" ? "good" : ""}` }, one.state)],
             ], study.curves)))));
       },
     };

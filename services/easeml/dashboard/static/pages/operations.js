@@ -11,8 +11,8 @@ function services(rows) {
     ["service", "", (one) => h("strong", {}, one.service)],
     ["state", "", (one) => h("span", { class: `tag ${TONES[one.state] ?? "bad"}` }, one.state.toLowerCase().replaceAll("_", " "))],
     ["lag", "num", (one) => (one.lag === "" ? "" : count(one.lag))],
-    ["address", "id", (one) => one.address],
-    ["reasons", "", (one) => one.reasons],
+    ["address", "id wrap", (one) => one.address],
+    ...(rows.some((one) => one.reasons) ? [["reasons", "", (one) => one.reasons]] : []),
   ], rows));
 }
 

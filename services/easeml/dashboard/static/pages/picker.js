@@ -7,10 +7,12 @@ import { TURNS, clock, count, empty, figure, gauge, h, many, pager, percent, tab
 const SAID = 12; // drift alarms whose marks have room for a word
 
 // The newest pick holds on: it is drawn a little beyond its beginning.
-function charts({ rows, labels, drift, lines, others }, granted) {
+// Before there are production rows, picks are only told apart by their number.
+function charts({ picks, rows, labels, drift, lines, others }, granted) {
   const on = (values) => [...values, values.at(-1)];
-  const x = { label: "production rows", values: [...rows, rows.at(-1) + Math.max(1, 0.03 * (rows.at(-1) - rows[0]))] };
-  const marks = drift.map((at) => ({ label: drift.length > SAID ? "" : "drift", x: at }));
+  const [label, begun] = rows.at(-1) > rows[0] ? ["production rows", rows] : ["pick", picks];
+  const x = { label, values: [...begun, begun.at(-1) + Math.max(1, Math.round(0.03 * (begun.at(-1) - begun[0])))] };
+  const marks = drift.map((place) => ({ label: drift.length > SAID ? "" : "drift", x: begun[place] }));
   return [
     chart({
       id: "belief", title: `Belief that a model is the best${others ? ` (${many(others, "other model")} not drawn)` : ""}`,
