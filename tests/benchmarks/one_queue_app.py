@@ -6,7 +6,7 @@ No two apps lack the same: a seed draws how many training rows there are (40 to 
 them: half of the doubtful rows miss a cell (the more a column matters the oftener, and high values oftener than low
 ones), the other half have a label by an annotator who is right six times in ten. A person answers one question at a
 time and is always right. As in a house, models that were trained anew replace those before them and are judged on the
-rows answered so far, and open questions are valued anew as answers come.
+validation rows and on the rows answered so far, and open questions are valued anew as answers come.
 """
 
 from __future__ import annotations
@@ -245,8 +245,10 @@ class App:
         former, seen = self.picker.model_ids, list(self.picker.lookback_rows)
         self.trained += 1
         self.names = [f"{place} of {self.trained}" for place in range(len(models))]
-        for name, votes in zip(self.names, self.votes.T, strict=True):
+        x, y = self.rows.validation
+        for name, votes, model in zip(self.names, self.votes.T, models, strict=True):
             self.picker.add_model(name, votes[seen])
+            self.picker.validate(name, float((model.predict(x) == y).mean()), len(y))
         for name in former:
             self.picker.retire_model(name)
 

@@ -45,8 +45,12 @@ def label_information(
 ) -> Floats:
     """Return the information gain of pool rows in bits, believed by a forest grown on the owned rows: float64[m].
 
-    It is what the trees promise times the share of such promises that is kept. With no two classes owned every label is
-    as good as any other: log2 c each.
+    It is what the trees promise times the share of such promises that is kept. Fifty trees tell like rows apart mostly
+    by chance, and the list would take chance for knowledge: the first rows of a batch would promise too much, the last
+    nothing. So each row's promise is drawn to the mean as far as two halves of the forest do not agree on the rows.
+    With no two classes owned every label is as good as any other: log2 c each.
+
+    Source: Kelley, "Interpretation of Educational Measurements", 1927 (the estimate), Brown, 1910 (of the halves).
     """
     if len(np.unique(y)) < 2:
         return np.full(len(pool), np.log2(n_classes))
@@ -58,7 +62,18 @@ def label_information(
     members = np.zeros((_MEMBERS, len(both), n_classes))
     # the trees know the classes by their places in the forest's
     members[:, :, forest.classes_] = [tree.predict_proba(both) for tree in forest.estimators_]
-    return KEPT * information_gain(members[:, : len(pool)], members[:, len(pool) :], rng)
+    pools, points = members[:, : len(pool)], members[:, len(pool) :]
+    gains = information_gain(pools, points, rng)
+    trust = _reliability(*(information_gain(pools[half::2], points[half::2], rng) for half in (0, 1)))
+    return np.asarray(KEPT * (gains.mean() + trust * (gains - gains.mean())), np.float64)
+
+
+def _reliability(first: Floats, second: Floats) -> float:
+    """Return how far values can be trusted of which two halves were found apart, in [0, 1]."""
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return 0.0
+    agreement = max(float(np.corrcoef(first, second)[0, 1]), 0.0)
+    return 2 * agreement / (1 + agreement)
 
 
 def margins(proba: Floats) -> Floats:

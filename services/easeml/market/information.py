@@ -1,12 +1,12 @@
 """What a label tells, in bits: the scale on which questions of all services are ranked.
 
-One bit: the answer is expected to lower the entropy of the prediction on one of the app's rows by one bit, in the mean
-over rows. Each asker promises what its own belief is expected to gain: cleaning about nearest-neighbour predictions of
-validation rows over possible worlds; model picking about the best model's predictions of recent production rows, by the
-answers so far; and here, for a pool row i and a validation row v, the mutual information I(Y_i; Y_v) under a belief
-about the model, the members of an ensemble: p(y_i, y_v) = mean_t p_t(y_i) p_t(y_v). Divided by the price of an answer,
-in labels, it ranks the questions of all askers in one list. The first two keep by construction what they promise if
-their beliefs hold; of what members promise, a measured share counts (:mod:`easeml.market.belief`).
+One bit: the answer is expected to lower the log loss on one of the app's rows by one bit, in the mean over rows. Each
+asker promises what its own belief is expected to gain: cleaning about nearest-neighbour predictions of validation rows
+over possible worlds; model picking by serving a better model of those there are; and here, for a pool row i and a
+validation row v, the mutual information I(Y_i; Y_v) under a belief about the model, the members of an ensemble:
+p(y_i, y_v) = mean_t p_t(y_i) p_t(y_v). Divided by the price of an answer, in labels, it ranks the questions of all
+askers in one list. The first two keep what they promise as far as their beliefs hold; of what members promise, a
+measured share counts (:mod:`easeml.market.belief`).
 
 Source: Bickford Smith et al., "Prediction-oriented Bayesian active learning", AISTATS 2023 (EPIG).
 """

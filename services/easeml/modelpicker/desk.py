@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from easeml.errors import ConfigurationError, ConflictError, NotFoundError, Poison
+from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError, Poison
 from easeml.ids import EventId
 from easeml.modelpicker.decision import Decision
 from easeml.modelpicker.joining import Joining
 from easeml.modelpicker.picker import ModelPicker
+from easeml.modelpicker.validated import Validation
 from easeml.stream.payloads import AppDefined, ModelPicked, Payload, Pillar, Question, QuestionKind, tells_otherwise
 from easeml.stream.service import Packed
 
@@ -21,6 +22,9 @@ PATIENCE = 2.0
 """Seconds a row waits for the votes of all models."""
 
 ASKER = "modelpicker"
+
+_WAITING = 1000
+"""Models whose validation is remembered until a verdict lets them join."""
 
 Decided = Callable[[list[str], Decision], None]
 """Is told of rows and what was decided on them."""
@@ -48,6 +52,8 @@ class Desk:
         Bits that each open question promised when it was asked last, by row.
     valued : list of (int, list of str)
         Answers and models that were known when open questions were valued last.
+    validations : dict of str to (float, float)
+        Accuracy on, and number of, validation rows of models that have not joined.
     due_row, due_at : int, float
         Rows before this number no longer wait for votes from this tick on. Only ticks measure waiting: event
         times come from the data that caused an event and may lie far back.
@@ -62,6 +68,7 @@ class Desk:
     alarms: int = 0
     promised: dict[str, float] = field(default_factory=dict)
     valued: list[Any] = field(default_factory=list)
+    validations: dict[str, tuple[float, float]] = field(default_factory=dict)
     due_row: int = 0
     due_at: float = 0.0
 
@@ -69,6 +76,27 @@ class Desk:
     def models(self) -> tuple[str, ...]:
         """Models that take part, in the order of their votes."""
         return tuple(map(str, self.picker.model_ids)) if self.picker is not None else ()
+
+    def validated(self, model: str, metrics: Mapping[str, float]) -> None:
+        """Take how right a model was on validation rows, if that is told; one that has not joined brings it with it.
+
+        Raises
+        ------
+        Poison
+            When the figures cannot be true; the model may join all the same.
+        """
+        if "accuracy" not in metrics or "validation_rows" not in metrics:
+            return
+        try:
+            found = Validation.checked(metrics["accuracy"], metrics["validation_rows"])
+        except InvalidDataError as error:
+            raise Poison(f"Model {model}: {error.message}", mend=error.mend, reason=error.reason) from error
+        if self.picker is not None and model in self.models:
+            self.picker.validate(model, *found)
+        elif model not in self.retired:
+            self.validations[model] = found
+        for oldest in list(self.validations)[:-_WAITING]:
+            del self.validations[oldest]
 
     def join(self, model: str, rows: Joining, app: AppDefined, rng: np.random.Generator) -> None:
         """Let a model that passed take part.
@@ -82,7 +110,10 @@ class Desk:
             return
         picker = self._current(app, rng)
         lookback = [str(row) for row in picker.lookback_rows]
-        picker.add_model(model, rows.votes(lookback, (model,), picker.n_classes)[:, 0])
+        votes = rows.votes(lookback, (model,), picker.n_classes)[:, 0]
+        picker.add_model(model, votes)
+        if model in self.validations:
+            picker.validate(model, *self.validations.pop(model))
         if picker.k == 1:
             # one model alone raises no question, so rows from before are not worth a step
             self.next_row = rows.end
@@ -91,6 +122,7 @@ class Desk:
         """Let a model leave for good."""
         if model not in self.retired:
             self.retired.append(model)
+        self.validations.pop(model, None)
         if self.picker is not None and model in self.models:
             self.picker.retire_model(model)
 

@@ -132,9 +132,15 @@ class Experts:
         self.rows = np.maximum(self.rows * _TEMPER, 1.0)
 
     def join(self, shift: float) -> None:
-        """Add a model that starts level with the best one, plus ``shift`` known losses."""
+        """Add a model that starts level with the best one, plus ``shift`` known losses; only differences count."""
         start = self.losses.min(axis=1, keepdims=True) if self.losses.shape[1] else np.zeros((len(self.rows), 1))
-        self.losses = np.hstack([self.losses, np.maximum(start + shift, 0.0)])
+        self.losses = np.hstack([self.losses, start + shift])
+        self.charge(np.zeros(self.losses.shape[1]))
+
+    def charge(self, losses: Floats) -> None:
+        """Add losses from elsewhere, float64[k]; none is below 0 after it."""
+        self.losses += losses
+        self.losses -= self.losses.min(axis=1, keepdims=True, initial=0.0)
 
     def leave(self, index: int) -> None:
         """Remove a model."""

@@ -1,123 +1,132 @@
 """What an answer tells, in bits, on the scale on which questions of all services are ranked.
 
-One bit: the answer is expected to lower the entropy of a prediction by one bit, here of the best model's prediction on
-a recent production row, in the mean over them. That is the mutual information of answer and prediction when the best
-model is drawn from the posterior. It is never above what the answer tells about which model is best, and it is 0 for
-models that differ on the row asked about but nowhere else: to tell those apart changes no prediction.
+One bit: the answer is expected to lower the log loss on one of the app's rows by one bit, in the mean over rows. A
+picker that serves a model of error e believes its prediction with 1 - e, so its log loss is h(e) + e log2(c - 1). A
+label lowers it as far as it is expected to change which model is served, and for a better one: two models that are
+equally good are not worth telling apart, however much they differ.
 
-Which model is best is believed by Bayes' rule from the answers, see :func:`believed`. The posterior by which the picker
-asks and serves bounds its regret and is no belief: it learns less from each answer as rows pass, so that late questions
-seemed to tell nothing although they still changed what was served.
+What is believed of the best model and a rival: on rows where just one of the two is right it is the best one with a
+chance that has a Beta distribution, of the rows answered and of validation. One more label often cannot change the
+choice while several can, so a label is worth the most that n labels bring each, over n.
+
+Sources: Raiffa & Schlaifer, "Applied Statistical Decision Theory", 1961 (value of sample information); Frazier &
+Powell, "Paradoxes in learning and the marginal value of information", Decision Analysis 2010 (KG(*), the mean of the
+best n, and the normal approximation of the mean after n labels).
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 from easeml.modelpicker.voting import MISSING, Floats, Votes
 
-_NOTHING = 1e-15
-"""A model that is as improbable as this to be the best tells nothing, and products of such figures would be 0."""
-
-_SPARSE = 16
-"""Keys that are as much larger than their number are replaced by ranks, which take a sort."""
+_LABELS = 2.0 ** np.arange(7)
+"""Numbers of further labels that are looked ahead to."""
 
 
-def information_gain(posterior: Floats, votes: Votes, recent: Votes, n_classes: int, *, error: float = 0.1) -> float:
-    """Return the mutual information of a row's label and the best model's prediction, in the mean over recent rows.
+class Known(NamedTuple):
+    """What is known of k models.
 
-    The best model votes for the label with probability ``1 - error``; the other classes share ``error``. A model that
-    has no vote on one of two rows tells nothing from the one to the other. Exact; cost O(v k log(v k)).
-
-    Parameters
-    ----------
-    posterior : ndarray of float64, shape (k,)
-        Probability that each model is the best.
-    votes : ndarray of int32, shape (k,)
-        Classes on the row asked about, or :data:`~easeml.modelpicker.voting.MISSING`.
-    recent : ndarray of int32, shape (v, k)
-        Classes on recent rows.
-    n_classes : int
-        c, at least 2.
-    error : float
-        In [0, 1).
-
-    Returns
-    -------
-    float
-        Bits in [0, log2 c]; 0 where all models agree, and without recent rows.
-
-    Examples
-    --------
-    >>> information_gain(np.array([0.5, 0.5]), np.array([0, 1]), np.array([[0, 1], [1, 1]]), 2, error=0.0)
-    0.5
-    """
-    # p(label | model) = noise + signal [the model votes for it]
-    noise = error / (n_classes - 1)
-    signal = 1 - error - noise
-    mass = np.where((votes != MISSING) & (recent != MISSING) & (posterior > _NOTHING), posterior, 0.0)
-    row, model = np.nonzero(mass)
-    kinds, kind = np.unique(votes, return_inverse=True)
-    own, said, shown = mass[row, model], kind[model], recent[row, model]
-    total = mass.sum(axis=1)[row]
-    said_mass = _of_group(row * len(kinds) + said, own)
-    shown_mass = _of_group(row * n_classes + shown, own)
-    both_mass = _of_group((row * len(kinds) + said) * n_classes + shown, own)
-    label = noise * total + signal * said_mass
-    both = noise * shown_mass + signal * both_mass
-    # Pairs of a label voted for and a prediction no model gives together are independent: noise alone makes them, so
-    # all pairs of the label are counted as if of that kind, and the others corrected. A label nobody votes for says
-    # nothing. Each model brings its share of its group.
-    by_noise = noise * _log2(noise * total / label)
-    pairs = both * _log2(both * total / (label * shown_mass)) - by_noise * shown_mass
-    bits = (own / both_mass * pairs).sum() + (own / said_mass * total * by_noise).sum()
-    return max(float(bits), 0.0) / max(len(recent), 1)
-
-
-def believed(right: npt.NDArray[np.int8], n_classes: int) -> tuple[Floats, float]:
-    """Return how probable it is that each model is the best one, and how often that one is wrong.
-
-    The best model votes for the label but for its error rate, of which the least share of wrong answers is the
-    estimate, begun with two answers at half the error of guessing. A model is charged the mean of the others for a
-    missing vote.
-
-    Parameters
+    Attributes
     ----------
     right : ndarray of int8, shape (a, k)
-        Whether each model was right on each answered row: 1, 0, or -1 where it had no vote.
+        Whether each was right on each answered row: 1, 0, or -1 where it had no vote.
+    weights : ndarray of float64, shape (a,)
+        How much each of these rows counts.
+    worth : float
+        Rows that validation counts as; 0 for none.
+    validated : ndarray of float64, shape (k,)
+        Accuracies there.
+    """
+
+    right: npt.NDArray[np.int8]
+    weights: Floats
+    worth: float
+    validated: Floats
+
+
+def information_gain(votes: Votes, recent: Votes, known: Known, best: int, n_classes: int) -> Floats:
+    """Return the bits that the labels of some rows are expected to tell.
+
+    A row tells of the rivals that vote otherwise than the served model; the one of whom most is to be learnt counts.
+    Cost O((a + v + q) k).
+
+    Parameters
+    ----------
+    votes : ndarray of int32, shape (q, k)
+        Classes on the rows asked about, or :data:`~easeml.modelpicker.voting.MISSING`.
+    recent : ndarray of int32, shape (v, k)
+        Classes on recent rows, which tell how often the models differ.
+    known : Known
+    best : int
+        The model served.
     n_classes : int
         c, at least 2.
 
     Returns
     -------
-    posterior : ndarray of float64, shape (k,)
-        Sums to 1.
-    error : float
-        In (0, 1 - 1/c].
+    ndarray of float64, shape (q,)
+        In [0, log2 c]; 0 where no model votes otherwise than the served one, and without recent rows.
 
     Examples
     --------
-    >>> believed(np.array([[1, 0], [1, 0]], np.int8), 2)
-    (array([0.98, 0.02]), 0.125)
+    >>> nothing = Known(np.zeros((0, 2), np.int8), np.zeros(0), 0.0, np.zeros(2))
+    >>> information_gain(np.array([[0, 1], [1, 1]]), np.array([[0, 1], [0, 0]]), nothing, 0, 2).round(3)
+    array([0.137, 0.   ])
     """
-    voted = right >= 0
-    wrong = (right == 0).astype(np.float64)
-    usual = wrong.sum(axis=1) / np.maximum(voted.sum(axis=1), 1)
-    errors = np.where(voted, wrong, usual[:, None]).sum(axis=0)
-    guessing = 1 - 1 / n_classes
-    error = min((float(errors.min()) + guessing) / (len(right) + 2), guessing)
-    odds = (1 - error) * (n_classes - 1) / error
-    posterior = odds ** -(errors - errors.min())
-    return posterior / posterior.sum(), error
+    apart = _apart(recent, best).mean(axis=0) if len(recent) else np.zeros(votes.shape[1])
+    lead, decided = _compared(known, best)
+    advantage = known.worth * (known.validated[best] - known.validated)
+    lead = lead + advantage
+    decided = decided + np.maximum(known.worth * apart, np.abs(advantage))
+    bits = _bits(apart, lead, decided, _error(known, best, n_classes), n_classes)
+    return np.asarray(np.where(_apart(votes, best), bits, 0.0).max(axis=1, initial=0.0), np.float64)
 
 
-def _of_group(keys: npt.NDArray[np.int64], values: Floats) -> Floats:
-    """Return for each value the sum of those with its key."""
-    if keys.max(initial=0) > _SPARSE * len(keys):
-        keys = np.unique(keys, return_inverse=True)[1]
-    return np.asarray(np.bincount(keys, values)[keys], np.float64)
+def _apart(votes: Votes, best: int) -> npt.NDArray[np.bool_]:
+    """Return where models vote otherwise than the served one."""
+    own = votes[:, [best]]
+    return np.asarray((votes != own) & (votes != MISSING) & (own != MISSING))
 
 
-def _log2(x: Floats) -> Floats:
-    return np.log2(x, out=np.zeros_like(x), where=x > 0)
+def _compared(known: Known, best: int) -> tuple[Floats, Floats]:
+    """Return the lead of the served model over each, and the number of rows on which just one of both was right."""
+    own = known.right[:, [best]]
+    both = (known.right >= 0) & (own >= 0)
+    more = np.where(both, own.astype(np.float64) - known.right, 0.0) * known.weights[:, None]
+    return more.sum(axis=0), np.abs(more).sum(axis=0)
+
+
+def _error(known: Known, best: int, n_classes: int) -> float:
+    """Return the error of the served model, begun with two rows at half the error of guessing."""
+    own, guessing = known.right[:, best], 1 - 1 / n_classes
+    wrong = float(known.weights[own == 0].sum()) + known.worth * (1 - float(known.validated[best]))
+    return min((wrong + guessing) / (float(known.weights[own >= 0].sum()) + known.worth + 2), guessing)
+
+
+def _bits(apart: Floats, lead: Floats, decided: Floats, error: float, n_classes: int) -> Floats:
+    """Return what one more label on which a rival and the served model differ tells: float64[k]."""
+    alpha, beta = 1 + (decided + lead) / 2, 1 + (decided - lead) / 2
+    total = alpha + beta
+    mean = apart * (alpha - beta) / total
+    deviation = 2 * apart * np.sqrt(alpha * beta / (total + 1)) / total
+    # of what is believed after n labels
+    moved = np.maximum(deviation[:, None] * np.sqrt(_LABELS / (_LABELS + total[:, None])), 1e-300)
+    z = -np.abs(mean)[:, None] / moved
+    gain = moved * (np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) + z * ndtr(z))
+    fall = _log_loss(np.array(error), n_classes) - _log_loss(np.maximum(error - gain, 0.0), n_classes)
+    return np.asarray((fall / _LABELS).max(axis=1), np.float64)
+
+
+def _log_loss(error: Floats, n_classes: int) -> Floats:
+    """Return the log loss, in bits, of predictions of this error that are believed as they deserve."""
+    either = -(_times_log(error) + _times_log(1 - error))
+    return np.asarray(either + error * np.log2(n_classes - 1), np.float64)
+
+
+def _times_log(p: Floats) -> Floats:
+    return np.asarray(p * np.log2(p, out=np.zeros_like(p), where=p > 0), np.float64)

@@ -14,6 +14,7 @@ from easeml.modelpicker.experts import half_lives
 from easeml.modelpicker.portfolio import Portfolio
 from easeml.modelpicker.published import Published
 from easeml.modelpicker.rows import RowKey
+from easeml.modelpicker.validated import Validation
 from easeml.modelpicker.voting import MISSING, Floats, Votes, vote_mass
 
 ModelKey = str | int
@@ -279,7 +280,7 @@ class ModelPicker:
         votes = np.array([self._engine.memory.open[row].votes for row in rows], np.int32).reshape(len(rows), self.k)
         mass = vote_mass(np.broadcast_to(self.posterior, votes.shape), votes, self.n_classes)
         mass[mass.sum(axis=1) == 0] = 1 / self.n_classes  # whoever voted has retired
-        return rows, mass, np.array(self._engine.worth(rows), np.float64)
+        return rows, mass, self._engine.worth(rows)
 
     def withdraw(self, row_id: RowKey) -> bool:
         """Take back a question that will not be answered; its label returns to the budget."""
@@ -320,6 +321,30 @@ class ModelPicker:
         self._engine.join(votes.astype(np.int32))
         self._ids.append(model_id)
 
+    def validate(self, model_id: ModelKey, accuracy: float, rows: float) -> None:
+        """Take what is known of a model before any production row is answered.
+
+        What it is worth is in :mod:`easeml.modelpicker.validated`.
+
+        Parameters
+        ----------
+        model_id : str or int
+        accuracy : float
+            On validation rows, in [0, 1].
+        rows : float
+            How many those were.
+
+        Raises
+        ------
+        NotFoundError, InvalidDataError
+        """
+        self._engine.validate(self._place(model_id), Validation.checked(accuracy, rows))
+
+    def _place(self, model_id: ModelKey) -> int:
+        if model_id not in self._ids:
+            raise NotFoundError(f"Model {model_id!r} does not take part.", mend=f"Models: {self._ids}.")
+        return self._ids.index(model_id)
+
     def retire_model(self, model_id: ModelKey) -> None:
         """Let a model leave; later votes no longer contain it.
 
@@ -327,9 +352,7 @@ class ModelPicker:
         ------
         NotFoundError
         """
-        if model_id not in self._ids:
-            raise NotFoundError(f"Model {model_id!r} does not take part.", mend=f"Models: {self._ids}.")
-        index = self._ids.index(model_id)
+        index = self._place(model_id)
         self._engine.leave(index)
         del self._ids[index]
 

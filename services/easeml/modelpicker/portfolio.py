@@ -19,13 +19,14 @@ from easeml.modelpicker.acquisition import Posterior, expected_gains
 from easeml.modelpicker.combiners import Evidence, RecentClasses, adapted
 from easeml.modelpicker.decision import Decision
 from easeml.modelpicker.drift import LossWatch, VoteWatch
-from easeml.modelpicker.information import believed, information_gain
+from easeml.modelpicker.information import Known, information_gain
 from easeml.modelpicker.pace import Pace
 from easeml.modelpicker.pruning import Certificates
 from easeml.modelpicker.recall import FREE, OPEN, Question, Recall, generator_of
 from easeml.modelpicker.robust import Audits
 from easeml.modelpicker.rows import RowKey
 from easeml.modelpicker.standing import Standing, beliefs, level
+from easeml.modelpicker.validated import Validated, Validation
 from easeml.modelpicker.voting import MISSING, Floats, Votes, contested, of_votes, vote_mass
 
 AUDITS = 0.2
@@ -36,6 +37,10 @@ _DOUBTFUL = 20
 _TEMPER = 0.25
 _AT_EASE, _IN_HASTE = 512, 4
 _MEMORY_OF_COUNTS = 4.0
+_FIGURES = ("drift", "alarms", "_waiting", "_since", "_starved", "_stale", "_override", "best")
+_PARTS = (
+    "pace", "memory", "_posterior", "_standing", "_certificates", "_audits", "_evidence", "_validated", "_vote_watch",
+)  # fmt: skip
 
 Asked = tuple[RowKey, Floats, float]  # the row, the posterior mass of its classes, the bits it tells
 
@@ -66,11 +71,10 @@ class Portfolio:
         self.drift, self.alarms = False, 0
         self.pace = Pace(budget, horizon)
         self._rng = rng
-        self.memory = Recall(k, n_classes, lookback)
+        self.memory, self._validated = Recall(k, n_classes, lookback), Validated(k)
         self._standing = Standing(k, self.half_life)
-        self._certificates, self._audits = Certificates(k), Audits(k)
+        self._certificates, self._audits, self._evidence = Certificates(k), Audits(k), Evidence()
         self._recent, self._live = RecentClasses(n_classes), RecentClasses(n_classes)
-        self._evidence = Evidence()
         self._losses, self._vote_watch = LossWatch(), VoteWatch()
         self._new: list[tuple[RowKey, Votes, bool]] = []
         self._waiting = self._since = 0
@@ -304,10 +308,7 @@ class Portfolio:
             return int(late[rows["doubt"][late].argmax()])
         if self._stale:
             self._score()
-        gains = rows["gain"][free]
-        half_life = self._standing.half_life_in_use
-        if half_life is not None:
-            gains = gains * np.exp2((rows["number"][free] - self.pace.row) / half_life)
+        gains = rows["gain"][free] * self._standing.faded(self.pace.row - rows["number"][free])
         return int(free[gains.argmax()])
 
     def _ask(self, place: int, audit: float) -> Asked:
@@ -325,15 +326,18 @@ class Portfolio:
         # what is open is expected to be answered as the posterior says, so the next question asks something else
         self._posterior.settle(self.memory.expected(self.k))
         self._stale = True
-        return row, mass[0], self.worth([row])[0]
+        return row, mass[0], float(self.worth([row])[0])
 
-    def worth(self, rows: Sequence[RowKey]) -> list[float]:
+    def worth(self, rows: Sequence[RowKey]) -> Floats:
         """Return the bits that answers to open questions are expected to tell now."""
-        belief, error = believed(self.memory.history(), self.n_classes)
-        recent = self.memory.window["votes"]
-        return [
-            information_gain(belief, self.memory.open[row].votes, recent, self.n_classes, error=error) for row in rows
-        ]
+        votes = np.array([self.memory.open[row].votes for row in rows], np.int32).reshape(len(rows), self.k)
+        known = Known(*self.memory.history(), self._trusted, self._validated.expected)
+        return information_gain(votes, self.memory.window["votes"], known, self.best, self.n_classes)
+
+    @property
+    def _trusted(self) -> float:
+        """Rows that validation counts as now."""
+        return self._validated.worth * float(self._standing.faded(np.array(self.pace.row) / _MEMORY_OF_COUNTS))
 
     def answer(self, row: RowKey, label: int) -> None:
         """Take the answer to an open question."""
@@ -363,6 +367,7 @@ class Portfolio:
         """Begin anew what was learnt from rows before a change."""
         self.drift = True
         self.alarms += 1
+        self._validated.temper()
         self._certificates.restart(self.k)
         self._audits = Audits(self.k)
         if self.half_life is not None:
@@ -373,11 +378,10 @@ class Portfolio:
 
     def _weigh(self) -> None:
         """Make the posterior from the labels, and the worth of questions from the posterior."""
-        known, half_life = self.memory.labelled, self._standing.half_life_in_use
-        weights = known.weights
-        if half_life is not None:
-            weights = weights * np.exp2((known.numbers - self.pace.row) / (_MEMORY_OF_COUNTS * half_life))
-        self._posterior.count((known.right * weights[:, None]).sum(axis=0), self._groups, self._considered)
+        known = self.memory.labelled
+        weights = known.weights * self._standing.faded((self.pace.row - known.numbers) / _MEMORY_OF_COUNTS)
+        counts = (known.right * weights[:, None]).sum(axis=0) + self._trusted * self._validated.expected
+        self._posterior.count(counts, self._groups, self._considered)
         self._posterior.settle(self.memory.expected(self.k))
         self._score()
 
@@ -390,7 +394,7 @@ class Portfolio:
     def _judge(self) -> None:
         """Estimate anew how good the models are, by contested rows since the last change."""
         numbers, votes, right = self.memory.believed(self._since, self._posterior.weights)
-        self._standing.remake(numbers, votes, right)
+        self._standing.remake(numbers, votes, right, self._trusted, self._validated.expected)
         self._override = None
         self._choose_served()
         if self._standing.half_life_in_use is None and len(right):
@@ -412,15 +416,22 @@ class Portfolio:
         same = (self.memory.lookback_votes == votes[:, None]).all(axis=0) & (len(votes) > 0)
         self.memory.join(votes, self.best if self.k else None)
         self._groups = np.append(self._groups, self._groups[same.argmax()] if same.any() else self.k)
-        for part in (self._standing, self._certificates, self._audits):
+        for part in (self._standing, self._certificates, self._audits, self._validated):
             part.join()
         self._compare()
+        self._judge()
+
+    def validate(self, index: int, found: Validation) -> None:
+        """Take what validation said of a model."""
+        self._think()
+        self._validated.learn(index, found)
+        self._weigh()
         self._judge()
 
     def leave(self, index: int) -> None:
         """Remove a model."""
         self._think()
-        for part in (self.memory, self._standing, self._certificates, self._audits):
+        for part in (self.memory, self._standing, self._certificates, self._audits, self._validated):
             part.leave(index)
         first: dict[int, int] = {}
         groups = np.delete(self._groups, index).tolist()
@@ -434,28 +445,14 @@ class Portfolio:
         """Return everything as JSON-able scalars and lists, and arrays."""
         votes = [votes for _, votes, _ in self._new]
         return {
-            "drift": self.drift,
-            "alarms": self.alarms,
-            "waiting": self._waiting,
-            "since": self._since,
-            "starved": self._starved,
-            "stale": self._stale,
-            "override": self._override,
-            "best": self.best,
             "groups": self._groups.copy(),
-            "posterior": self._posterior.state(),
             "new_ids": [row for row, _, _ in self._new],
             "new_votes": np.array(votes, np.int32).reshape(len(votes), self.k),
-            "pace": self.pace.state(),
-            "memory": self.memory.state(),
-            "standing": self._standing.state(),
-            "certificates": self._certificates.state(),
-            "audits": self._audits.state(),
             "recent": self._recent.counts.copy(),
-            "evidence": self._evidence.state(),
             "losses": self._losses.adwin.window.copy(),
-            "vote_watch": self._vote_watch.state(),
             "rng": deepcopy(self._rng.bit_generator.state),
+            **{name.lstrip("_"): getattr(self, name) for name in _FIGURES},
+            **{name.lstrip("_"): getattr(self, name).state() for name in _PARTS},
         }
 
     @classmethod
@@ -482,6 +479,7 @@ class Portfolio:
         engine._audits = Audits.from_state(state["audits"], k)
         engine._recent.counts = np.array(state["recent"], np.float64)
         engine._evidence = Evidence.from_state(state["evidence"])
+        engine._validated = Validated.from_state(state["validated"])
         engine._losses.adwin.window = np.array(state["losses"], np.float64)
         engine._vote_watch = VoteWatch.from_state(state["vote_watch"])
         engine._posterior = Posterior.from_state(state["posterior"])

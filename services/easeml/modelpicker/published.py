@@ -15,12 +15,13 @@ import numpy.typing as npt
 from easeml.modelpicker.decision import Decision
 from easeml.modelpicker.drift import Adwin
 from easeml.modelpicker.experts import Experts, half_lives
-from easeml.modelpicker.information import believed, information_gain
+from easeml.modelpicker.information import Known, information_gain
 from easeml.modelpicker.intervals import accuracy_intervals
 from easeml.modelpicker.memory import Asked, Memory
 from easeml.modelpicker.recall import generator_of
 from easeml.modelpicker.rows import RowKey
 from easeml.modelpicker.spending import Spending
+from easeml.modelpicker.validated import Validated, Validation
 from easeml.modelpicker.voting import (
     MISSING,
     Floats,
@@ -70,6 +71,7 @@ class Published:
         self._experts = Experts(half_lives(half_life), k)
         self.memory = Memory(lookback)
         self._adwin = Adwin()
+        self._validated = Validated(k)
         self._rng = rng
 
     @property
@@ -137,19 +139,19 @@ class Published:
         """Return what labels are expected to tell about predictions on the windows that they end."""
         if not windows:
             return np.zeros(0)
-        posterior, error = believed(self.memory.history(self.k)[0], self.n_classes)
-        return np.array(
-            [
-                information_gain(posterior, own, recent, self.n_classes, error=error)
-                for own, recent in zip(votes, windows, strict=True)
-            ]
-        )
+        right, ratios = self.memory.history(self.k)
+        known = Known(right, np.ones(len(ratios)), self._validated.worth, self._validated.expected)
+        gains = [
+            information_gain(own[None], recent, known, self.best, self.n_classes)
+            for own, recent in zip(votes, windows, strict=True)
+        ]
+        return np.concatenate(gains)
 
-    def worth(self, rows: Sequence[RowKey]) -> list[float]:
+    def worth(self, rows: Sequence[RowKey]) -> Floats:
         """Return the bits that answers to open questions are expected to tell now."""
         recent = self.memory.recent(self.k)
         votes = np.array([self.memory.open[row].votes for row in rows])
-        return [float(gain) for gain in self._gains(votes, [recent] * len(rows))]
+        return self._gains(votes, [recent] * len(rows))
 
     def _class_of(self, votes: Votes, model: int) -> int:
         """Return the class a model gives, or, when it gives none, that of the next best model that does."""
@@ -166,6 +168,7 @@ class Published:
         if self.drift:
             self.alarms += 1
             self.memory.forget_history()
+            self._validated.temper()
             if self.half_life is not None:
                 self._experts.temper()
 
@@ -178,13 +181,24 @@ class Published:
 
     def join(self, votes: Votes) -> None:
         """Add a model with its votes on the window; it starts level with the best, corrected on answered rows."""
-        self._experts.join(self.memory.join(votes.astype(np.int32), self.best if self.k else None))
+        best = self.best if self.k else None
+        more = self.memory.join(votes.astype(np.int32), best)
+        self._experts.join(more if best is None else more - float(self._validated.losses[best]))
+        self._validated.join()
         self.k += 1
+
+    def validate(self, index: int, found: Validation) -> None:
+        """Take what validation said of a model."""
+        before = self._validated.losses
+        self._validated.learn(index, found)
+        self._experts.charge(self._validated.losses - before)
 
     def leave(self, index: int) -> None:
         """Remove a model."""
-        self._experts.leave(index)
-        self.memory.leave(index)
+        before = np.delete(self._validated.losses, index)
+        for part in (self._experts, self.memory, self._validated):
+            part.leave(index)
+        self._experts.charge(self._validated.losses - before)
         self.k -= 1
 
     def state(self) -> dict[str, Any]:
@@ -196,6 +210,7 @@ class Published:
             "pace": self.pace.state(),
             "memory": self.memory.state(self.k, len(self._experts.half_lives)),
             "adwin": self._adwin.window.copy(),
+            "validated": self._validated.state(),
             "rng": deepcopy(self._rng.bit_generator.state),
         }
 
@@ -217,4 +232,5 @@ class Published:
         engine.pace, engine._experts = pace, experts
         engine.memory = Memory.from_state(state["memory"])
         engine._adwin = Adwin(state["adwin"])
+        engine._validated = Validated.from_state(state["validated"])
         return engine

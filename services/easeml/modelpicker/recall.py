@@ -193,11 +193,11 @@ class Recall:
         """Return how often each model is expected to be right on the open questions, shape (k,)."""
         return sum((question.expected for question in self.open.values()), start=np.zeros(k))
 
-    def history(self) -> npt.NDArray[np.int8]:
-        """Return which models were right on the rows answered since the last alarm, shape (a, k); -1 without vote."""
+    def history(self) -> tuple[npt.NDArray[np.int8], Floats]:
+        """Return which models were right on the answered rows, shape (a, k), -1 without vote, and the rows' weights."""
         known = self.labelled
-        votes, labels = known.votes[known.weights == 1], known.labels[known.weights == 1]
-        return np.where(votes == MISSING, -1, votes == labels[:, None]).astype(np.int8)
+        right = np.where(known.votes == MISSING, -1, known.votes == known.labels[:, None])
+        return right.astype(np.int8), known.weights
 
     def join(self, votes: Votes, reference: int | None) -> None:
         """Add a model with its votes on the lookback rows; elsewhere it is as right as the reference."""

@@ -1,8 +1,8 @@
 """What other policies would have done with a recorded stream: the same rows and models, other questions.
 
-Predictions, verdicts and retirements come in the order in which they were recorded. A question is answered at once when
-the label of its row is known, and else withdrawn, so that another row is asked about: a policy can only be tried on
-labels that somebody gave. What is served for a row is what the pick of that moment predicts, as on the stream.
+Models, predictions, verdicts and retirements come in the order in which they were recorded. A question is answered at
+once when the label of its row is known, and else withdrawn, so that another row is asked about: a policy can only be
+tried on labels that somebody gave. What is served for a row is what the pick of that moment predicts, as on the stream.
 
 Source: rows without a recorded label are passed over as in Li, Chu, Langford and Wang, "Unbiased offline evaluation of
 contextual-bandit-based news article recommendation algorithms", WSDM 2011, algorithm 2.
@@ -10,8 +10,9 @@ contextual-bandit-based news article recommendation algorithms", WSDM 2011, algo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from easeml.stream.payloads import (
     Answer,
     AppDefined,
     ModelPicked,
+    ModelPublished,
     ModelRetired,
     Payload,
     Pillar,
@@ -71,7 +73,7 @@ class Replayed:
     unanswered : int
         Questions about rows whose label nobody knows.
     refused : int
-        Prediction batches that the service gave up as well.
+        Prediction batches and validation figures that the service gave up as well.
     known : int
         Rows whose label is known, over which accuracies are means.
     right, combined : int
@@ -154,11 +156,16 @@ class Replay:
                 self._desk.join(model, self._rows, self._app, self._rng)
             case ModelRetired(model=model):
                 self._desk.retire(model)
+            case ModelPublished(model=model, metrics=metrics):
+                self._or_refuse(partial(self._desk.validated, model, metrics))
             case PredictionBatch(pillar=Pillar.PRODUCTION):
-                try:
-                    self._rows.add(data)
-                except Poison:
-                    self.done.refused += 1
+                self._or_refuse(partial(self._rows.add, data))
+
+    def _or_refuse(self, take: Callable[[], None]) -> None:
+        try:
+            take()
+        except Poison:
+            self.done.refused += 1
 
     def _proceed(self, now: float) -> None:
         """Step through the rows that are ready, and answer until nothing more is asked."""

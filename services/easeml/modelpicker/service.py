@@ -1,7 +1,7 @@
 """ModelPicker on the stream: which message does what.
 
-Models join when CI lets them pass and leave when they are retired. Their votes on production rows are joined;
-each row is stepped through once, when every model has voted or after two seconds of ticks.
+Models join when CI lets them pass, with what validation said of them, and leave when they are retired. Their votes on
+production rows are joined; each row is stepped through once, when every model has voted or after two seconds of ticks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from easeml.stream.events import Event, Output
 from easeml.stream.payloads import (
     Answer,
     ModelPicked,
+    ModelPublished,
     ModelRetired,
     Pillar,
     PredictionBatch,
@@ -38,6 +39,7 @@ class ModelPickerService(Service[Desk]):
         return (
             On(PREDICTIONS, PredictionBatch, fold=self._arrived, handle=self._predicted),
             On(VERDICTS, Verdict, handle=self._judged),
+            On(MODELS, ModelPublished, handle=self._published),
             On(MODELS, ModelRetired, handle=self._retired),
             On(ANSWERS, Answer, handle=self._answered),
             On(TICKS, Tick, handle=self._ticked),
@@ -74,6 +76,10 @@ class ModelPickerService(Service[Desk]):
     def _judged(self, state: Desk, event: Event[Verdict], ctx: Context) -> Iterable[Output]:
         if event.data.signal:
             state.join(event.data.model, self._joining(state.app), ctx.app, ctx.rng)
+        return self._proceed(state, ctx)
+
+    def _published(self, state: Desk, event: Event[ModelPublished], ctx: Context) -> Iterable[Output]:
+        state.validated(event.data.model, event.data.metrics)
         return self._proceed(state, ctx)
 
     def _retired(self, state: Desk, event: Event[ModelRetired], ctx: Context) -> Iterable[Output]:

@@ -89,6 +89,10 @@ class Standing:
         """Rows after which a row counts half for whoever leads; None for ever."""
         return self.experts[self.leader] if self.leader is not None else self._own
 
+    def faded(self, ages: np.ndarray) -> Floats:
+        """Return what rows of these ages, in rows, still count for whoever leads."""
+        return np.asarray(np.exp2(-ages / (self.half_life_in_use or math.inf)), np.float64)
+
     @property
     def _own(self) -> float | None:
         return None if self.half_life is None or isinstance(self.half_life, str) else float(self.half_life)
@@ -136,8 +140,8 @@ class Standing:
         """Return the best model now."""
         return int(_best(self.scores(self.leader), alive))
 
-    def remake(self, numbers: np.ndarray, votes: Votes, own: Floats) -> None:
-        """Make the longest memory's estimate anew from the rows remembered.
+    def remake(self, numbers: np.ndarray, votes: Votes, own: Floats, worth: float, validated: Floats) -> None:
+        """Make the longest memory's estimate anew from the rows remembered and from validation.
 
         Parameters
         ----------
@@ -145,10 +149,14 @@ class Standing:
         votes : ndarray of int, shape (n, k)
         own : ndarray of float64, shape (n, k)
             Probability that each vote is the label: 0 or 1 where it is known.
+        worth : float
+            Rows that validation counts as.
+        validated : ndarray of float64, shape (k,)
+            Accuracies there.
         """
         weights = np.ones(len(numbers)) if self._own is None else np.exp2((numbers - self.row) / self._own)
-        self.advantage = (_above(own) * weights[:, None]).sum(axis=0)
-        self.seen = ((votes != MISSING) * weights[:, None]).sum(axis=0)
+        self.advantage = (_above(own) * weights[:, None]).sum(axis=0) + worth * _above(validated[None])[0]
+        self.seen = ((votes != MISSING) * weights[:, None]).sum(axis=0) + worth
 
     def join(self) -> None:
         """Add a model; the experts let it start level with the best."""

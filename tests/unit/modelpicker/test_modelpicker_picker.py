@@ -12,7 +12,7 @@ from modelpicker_streams import identifies, play, reference, stream
 from easeml.errors import ConfigurationError, ConflictError
 from easeml.modelpicker import ModelPicker, information_gain
 from easeml.modelpicker.drift import Adwin
-from easeml.modelpicker.information import believed
+from easeml.modelpicker.information import Known
 
 PUBLISHED = {"policy": "modelpicker", "half_life": None}
 picker = partial(modelpicker_streams.picker, **PUBLISHED)
@@ -184,34 +184,36 @@ def test_a_detector_is_silent_without_a_change():
     assert sum(detector.update(float(x)) for x in rng.random(3000) < 0.3) == 0
 
 
+def known(right=(), k=3, worth=0.0, validated=None):
+    right = np.array(right, np.int8).reshape(-1, k)
+    return Known(right, np.ones(len(right)), worth, np.zeros(k) if validated is None else np.array(validated))
+
+
 def test_information_gain():
-    posterior, votes = np.array([0.5, 0.25, 0.25]), np.array([0, 1, 2])
-    recent = np.array([[0, 1, 2], [0, 1, 1], [1, 1, 1], [0, -1, -1]])
-    # 1.5 bits on the first row, 1 on the second, none where all predict the same or one alone predicts
-    assert information_gain(posterior, votes, recent, 4, error=0.0) == pytest.approx(2.5 / 4)
-    assert information_gain(posterior, votes, recent[2:], 4) == pytest.approx(0.0)
-    assert information_gain(posterior, votes, recent[:0], 4) == 0.0
-    # models that are all but impossible, alone on a row, neither tell anything nor make infinities
-    ruled_out = np.array([1.0, 1e-200, 1e-300])
-    assert information_gain(ruled_out, votes, np.array([[0, 1, 2], [-1, 1, 2]]), 4) == 0.0
-    # which of many classes it is does not matter
-    ids = np.array([7, 998, 401, -1])
-    assert information_gain(posterior, ids[votes], ids[recent], 1000) == information_gain(
-        posterior, votes, recent, 1000
-    )
+    votes = np.array([[0, 0, 1], [0, 1, 0], [1, 1, 1], [0, -1, -1], [-1, 0, 1]])
+    recent = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 1], [0, -1, -1]])
+    gains = information_gain(votes, recent, known(), 0, 2)
+    # of the model that differs oftener more is to be learnt; nothing where all agree, or without votes to compare
+    assert gains[0] > gains[1] > 0
+    assert gains[2:].tolist() == [0, 0, 0]
+    assert information_gain(votes, recent[:0], known(), 0, 2).tolist() == [0.0] * 5
+    assert information_gain(votes[:0], recent, known(), 0, 2).shape == (0,)
+    # to tell models apart that are equally good is worth less with every answer, and less still once one leads
+    even = information_gain(votes, recent, known([[1, 1, 0], [0, 0, 1]] * 5), 0, 2)
+    ahead = information_gain(votes, recent, known([[1, 1, 0]] * 10), 0, 2)
+    assert gains[0] > even[0] > ahead[0] > 0
+    # validation counts as rows do
+    before = information_gain(votes, recent, known(worth=50.0, validated=[0.9, 0.9, 0.5]), 0, 2)
+    assert before[0] < 0.01 * gains[0]
+    # a right prediction of one of many classes is worth more bits
+    assert information_gain(votes, recent, known(), 0, 1000)[0] > gains[0]
 
 
-def test_belief_by_answers():
-    none, error = believed(np.zeros((0, 3), np.int8), 2)
-    assert none.tolist() == [1 / 3] * 3
-    assert error == 0.25
-    # a model without a vote is charged the mean of the others
-    belief, error = believed(np.array([[1, 0, -1]] * 4, np.int8), 2)
-    assert belief[0] > belief[2] > belief[1]
-    assert belief[2] == pytest.approx(np.sqrt(belief[0] * belief[1]))
-    assert error == pytest.approx(0.5 / 6)
-    # models that guess tell nothing
-    assert believed(np.zeros((50, 2), np.int8), 2)[1] == 0.5
+def test_no_label_is_expected_to_tell_more_than_a_prediction_holds():
+    votes, recent = np.array([[0, 1]]), np.array([[0, 1]] * 9)
+    for right in ([], [[0, 0]] * 99, [[0, 1]] * 99, [[1, 1]] * 99):
+        gain = information_gain(votes, recent, known(right, 2), 0, 2)[0]
+        assert 0 <= gain <= 1
 
 
 def test_differences_that_change_no_other_prediction_are_worth_little():

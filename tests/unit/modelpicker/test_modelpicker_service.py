@@ -14,6 +14,7 @@ from easeml.stream.payloads import (
     AppDefined,
     Column,
     ColumnKind,
+    ModelPublished,
     ModelRetired,
     Pillar,
     PredictionBatch,
@@ -303,3 +304,32 @@ def test_any_interleaving_with_a_crash_keeps_budget_and_rows(seed, policy):
     assert len(questions) == house.picker.labels_used == house.picker.labels_answered <= APP.label_budget
     assert house.picker.rows_seen == 400
     assert house.picker.pending == ()
+
+
+def published(model, **metrics):
+    return ModelPublished(
+        "churn", model, "knn", "file:///m", "0" * 64, 9, "skops", ("x",), CLASSES, "v1", "automl", metrics
+    )
+
+
+@pytest.mark.parametrize("policy", ["portfolio", "modelpicker"])
+def test_models_join_with_what_validation_said_of_them(policy):
+    cluster = MemoryCluster([ModelPickerService()])
+    cluster.publish(APPS, dataclasses.replace(APP, picker_policy=policy))
+    for model, accuracy in (("fair", 0.8), ("good", 0.9), ("poor", 0.6)):
+        cluster.publish(MODELS, published(model, accuracy=accuracy, validation_rows=150.0))
+        cluster.publish(VERDICTS, Verdict("churn", model, signal=True, guaranteed=True))
+        cluster.run()
+    assert [event.data.model for event in cluster.events(PICKS)] == ["fair", "good"]
+
+
+@pytest.mark.parametrize("figures", [(1.5, 10.0), (float("nan"), 10.0), (0.9, 0.0), (0.9, -3.0)])
+def test_a_validation_that_cannot_be_is_refused_and_its_model_joins_all_the_same(figures):
+    house = House(models=("weak",))
+    accuracy, rows = figures
+    house.cluster.publish(MODELS, published("strong", accuracy=accuracy, validation_rows=rows))
+    house.passed("strong")
+    house.cluster.run()
+    (letter,) = house.cluster.dead_letters(MODELS)
+    assert letter.message.startswith("Model strong: An accuracy of")
+    assert house.picker.model_ids == ("weak", "strong")
