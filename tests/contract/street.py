@@ -15,14 +15,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from confluent_kafka import Producer
 from house import PARTITIONS, ROOMS, Said
 from prometheus_client.parser import text_string_to_metric_families
 
-from easeml.broker.process import BrokerProcess
+from brokers import furnish, guarded_broker, new_broker
 from easeml.ids import EventId
 from easeml.stream.admin import create_topics
 from easeml.stream.events import Event
+from easeml.stream.grants import account
 from easeml.stream.messages import Record
 from easeml.stream.payloads import Tick
 from easeml.stream.publisher import EventPublisher
@@ -36,11 +39,15 @@ FUSE = 20
 
 
 class Street:
-    """A broker with its data on disk and one process per service; a context manager."""
+    """A broker with its data on disk and one process per service; a context manager.
 
-    def __init__(self, home: Path) -> None:
+    ``guarded``: every service has an account of its own, with the rights that it needs and no others.
+    """
+
+    def __init__(self, home: Path, *, guarded: bool = False) -> None:
         self.home = home
-        self.broker = BrokerProcess(home / "broker")
+        self.guarded = guarded
+        self.broker = guarded_broker(home / "broker") if guarded else new_broker(home / "broker")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.restarts: Counter[str] = Counter()
         self._ticks = 0
@@ -48,10 +55,12 @@ class Street:
 
     def __enter__(self) -> Self:
         self.broker.start()
-        self.settings = Settings(
-            bootstrap_servers=self.broker.bootstrap_servers, partitions=PARTITIONS, home=self.home, fuse=FUSE
-        )
-        create_topics(self.settings, ROOMS)
+        settings = {"partitions": PARTITIONS, "home": self.home, "fuse": FUSE}
+        if self.guarded:
+            self.settings = furnish(self.broker, ROOMS, **settings)
+        else:
+            self.settings = Settings(bootstrap_servers=self.broker.bootstrap_servers, **settings)
+            create_topics(self.settings, ROOMS)
         self.publisher = EventPublisher(self.settings, "user")
         self.producer = Producer(self.settings.kafka() | {"acks": "all"})
         self.start()
@@ -73,8 +82,8 @@ class Street:
         self.until(lambda: all(self.run_file(name).get("ready") for name in names))
 
     def _spawn(self, name: str) -> None:
-        settings = {
-            "bootstrap_servers": self.settings.bootstrap_servers,
+        address = {"bootstrap_servers": self.settings.bootstrap_servers}
+        settings = (self.broker.login(account(name)) if self.guarded else address) | {
             "home": self.home,
             "partitions": PARTITIONS,
             "fuse": FUSE,

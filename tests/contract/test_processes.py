@@ -1,5 +1,7 @@
 """Every service as a process on a real broker: readiness, health, metrics, dead letters, outages, graceful stop.
 
+On Apache Kafka each has an account of its own, with the rights that it needs and no others.
+
 The processes start together and are shared; the tests of this module run in their order.
 """
 
@@ -29,6 +31,7 @@ from house import (
 )
 from street import FUSE, Street
 
+from brokers import ON_KAFKA
 from easeml.stream.metrics import Metrics
 from easeml.stream.payloads import Answer, ModelPublished, Pillar, PredictionBatch, Question
 from easeml.stream.routing import Routes
@@ -71,7 +74,7 @@ processes came first, and a model that does not pass is scored no more.
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
-    with Street(tmp_path_factory.mktemp("street")) as running:
+    with Street(tmp_path_factory.mktemp("street"), guarded=ON_KAFKA) as running:
         yield running
 
 

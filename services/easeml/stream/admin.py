@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 from confluent_kafka.cimpl import NewTopic
 
-from easeml.errors import ConfigurationError, UnavailableError
+from easeml.errors import ConfigurationError, PermissionDeniedError, UnavailableError
 from easeml.stream.changelog import changelog_topic
+from easeml.stream.grants import Grant
 from easeml.stream.settings import Settings
 from easeml.stream.topics import CATALOGUE, FOREVER, Topic
 
@@ -25,6 +35,17 @@ _DEAD_LETTER_HEADROOM = 256 * 2**10
 """A dead letter is the largest message with all its headers and the story of its refusal."""
 _LARGE = {"max.message.bytes": str(64 * 2**20)}
 """A changelog record is the whole state of an app; no person and no other service writes there."""
+_ANYTHING: Any = None
+_EVERY_RULE = AclBindingFilter(
+    ResourceType.ANY,
+    _ANYTHING,
+    ResourcePatternType.ANY,
+    _ANYTHING,
+    _ANYTHING,
+    AclOperation.ANY,
+    AclPermissionType.ANY,
+)
+_POLL = 0.05
 _COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
 
 
@@ -138,3 +159,58 @@ def _create(settings: Settings, wanted: dict[str, dict[str, str]]) -> None:
                     f"The broker refused to create topic {name}: {error.args[0].str()}.",
                     mend="Check the rights of this account and the replication factor.",
                 ) from error
+
+
+def allow(settings: Settings, rules: Iterable[Grant]) -> None:
+    """Give accounts their rights on a cluster that has an authorizer, and return when they are in force.
+
+    What accounts may do already stays allowed.
+
+    Raises
+    ------
+    PermissionDeniedError
+        When this account may not alter access rules.
+    ConfigurationError
+        When the cluster checks no rights.
+    UnavailableError
+        When the broker cannot be reached or refuses for another reason.
+    """
+    metadata(settings)
+    handle = client(settings)
+    bindings = [_binding(rule) for rule in rules]
+    deadline = time.monotonic() + _TIMEOUT
+    try:
+        for future in handle.create_acls(bindings, request_timeout=_TIMEOUT).values():
+            future.result(_TIMEOUT)
+        # The controller has taken them; the brokers, which check them, hear of them a moment later.
+        while not {*bindings} <= {*handle.describe_acls(_EVERY_RULE, request_timeout=_TIMEOUT).result(_TIMEOUT)}:
+            if time.monotonic() > deadline:
+                raise UnavailableError("The access rules are not in force yet.", mend="Look again with kafka-acls.")
+            time.sleep(_POLL)
+    except KafkaException as error:
+        raise _refusal(error.args[0]) from error
+
+
+def _refusal(error: KafkaError) -> Exception:
+    if error.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+        return PermissionDeniedError(
+            "This account may not alter access rules.", mend="Connect as an account with ALTER on the cluster."
+        )
+    if error.code() in {KafkaError.SECURITY_DISABLED, KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}:
+        return ConfigurationError(
+            f"The cluster checks no access rules ({error.str()}).",
+            mend="Give Apache Kafka an authorizer and accounts, or the embedded broker --sasl-users and --access.",
+        )
+    return UnavailableError(f"The broker did not take the access rules: {error.str()}.", mend="Check the broker.")
+
+
+def _binding(rule: Grant) -> AclBinding:
+    return AclBinding(
+        ResourceType[rule.kind.upper()],
+        rule.name,
+        ResourcePatternType.PREFIXED if rule.prefix else ResourcePatternType.LITERAL,
+        f"User:{rule.account}",
+        "*",
+        AclOperation[rule.operation.upper()],
+        AclPermissionType.ALLOW,
+    )

@@ -16,6 +16,8 @@ from easeml.stream.settings import Settings
 Place = tuple[str, int]
 """Topic and partition."""
 
+GROUP = "easeml-bulk"
+"""Named by readers that join no group: clients ask for the coordinator of some name."""
 CHUNK = 500
 TIMEOUT = 15.0
 _KAFKA_LOG = logging.getLogger("easeml.kafka")
@@ -24,7 +26,7 @@ _KAFKA_LOG = logging.getLogger("easeml.kafka")
 def consumer_of(settings: Settings, **options: Any) -> Any:
     """Return a consumer that commits nothing and joins no group unless ``options`` say so."""
     base = {
-        "group.id": "easeml-bulk",
+        "group.id": GROUP,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",

@@ -37,9 +37,7 @@ class Tail:
         self._places: list[Place] = [(topic, n) for topic in TOPICS for n in range(settings.partitions)]
         self._reached: dict[Place, int] = dict.fromkeys(self._places, 0)
         self._stopping = threading.Event()
-        self._consumer = consumer_of(
-            settings, **{"group.id": "easeml-tail", "enable.partition.eof": True, "auto.offset.reset": "earliest"}
-        )
+        self._consumer = consumer_of(settings, **{"enable.partition.eof": True, "auto.offset.reset": "earliest"})
         self._loop = asyncio.get_running_loop()
         self._first: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name="tail", daemon=True)

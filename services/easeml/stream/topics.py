@@ -76,7 +76,9 @@ class Topic:
 _USER = ("user",)
 _VIEWERS = ("user",)
 _MAKERS = ("datamagic", "user")
-_OWNER = "test-set owner"
+OWNER = "test-set owner"
+OUTSIDE = ("user", "any cleaner or labeller", "external models")
+"""Who writes from outside the house: people and their programs."""
 
 APPS = Topic("apps", (p.AppDefined, p.AppDeleted), _USER, ("all services",), compacted=True)
 DATA_TRAIN = Topic(
@@ -161,7 +163,7 @@ VERDICTS_DETAIL = Topic(
     "verdicts.detail",
     (p.VerdictDetail,),
     ("ci",),
-    (_OWNER,),
+    (OWNER,),
     key=lambda v: f"{v.app}/{v.model}",
     restricted=True,
 )
@@ -182,7 +184,7 @@ CLEANING = Topic("cleaning", (p.CleaningReport,), ("cpclean",), ("cpclean", "adv
 VALUES = Topic("values", (p.ValuesReport,), ("market",), ("market", "advisor"))
 ADVICE = Topic("advice", (p.Advice,), ("advisor",), _VIEWERS)
 LINEAGE = Topic("lineage", (p.OperatorRun,), ("datamagic", "user"), _VIEWERS)
-AUDIT = Topic("audit", (p.AuditRecord,), ("labels",), _VIEWERS)
+AUDIT = Topic("audit", (p.AuditRecord,), ("labels", "user"), _VIEWERS)
 
 CATALOGUE: tuple[Topic, ...] = (
     APPS,
@@ -233,7 +235,7 @@ def guarded_topics() -> tuple[str, ...]:
     Those are their dead letters, and the states of the services that read them.
     """
     closed = [topic for topic in CATALOGUE if topic.restricted]
-    readers = sorted({name for topic in closed for name in topic.consumed_by} - {_OWNER})
+    readers = sorted({name for topic in closed for name in topic.consumed_by} - {OWNER})
     return (
         *(name for topic in closed for name in (topic.name, topic.dead_letters)),
         *(f"easeml.{service}.state.v1" for service in readers),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -22,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "ci"))
 import ci_house
 from ci_house import CLASSES, batches, published
 
-from easeml.broker.process import BrokerProcess
+from brokers import furnish, guarded_broker
 from easeml.errors import ConflictError, EaseMLError, NotFoundError, PermissionDeniedError
 from easeml.labels.client import LabelClient
 from easeml.labels.oracle import Oracle
 from easeml.ports import free_port
-from easeml.stream.admin import create_topics
+from easeml.stream.grants import HOUSE, USER, account
 from easeml.stream.payloads import Tick
 from easeml.stream.publisher import EventPublisher
 from easeml.stream.reader import TopicReader
@@ -53,7 +52,6 @@ from easeml.tokens import Right, TokenFile
 
 PARTITIONS = 2
 PATIENCE = 90.0
-USERS = {"house": "h", "developer": "d"}
 APP = dataclasses.replace(ci_house.APP, steps=4, test_label_budget=2000)
 N = 1500
 RNG = np.random.default_rng(0)
@@ -73,44 +71,31 @@ MODELS_IN_ORDER = {"first": FIRST, "better": BETTER, "regressed": REGRESSED, "be
 
 
 class Stack:
-    """A broker with two accounts, of which one may read everything, and the two services."""
+    """A broker with accounts, and the two services, each with its own."""
 
     def __init__(self, home):
         self.home = home
-        (home / "users.json").write_text(json.dumps(USERS))
-        (home / "access.json").write_text(json.dumps({name: ["house"] for name in guarded_topics()}))
-        rules = ["--sasl-users", str(home / "users.json"), "--access", str(home / "access.json")]
-        self.broker = BrokerProcess(memory=True, arguments=rules)
+        self.broker = guarded_broker(home / "broker")
         self.port = free_port("127.0.0.1")
         self.processes = []
 
     def settings(self, user):
-        return Settings.load(
-            bootstrap_servers=self.broker.bootstrap_servers,
-            partitions=PARTITIONS,
-            home=self.home,
-            security_protocol="SASL_PLAINTEXT",
-            sasl_username=user,
-            sasl_password=USERS[user],
-        )
+        return Settings.load(partitions=PARTITIONS, home=self.home, **self.broker.login(user))
 
     def __enter__(self):
         self.broker.start()
-        create_topics(self.settings("house"), ["ci", "labels"])
-        self.publisher = EventPublisher(self.settings("house"), "test")
+        furnish(self.broker, ["ci", "labels"], partitions=PARTITIONS, home=self.home)
+        self.publisher = EventPublisher(self.settings(HOUSE), "test")
         environment = {key: value for key, value in os.environ.items() if not key.startswith("EASEML_")} | {
-            "EASEML_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
             "EASEML_PARTITIONS": str(PARTITIONS),
             "EASEML_HOME": str(self.home),
             "EASEML_LABELS_PORT": str(self.port),
-            "EASEML_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
-            "EASEML_SASL_USERNAME": "house",
-            "EASEML_SASL_PASSWORD": USERS["house"],
         }
         for name in ("ci", "labels"):
             with (self.home / f"{name}.log").open("ab") as log:
                 command = [sys.executable, "-m", f"easeml.{name}"]
-                self.processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+                login = {f"EASEML_{key.upper()}": value for key, value in self.broker.login(account(name)).items()}
+                self.processes.append(subprocess.Popen(command, env=environment | login, stdout=log, stderr=log))
         self.until(self._serves)
         return self
 
@@ -156,7 +141,7 @@ class Stack:
         self.publisher.flush()
 
     def said(self, topic):
-        reader = TopicReader(self.settings("house"), [topic.name])
+        reader = TopicReader(self.settings(HOUSE), [topic.name])
         try:
             return list({event.id: event.data for event in reader.replay()}.values())
         finally:
@@ -241,7 +226,7 @@ def test_models_with_planted_gains_and_losses_get_the_right_verdicts(stack, aske
 
 def test_an_account_of_developers_reads_the_bit_and_nothing_else(stack, asked):
     assert asked
-    developer = stack.settings("developer")
+    developer = stack.settings(USER)
     reader = TopicReader(developer, [VERDICTS.name])
     assert {event.data.model for event in reader.replay()} <= set(MODELS_IN_ORDER)
     reader.close()
@@ -257,6 +242,6 @@ def test_an_account_of_developers_reads_the_bit_and_nothing_else(stack, asked):
 
 
 def test_lists_of_topics_leave_out_what_an_account_may_not_use(stack):
-    listed = {user: set(Producer(stack.settings(user).kafka()).list_topics(timeout=10).topics) for user in USERS}
-    assert listed["house"] - listed["developer"] >= {CI_QUESTIONS.name, CI_ANSWERS.name, VERDICTS_DETAIL.name}
-    assert not listed["developer"] & set(guarded_topics())
+    listed = {user: {*Producer(stack.settings(user).kafka()).list_topics(timeout=10).topics} for user in (HOUSE, USER)}
+    assert listed[HOUSE] - listed[USER] >= {CI_QUESTIONS.name, CI_ANSWERS.name, VERDICTS_DETAIL.name}
+    assert not listed[USER] & set(guarded_topics())
