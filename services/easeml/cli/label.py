@@ -180,6 +180,11 @@ def _why_none(current: Session, labels: LabelClient, name: str) -> str:
             f"'{escape(raising(name, asker))}' raises it."
             for field, asker in spent.items()
         )
+    if others := sum(1 for _ in labels.questions(name)):
+        return (
+            f"No open questions for you in [bold]{escape(name)}[/]. Other people are wanted for {others:,}: you have "
+            "answered or skipped what is there, or somebody is at it."
+        )
     return (
         f"No open questions for [bold]{escape(name)}[/]. They come when training rows are uncertain, when the pool "
         "holds rows, or when at least two models have passed and disagree on production rows."

@@ -208,6 +208,18 @@ async def test_no_questions_are_said_to_be_none(house, question, label):
     assert "No open questions for churn" in shown.output
 
 
+async def test_questions_that_wait_for_other_people_are_said_to(house, question, label, app):
+    house.define(replace(app, redundancy=2))
+    house.ask(question())
+    shown = await label("yes")
+    assert "1 answer given" in shown.output
+    shown = await label()
+    assert "No open questions for you in churn. Other people are wanted for 1:" in " ".join(shown.output.split())
+    shown = await label("yes", arguments=("churn", "--annotator", "bob"))
+    assert "1 answer given" in shown.output
+    assert [answer.annotators for answer in house.answers()] == [2]
+
+
 async def test_a_spent_budget_is_said_to_be(house, question, label, app):
     house.define(replace(app, label_budget=0, cleaning_budget=0))
     house.ask(question(), question("cell", asked_by="cpclean"), question("pool", asked_by="market"))
