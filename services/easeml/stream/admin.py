@@ -45,6 +45,7 @@ _EVERY_RULE = AclBindingFilter(
     AclOperation.ANY,
     AclPermissionType.ANY,
 )
+_IN_FORCE = 60.0
 _POLL = 0.05
 _COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
 
@@ -178,10 +179,10 @@ def allow(settings: Settings, rules: Iterable[Grant]) -> None:
     metadata(settings)
     handle = client(settings)
     bindings = [_binding(rule) for rule in rules]
-    deadline = time.monotonic() + _TIMEOUT
     try:
         for future in handle.create_acls(bindings, request_timeout=_TIMEOUT).values():
             future.result(_TIMEOUT)
+        deadline = time.monotonic() + _IN_FORCE
         # The controller has taken them; the brokers, which check them, hear of them a moment later.
         while not {*bindings} <= {*handle.describe_acls(_EVERY_RULE, request_timeout=_TIMEOUT).result(_TIMEOUT)}:
             if time.monotonic() > deadline:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from easeml.labels.client import LabelClient
 from easeml.labels.oracle import Oracle
 from easeml.ports import free_port
 from easeml.stream.grants import HOUSE, USER, account
-from easeml.stream.payloads import Tick
+from easeml.stream.payloads import Tick, Verdict
 from easeml.stream.publisher import EventPublisher
 from easeml.stream.reader import TopicReader
 from easeml.stream.settings import Settings
@@ -37,6 +38,7 @@ from easeml.stream.topics import (
     APPS,
     AUDIT,
     BUDGETS,
+    CATALOGUE,
     CI_ANSWERS,
     CI_QUESTIONS,
     MODELS,
@@ -222,6 +224,22 @@ def test_models_with_planted_gains_and_losses_get_the_right_verdicts(stack, aske
     assert told == {"Annotation", "Answer", "Budget", "AuditRecord"}
     for topic in (ANSWERS, ANNOTATIONS, BUDGETS, AUDIT, QUESTIONS):
         assert stack.said(topic) == []
+    heard = Counter(type(data).__name__ for data in heard_by_developers(stack))
+    assert heard == {"Verdict": len(MODELS_IN_ORDER), "TestSetOpened": 1}
+    # beside names, a verdict tells its bit, and whether a model was compared at all: the first one is not
+    assert {field.name for field in dataclasses.fields(Verdict)} == {"app", "model", "baseline", "signal", "guaranteed"}
+
+
+def heard_by_developers(stack):
+    """Return what their account reads of what CI and the label service said, wherever they said it."""
+    developer = stack.settings(USER)
+    found = {*Producer(developer.kafka() | {"log_level": 0}).list_topics(timeout=10).topics}
+    reader = TopicReader(developer, [topic.name for topic in CATALOGUE if topic.name in found])
+    try:
+        said = {event.id: event for event in reader.replay()}
+    finally:
+        reader.close()
+    return [event.data for event in said.values() if event.source in {"easeml/ci", "easeml/labels"}]
 
 
 def test_an_account_of_developers_reads_the_bit_and_nothing_else(stack, asked):
