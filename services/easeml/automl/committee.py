@@ -1,6 +1,7 @@
 """The budgeted ensemble as one algorithm: a race of the portfolio's first arms, the best of which vote.
 
-Its budget is a number of arms and not of seconds, so that repeating a trial repeats its result.
+Its budget is a number of arms, or of the seconds that their cost hints promise, and not of seconds that pass: so
+repeating a trial repeats its result.
 """
 
 from __future__ import annotations
@@ -20,6 +21,13 @@ from easeml.stream.payloads import AlgorithmAnnounced
 Train = Callable[[AlgorithmAnnounced, int, Floats, Codes], Any]
 """Arm, seed, float64[n, d], int64[n] -> fitted estimator."""
 
+_FEWEST = 18
+"""Arms that race at least, where nobody says how many."""
+_SECONDS = 5.0
+"""CPU seconds that the cost hints of the arms may promise together, where there are more."""
+_LEAST_ROWS = 250
+"""A training of fewer rows costs no less."""
+
 
 class Committee:
     """Vote of the best arms.
@@ -31,7 +39,7 @@ class Committee:
     seed : int
         Seed of folds and arms, in [0, 2^32).
     arms : int
-        How many arms of the portfolio race.
+        How many arms of the portfolio race; 0: as many as ``affordable`` says.
     members : int
         Members of the vote at most.
 
@@ -48,7 +56,7 @@ class Committee:
         self.judged_rows = 0
         self._train = train
         self._seed = seed
-        self._arms = ARMS[:arms]
+        self._arms = arms
         self._members = members
 
     def fit(self, matrix: Floats, codes: Codes) -> Vote:
@@ -68,7 +76,8 @@ class Committee:
             memory=self.memory,
         )
         entries: list[Entry] = []
-        for arm in self._arms:
+        arms = ARMS[: self._arms or affordable(len(codes), race.folds)]
+        for arm in arms:
             try:
                 entry = race.run(arm)
             except BudgetExhaustedError:  # the limit is that of the whole trial
@@ -80,8 +89,20 @@ class Committee:
             if entry is not None:
                 entries.append(entry)
         if not entries:
-            raise InvalidDataError(f"None of {len(self._arms)} algorithms could be trained, the last:", mend=refused)
+            raise InvalidDataError(f"None of {len(arms)} algorithms could be trained, the last:", mend=refused)
         weights = best_vote(np.stack([entry.probabilities for entry in entries]), race.truth, self._members)
         self.judged_rows = len(race.truth)
         chosen = np.flatnonzero(weights)
         return Vote([race.final(entries[place]) for place in chosen.tolist()], weights[chosen])
+
+
+def affordable(rows: int, folds: int) -> int:
+    """Return how many arms race over so many rows: few rows need more kinds of models, and pay for them.
+
+    Examples
+    --------
+    >>> affordable(100, folds=8), affordable(500, folds=5), affordable(5000, folds=4)
+    (36, 24, 18)
+    """
+    seconds = np.cumsum([arm.cost_hint for arm in ARMS]) * folds * max(rows, _LEAST_ROWS) / 1000
+    return max(_FEWEST, int((seconds <= _SECONDS).sum()))

@@ -119,7 +119,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "committee": Family(
         lambda seed, **parameters: Committee(train, seed, **parameters),
-        {"arms": Parameter(18, 1, len(ARMS)), "members": Parameter(3, 1, 30)},
+        {"arms": Parameter(0, 0, len(ARMS)), "members": Parameter(3, 1, 30)},
         prepared=False,
     ),
 }

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from easeml.automl.committee import Committee
+from easeml.automl.committee import Committee, affordable
 from easeml.automl.families import train
+from easeml.automl.portfolio import ARMS
 from easeml.automl.race import Examples, Race, folds_of
 from easeml.errors import BudgetExhaustedError, InvalidDataError
 from easeml.stream.payloads import AlgorithmAnnounced
@@ -136,3 +137,17 @@ def test_a_committee_takes_what_can_be_trained():
 
     with pytest.raises(BudgetExhaustedError, match="spent"):
         Committee(late, seed=1, arms=3, members=3).fit(MATRIX, CODES)
+
+
+def test_a_committee_over_few_rows_races_as_many_arms_as_they_pay_for():
+    tried = set()
+
+    def noted(announced, seed, matrix, codes):
+        tried.add(announced.algorithm)
+        return train(ARMS[0], seed, matrix, codes)
+
+    committee = Committee(noted, seed=1, arms=0, members=3)
+    committee.fit(MATRIX, CODES)
+    assert tried == {one.algorithm for one in ARMS[: affordable(len(CODES), int(FOLD.max()) + 1)]}
+    assert committee.judged_rows == len(CODES)
+    assert [affordable(rows, folds) for rows, folds in ((100, 8), (500, 5), (5000, 4))] == [36, 24, 18]
