@@ -82,6 +82,7 @@ class Visitor:
 
     def __post_init__(self) -> None:
         self.page: Page = self.browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
+        self.page.set_default_timeout(1000 * PATIENCE)
         self.page.add_init_script(COUNTED)
         self.page.goto(self.address)
         self.page.wait_for_selector("#live.on, .empty")
@@ -262,7 +263,7 @@ def main() -> None:
             tell_memory(server.pid)
         finally:
             server.terminate()
-            server.wait(30)
+            server.wait(PATIENCE)
 
 
 def tell_memory(pid: int) -> None:

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -19,6 +20,7 @@ from easeml.labels.client import AskedQuestion, LabelClient
 from easeml.stream.payloads import Pillar
 from easeml.stream.runfiles import read_run_file
 from easeml.stream.settings import Settings
+from easeml.tokens import house_token
 
 SHOWN = 20
 ROOM = 2**18
@@ -39,7 +41,7 @@ class Desk:
     Parameters
     ----------
     settings : Settings
-        Address and token.
+        Address, home and token.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -108,9 +110,9 @@ class Desk:
                 self.close()
                 self._clients, self._target = {}, target
             if owner not in self._clients:
-                token = self._settings.token.get_secret_value() if owner is None else owner
+                token = partial(house_token, self._settings) if owner is None else owner
                 self._clients[owner] = LabelClient(
-                    target, token or None, tls=self._settings, owner=owner is not None, patience=_PATIENCE
+                    target, token, tls=self._settings, owner=owner is not None, patience=_PATIENCE
                 )
             return self._clients[owner]
 

@@ -68,7 +68,7 @@ class Rows:
     doubtful : int64[m]
         Places of the rows with an uncertain feature, ascending.
     edition : int
-        That of the app's view when they were read.
+        That of their pillar in the app's view when they were read.
     seconds : float
         What reading took.
     read, used : float
@@ -147,13 +147,12 @@ class Shelf:
     async def _rows(self, view: AppView, pillar: Pillar) -> Rows:
         key = (view.app.app, view.app.life, pillar)
         async with self._lock:  # one pillar is read at a time, and nothing twice
-            rows = self._kept.get(key)
-            if rows is not None and rows.edition != view.edition and not rows.announced and _resting(rows) > 0:
+            rows, edition = self._kept.get(key), view.editions[pillar]
+            if rows is not None and rows.edition != edition and not rows.announced and _resting(rows) > 0:
                 rows.announced = True
                 asyncio.get_running_loop().call_later(_resting(rows), self._changed, view.app.app)
-            if rows is None or (rows.edition != view.edition and _resting(rows) <= 0):
+            if rows is None or (rows.edition != edition and _resting(rows) <= 0):
                 check_size(view, pillar)
-                edition = view.edition
                 self._kept.pop(key, None)
                 while len(self._kept) >= _KEPT:
                     del self._kept[min(self._kept, key=lambda known: self._kept[known].used)]

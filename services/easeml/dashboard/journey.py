@@ -153,7 +153,7 @@ def _labels(view: AppView, now: float) -> Standing:
 
 
 def _models(view: AppView, _now: float) -> Standing:
-    published, count = view.published, view.older.models + len(view.models)
+    published, count = view.published, view.model_count
     running = len(view.trials.running)
     if not published:
         if running:

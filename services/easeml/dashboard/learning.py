@@ -16,15 +16,17 @@ _LINES = 8
 """Models that have a line of their own in the chart of beliefs."""
 BASELINE, PASSED, FAILED, WAITING, RETIRED = "baseline", "passed", "not passed", "not judged", "retired"
 
-
 Published = tuple[str, Model, ModelPublished, float]
 """A model with the best accuracy so far."""
+Pick = tuple[float, ModelPicked]
+"""A pick and when it was made."""
 
 
 def models(view: AppView, _now: float) -> dict[str, Any]:
     """Return the stream of models, oldest first, with the best so far at each."""
     return _training(view) | {
-        "models": [_row(view, one) for one in _stream(view)[-_SHOWN:]],
+        "models": _rows(view, _stream(view)[-_SHOWN:]),
+        "count": view.model_count,
         "running": sorted(view.trials.running.values()),
     }
 
@@ -36,8 +38,8 @@ def models_page(view: AppView, _now: float, start: int) -> dict[str, Any]:
     drawn = stream[-_SHOWN:]
     running = sorted(view.trials.running.values())
     return _training(view) | {
-        "models": [_row(view, one) for one in shown],
-        "all": view.older.models + len(stream),
+        "models": _rows(view, shown),
+        "all": view.model_count,
         "stream": {
             "models": [name for name, *_ in drawn],
             "accuracy": [brief(accuracy(published)) for _, _, published, _ in drawn],
@@ -52,7 +54,6 @@ def models_page(view: AppView, _now: float, start: int) -> dict[str, Any]:
 def _training(view: AppView) -> dict[str, Any]:
     failures = reversed(view.trials.failures)
     return {
-        "count": view.older.models + len(view.models),
         "failures": [{"at": at, "algorithm": algorithm, "error": error} for at, algorithm, error in failures],
         "target": view.app.target,
     }
@@ -67,7 +68,12 @@ def _stream(view: AppView) -> list[Published]:
     return found
 
 
-def _row(view: AppView, one: Published) -> dict[str, Any]:
+def _rows(view: AppView, shown: list[Published]) -> list[dict[str, Any]]:
+    served = view.pick[1].model if view.pick is not None else ""
+    return [_row(one) | {"served": one[0] == served} for one in shown]
+
+
+def _row(one: Published) -> dict[str, Any]:
     name, model, published, best = one
     return {
         "model": name,
@@ -83,7 +89,6 @@ def _row(view: AppView, one: Published) -> dict[str, Any]:
         "verdict": verdict_of(model),
         "retired": model.retired,
         "best": best,
-        "served": view.pick is not None and name == view.pick[1].model,
     }
 
 
@@ -96,10 +101,6 @@ def verdict_of(model: Model) -> str:
     if not model.verdict.guaranteed:
         return BASELINE
     return PASSED if model.verdict.signal else FAILED
-
-
-Pick = tuple[float, ModelPicked]
-"""A pick and when it was made."""
 
 
 def picker(view: AppView, _now: float) -> dict[str, Any]:

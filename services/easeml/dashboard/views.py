@@ -7,7 +7,7 @@ by its identity or by when it was recorded, and a fold never asks what came befo
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -212,7 +212,7 @@ class AppView:
     asked: dict[str, Asked] = field(default_factory=dict)
     budgets: dict[str, Budget] = field(default_factory=dict)
     advice: tuple[float, Advice] | None = None
-    edition: int = 0  #: changes of the rows so far: new ones, candidates, answers
+    editions: Counter[Pillar] = field(default_factory=Counter)  #: changes of the rows: new ones, candidates, answers
 
     def fold(self, event: Event[Any]) -> str | None:
         """Take an event in; return the part that may have changed, or None."""
@@ -223,10 +223,10 @@ class AppView:
                 return APP
             case DataVersion():
                 self._version(at, data)
-                self.edition += 1
+                self.editions[data.pillar] += 1
                 return DATA
             case CandidateBatch():
-                self.edition += 1
+                self.editions[data.pillar] += 1
                 return DATA
             case FeasibilityReport():
                 self.feasibility = _newer(self.feasibility, at, data)
@@ -263,7 +263,7 @@ class AppView:
             asked.ask(data, at)
         else:
             asked.answer(data)
-            self.edition += 1
+            self.editions[data.pillar] += 1
         return QUESTIONS
 
     def _learning(self, at: float, data: Any) -> str | None:
@@ -342,6 +342,11 @@ class AppView:
         """Models that were published, in the order in which they were."""
         known = [(name, model, model.published) for name, model in self.models.items() if model.published is not None]
         return sorted(known, key=lambda one: (one[1].recorded, one[0]))
+
+    @property
+    def model_count(self) -> int:
+        """Models published so far."""
+        return self.older.models + len(self.models)
 
     @property
     def spoken_of(self) -> list[Model]:

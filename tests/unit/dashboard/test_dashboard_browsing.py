@@ -98,7 +98,7 @@ async def test_who_saw_rows_that_are_older_hears_when_newer_ones_may_be_read(row
     await shelf.page(view, wanted, NOW)
     assert not heard
     for _ in range(3):
-        view.edition += 1
+        view.editions[p.Pillar.TRAIN] += 1
         await shelf.page(view, wanted, NOW)
     assert len(read) == 1
     async with asyncio.timeout(30):

@@ -78,6 +78,7 @@ TRICKS = [
     ("GET", "/static/../access.py"),
     ("GET", "/static/%2e%2e/access.py"),
     ("GET", "/tokens.json"),
+    ("GET", "/house.key"),
     ("POST", "/api/apps/fraud"),
     ("POST", "/api/apps/churn%2F..%2Ffraud"),
     ("POST", "/api/apps/fraud/questions/q"),
