@@ -21,7 +21,8 @@ from easeml.supervisor.roster import SERVICES
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "deploy" / "kafka"))
 
-from apache_kafka import OPERATOR, KafkaProcess
+import apache_kafka
+from apache_kafka import OPERATOR
 
 ON_KAFKA = os.environ.get("EASEML_TEST_BROKER", "") == "kafka"
 RULES = grants(SERVICES)
@@ -31,12 +32,12 @@ WORDS = {user: f"the word of {user}" for user in (HOUSE, OWNER, USER, DASHBOARD,
 
 def new_broker(data_dir: Path | None = None, *, memory: bool = False) -> BrokerProcess:
     """Return a broker that waits to be started; ``memory``: its data need not survive a restart."""
-    return KafkaProcess(data_dir) if ON_KAFKA else BrokerProcess(data_dir, memory=memory)
+    return apache_kafka.KafkaProcess(data_dir) if ON_KAFKA else BrokerProcess(data_dir, memory=memory)
 
 
-def guarded_broker(data_dir: Path | None = None) -> GuardedBroker | KafkaProcess:
+def guarded_broker(data_dir: Path | None = None) -> GuardedBroker | apache_kafka.KafkaProcess:
     """Return a broker that waits to be started, on which accounts have their rights and no others."""
-    return KafkaProcess(data_dir, accounts=WORDS) if ON_KAFKA else GuardedBroker(data_dir)
+    return apache_kafka.KafkaProcess(data_dir, accounts=WORDS) if ON_KAFKA else GuardedBroker(data_dir)
 
 
 class GuardedBroker(BrokerProcess):
@@ -62,7 +63,7 @@ class GuardedBroker(BrokerProcess):
         }
 
 
-def furnish(broker: GuardedBroker | KafkaProcess, services: Iterable[str], **settings: Any) -> Settings:
+def furnish(broker: GuardedBroker | apache_kafka.KafkaProcess, services: Iterable[str], **settings: Any) -> Settings:
     """Make topics and grant rights, and return the settings of the operator."""
     operator = Settings.load(**broker.login(), **settings)
     create_topics(operator, services)

@@ -63,7 +63,11 @@ class Street:
             create_topics(self.settings, ROOMS)
         self.publisher = EventPublisher(self.settings, "user")
         self.producer = Producer(self.settings.kafka() | {"acks": "all"})
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,10 +8,9 @@ import sys
 import time
 
 import pytest
-from apache_kafka import OPERATOR
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from brokers import RULES, WORDS, guarded_broker
+from brokers import OPERATOR, RULES, WORDS, guarded_broker
 from easeml.errors import UnavailableError
 from easeml.stream import admin
 from easeml.stream.grants import HOUSE, USER, account
