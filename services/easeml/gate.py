@@ -1,4 +1,4 @@
-"""Who is let in at an HTTP door: whoever shows a token of the house, and no page of another site."""
+"""Who is let in: whoever shows a token of the house, and over HTTP no page of another site."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from easeml.errors import PermissionDeniedError
 from easeml.stream.settings import Settings
-from easeml.tokens import EVERYTHING, Holder, TokenFile, digest_of
+from easeml.tokens import EVERYTHING, Holder, TokenFile, digest_of, house_token
 
 _LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 _SAFE = frozenset({"GET", "HEAD"})
@@ -21,23 +21,24 @@ class Gate:
     Parameters
     ----------
     settings : Settings
-        Their token opens everything; the tokens in their home open what they say.
+        Their token, or the key of the house in their home, opens everything; the tokens there open what they say.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._token = settings.token.get_secret_value()
+        self._settings = settings
         self._file = TokenFile(settings.home)
 
     @property
     def open(self) -> bool:
         """Whether nobody needs a token."""
-        return not self._token and not self._file.in_use
+        return not self._settings.token.get_secret_value() and not self._file.in_use
 
     def holder(self, token: str) -> Holder | None:
         """Return who holds a token; None: nobody."""
         if not token or len(token) > _LONGEST:
             return None
-        if self._token and hmac.compare_digest(digest_of(self._token), digest_of(token)):
+        house = house_token(self._settings)
+        if house and hmac.compare_digest(digest_of(house), digest_of(token)):
             return EVERYTHING
         return self._file.holder(token)
 

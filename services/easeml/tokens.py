@@ -1,7 +1,9 @@
 """Tokens for people: who may see which apps, and what else they may do.
 
 They lie in ``<home>/tokens.json``, as digests only: a token is shown once, when it is made. Without that file, and
-without ``EASEML_TOKEN``, whoever reaches this machine's own address may do everything.
+without ``EASEML_TOKEN``, whoever reaches this machine's own address may do everything. The first token shuts the door,
+and makes the house key, ``<home>/house.key``: the house's own tools show it, so that whoever can read the home still
+gets in without a word.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError
+from easeml.stream.settings import Settings
 
 _FILE = "tokens.json"
+_KEY = "house.key"
 _BYTES = 32
 _LONGEST_NAME = 100
 
@@ -116,7 +120,7 @@ class TokenFile:
         return self.holders().get(digest_of(token))
 
     def create(self, name: str, apps: Iterable[str] | None = None, rights: Iterable[Right] = ()) -> str:
-        """Make a token and return it; only its digest is kept.
+        """Make a token and return it; only its digest is kept. A house without a key gets one.
 
         Raises
         ------
@@ -135,7 +139,9 @@ class TokenFile:
             "apps": None if apps is None else sorted(apps),
             "rights": [right.value for right in Right if right in frozenset(rights)],
         }
-        self._write(self._entries() | {digest_of(token): entry})
+        if not _key(self._path.parent):  # before the door is shut: nobody of the house is ever outside
+            _write(self._path.with_name(_KEY), secrets.token_urlsafe(_BYTES))
+        _write(self._path, json.dumps(self._entries() | {digest_of(token): entry}, indent=1))
         return token
 
     def revoke(self, name: str) -> None:
@@ -150,7 +156,7 @@ class TokenFile:
         left = {digest: entry for digest, entry in entries.items() if entry.get("name") != name}
         if len(left) == len(entries):
             raise NotFoundError(f"{name!r} has no token.", mend="'easeml tokens list' shows whose there are.")
-        self._write(left)
+        _write(self._path, json.dumps(left, indent=1))
 
     def _entries(self) -> dict[str, dict[str, Any]]:
         try:
@@ -163,13 +169,14 @@ class TokenFile:
             ) from error
         return found
 
-    def _write(self, entries: dict[str, dict[str, Any]]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".{_FILE}.{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(entries, file, indent=1)
-        temporary.replace(self._path)
+
+def house_token(settings: Settings) -> str:
+    """Return the token that opens everything, which services know and the house's own tools show.
+
+    It is that of the settings, else the key of the house in their home; empty where neither is, or where somebody else
+    keeps the home to themselves. Ask anew for every call: services run on when the first token is made.
+    """
+    return settings.token.get_secret_value() or _key(settings.home)
 
 
 def digest_of(token: str) -> str:
@@ -189,3 +196,20 @@ def _holder(entry: dict[str, Any]) -> Holder:
         raise ConfigurationError(
             f"A token in {_FILE} is damaged: {error!r}.", mend="Revoke and make it anew."
         ) from error
+
+
+def _key(home: Path) -> str:
+    try:
+        return (home / _KEY).read_text("ascii", "ignore").strip()
+    except (FileNotFoundError, PermissionError):  # whoever may not read it is not of the house
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file for its owner alone, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    temporary.replace(path)

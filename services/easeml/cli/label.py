@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, cast
 
 import typer
@@ -17,6 +18,7 @@ from easeml.labels.budgets import budget_of, raising
 from easeml.labels.client import AskedQuestion, LabelClient
 from easeml.stream import codec
 from easeml.stream.runfiles import read_run_file
+from easeml.tokens import house_token
 
 _PATIENCE = 5.0
 """Seconds a label service may be away: somebody is waiting."""
@@ -38,7 +40,7 @@ def target(current: Session) -> str:
 def calling(current: Session, *, owner: bool) -> LabelClient:
     """Return a connection to that service, as the owner of the test set where ``owner``."""
     settings = current.settings
-    token = settings.token.get_secret_value() or None
+    token = partial(house_token, settings)
     return LabelClient(target(current), token, tls=settings, owner=owner, patience=_PATIENCE)
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 from easeml.errors import EaseMLError, UnavailableError
 from easeml.stream.settings import Settings
 from easeml.supervisor.stack import Stack
+from easeml.tokens import house_token
 
 _PATIENCE = 60.0
 _NOT_YET = frozenset({404, 409, 429, 502, 503, 504})
@@ -44,7 +45,7 @@ class Application:
     stack : Stack
         The house.
     settings : Settings
-        Address and token.
+        Address, home and token.
     app : str
         The app to ask for.
     """
@@ -89,7 +90,7 @@ class Application:
         port = running.get("ports", {}).get("predict", self._settings.serving_port)
         connection = self._connection(port)
         headers = {"content-type": "application/json"}
-        token = self._settings.token.get_secret_value()
+        token = house_token(self._settings)
         if token:
             headers["authorization"] = f"Bearer {token}"
         try:

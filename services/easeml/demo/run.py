@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from easeml.stream.payloads import Answer, DataVersion, Pillar, Question, TrialA
 from easeml.stream.settings import Settings
 from easeml.supervisor import Stack, wait_ready
 from easeml.supervisor.stack import connected
+from easeml.tokens import house_token
 
 CONDITION = "n > 0.75 +/- 0.1"
 RELIABILITY = 0.95
@@ -107,7 +109,7 @@ class Demo:
             self._app,
             dict(zip((*row_ids, *pool), (*data.truth, *data.pool_truth), strict=True)),
             cells={(train[row], column): repr(value) for (row, column), value in data.cells.items()},
-            token=settings.token.get_secret_value() or None,
+            token=partial(house_token, settings),
             tls=settings,
         )
 

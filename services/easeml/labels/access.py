@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 import grpc.aio
 
 from easeml.errors import EaseMLError
+from easeml.gate import Gate
 from easeml.labels.status import UnauthenticatedError, abort
 from easeml.stream.settings import Settings
-from easeml.tokens import Right, TokenFile
+from easeml.tokens import EVERYTHING, Right
 
 log = logging.getLogger(__name__)
 
@@ -64,51 +64,41 @@ class Caller:
         return self.name if given and self.name else given
 
 
-@dataclass(frozen=True, slots=True)
 class Access:
-    """Tokens and what they open.
+    """Who a call comes from.
 
     Parameters
     ----------
-    grants : mapping of str to Caller
-        Caller by token; empty: no token is needed and everything is visible.
-    tokens : TokenFile or None
-        Tokens of people; once there are some, only those that say so open the questions about test rows.
+    settings : Settings
+        The house and its token.
     """
 
-    grants: Mapping[str, Caller] = field(default_factory=dict)
-    tokens: TokenFile | None = None
+    def __init__(self, settings: Settings) -> None:
+        self._gate = Gate(settings)
 
-    @classmethod
-    def of(cls, settings: Settings) -> Access:
-        """Return the access that the settings describe: one token for everything, or none, and those of people."""
-        token = settings.token.get_secret_value()
-        return cls({token: Caller()} if token else {}, TokenFile(settings.home))
+    def caller(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> Caller:
+        """Return who shows this metadata, an owner only where it asks as one.
 
-    def caller(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> Caller | None:
-        """Return who shows this metadata, an owner only where it asks as one; None: nobody we know."""
+        Raises
+        ------
+        UnauthenticatedError
+            When a token is needed and none that we know is shown.
+        """
         shown = dict(metadata or ())
         authorization = shown.get("authorization", "")
-        found = self._known(
-            authorization if isinstance(authorization, str) else authorization.decode("utf-8", "replace")
-        )
-        asks = shown.get(SCOPE[0]) == SCOPE[1]
-        return found if found is None or asks else replace(found, owns=False)
-
-    def _known(self, shown: str) -> Caller | None:
-        kind, _, token = shown.partition(" ")
-        bearer = kind.lower() == "bearer"
-        found = None
-        for known, caller in self.grants.items():  # all of them, so that time tells nothing about any
-            if hmac.compare_digest(known.encode(), token.encode()) and bearer:
-                found = caller
-        holder = self.tokens.holder(token) if self.tokens is not None and bearer else None
-        if found is None and holder is not None:
-            may = holder.rights
-            found = Caller(holder.apps, Right.ANSWER in may, Right.DETAILS in may, holder.name)
-        if found is None and not self.grants:
-            return Caller(owns=self.tokens is None or not self.tokens.holders())
-        return found
+        text = authorization if isinstance(authorization, str) else authorization.decode("utf-8", "replace")
+        kind, _, token = text.partition(" ")
+        holder = self._gate.holder(token) if kind.lower() == "bearer" else None
+        if holder is None and self._gate.open:
+            holder = EVERYTHING
+        if holder is None:
+            raise UnauthenticatedError(
+                "The call carries no token of this server.",
+                mend="Run it on the machine of the house, or set EASEML_TOKEN to a token made there by 'easeml tokens "
+                "create'; other programs send the metadata 'authorization: Bearer TOKEN'.",
+            )
+        owns = Right.DETAILS in holder.rights and shown.get(SCOPE[0]) == SCOPE[1]
+        return Caller(holder.apps, Right.ANSWER in holder.rights, owns, holder.name)
 
 
 class TokenInterceptor(Interceptor):
@@ -119,18 +109,17 @@ class TokenInterceptor(Interceptor):
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         handler = await continuation(details)
-        known = details.method.startswith(_OPEN) or self._access.caller(details.invocation_metadata) is not None
-        if handler is None or known:
+        if handler is None or details.method.startswith(_OPEN):
+            return handler
+        try:
+            self._access.caller(details.invocation_metadata)
+        except UnauthenticatedError as error:
+            refusal = error
+        else:
             return handler
 
         async def refuse(_request: Any, context: Any) -> None:
-            await abort(
-                context,
-                UnauthenticatedError(
-                    "The call carries no token of this server.", mend="Send the metadata 'authorization: Bearer TOKEN'."
-                ),
-                details.method,
-            )
+            await abort(context, refusal, details.method)
 
         return _like(handler, refuse)
 

@@ -29,6 +29,8 @@ from easeml.stream.settings import Settings
 
 Tls: TypeAlias = bool | str | Path | Settings
 """How a caller connects; see ``LabelClient``."""
+Token: TypeAlias = str | Callable[[], str] | None
+"""What a caller shows; a callable is asked anew, because the house may get its first tokens meanwhile."""
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -140,8 +142,8 @@ class LabelClient(AbstractContextManager["LabelClient"]):
     ----------
     target : str
         ``host:port``.
-    token : str, optional
-        Bearer token.
+    token : str or callable, optional
+        Bearer token; a callable is asked for it before every call, and none is shown where it is empty.
     tls : bool, path or Settings
         False: no TLS; True: TLS with the system's authorities; a path: the authority's certificate file; settings: as
         they say, with the certificate that a server with ``tls_ca`` asks for.
@@ -154,14 +156,14 @@ class LabelClient(AbstractContextManager["LabelClient"]):
     def __init__(
         self,
         target: str,
-        token: str | None = None,
+        token: Token = None,
         *,
         tls: Tls = False,
         owner: bool = False,
         patience: float = 30.0,
     ) -> None:
         self._patience = patience
-        self._metadata = metadata_of(token, owner=owner)
+        self._token, self._owner = token, owner
         credentials = credentials_of(tls)
         self._channel = (
             grpc.insecure_channel(target, options=OPTIONS)
@@ -204,7 +206,7 @@ class LabelClient(AbstractContextManager["LabelClient"]):
         yielded: set[tuple[str, str]] = set()
         retry = _Retry(self._patience)
         while True:
-            call = self._stub.StreamQuestions(request, metadata=self._metadata)
+            call = self._stub.StreamQuestions(request, metadata=metadata_of(self._token, owner=self._owner))
             try:
                 for message in call:
                     retry = _Retry(self._patience)
@@ -316,7 +318,8 @@ class LabelClient(AbstractContextManager["LabelClient"]):
         retry = _Retry(self._patience)
         while True:
             try:
-                return method(request, metadata=self._metadata, timeout=CALL_SECONDS)
+                shown = metadata_of(self._token, owner=self._owner)
+                return method(request, metadata=shown, timeout=CALL_SECONDS)
             except grpc.RpcError as error:
                 retry.after(error)
 
@@ -343,9 +346,10 @@ class _Retry:
         self._pause = min(2 * self._pause, MAX_PAUSE_SECONDS)
 
 
-def metadata_of(token: str | None, *, owner: bool = False) -> tuple[tuple[str, str], ...]:
+def metadata_of(token: Token, *, owner: bool = False) -> tuple[tuple[str, str], ...]:
     """Return the metadata that shows a token, and asks as the owner of the test set."""
-    return (*((("authorization", f"Bearer {token}"),) if token else ()), *((SCOPE,) if owner else ()))
+    shown = token() if callable(token) else token
+    return (*((("authorization", f"Bearer {shown}"),) if shown else ()), *((SCOPE,) if owner else ()))
 
 
 def credentials_of(tls: Tls) -> grpc.ChannelCredentials | None:

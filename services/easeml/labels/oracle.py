@@ -17,7 +17,7 @@ import grpc
 import grpc.aio
 
 from easeml.errors import BudgetExhaustedError, ConflictError, EaseMLError, NotFoundError, UnavailableError
-from easeml.labels.client import CALL_SECONDS, MAX_PAUSE_SECONDS, OPTIONS, Tls, credentials_of, metadata_of
+from easeml.labels.client import CALL_SECONDS, MAX_PAUSE_SECONDS, OPTIONS, Tls, Token, credentials_of, metadata_of
 from easeml.labels.status import error_of
 from easeml.labels.v1 import labels_pb2 as pb
 from easeml.labels.v1 import labels_pb2_grpc
@@ -42,8 +42,8 @@ class Oracle:
         Class by row id; what it does not hold is skipped.
     cells : mapping of (str, str) to str, optional
         Value by row id and column; what it does not hold is skipped. Without it, cell questions are left to others.
-    token : str, optional
-        Bearer token.
+    token : str or callable, optional
+        Bearer token; a callable is asked anew after every broken call, and none is shown where it is empty.
     tls : bool, path or Settings
         As for ``LabelClient``.
     owner : bool
@@ -59,7 +59,7 @@ class Oracle:
         labels: Mapping[str, str],
         *,
         cells: Mapping[tuple[str, str], str] | None = None,
-        token: str | None = None,
+        token: Token = None,
         tls: Tls = False,
         owner: bool = False,
         annotator: str = "oracle",
@@ -68,6 +68,7 @@ class Oracle:
         self._app = app
         self._labels = labels
         self._cells = cells
+        self._token, self._owner = token, owner
         self._metadata = metadata_of(token, owner=owner)
         self._credentials = credentials_of(tls)
         self._annotator = annotator
@@ -97,9 +98,11 @@ class Oracle:
                 await self._listen()
             except grpc.aio.AioRpcError as call:
                 error = error_of(call)
-                if not error.retriable:
+                refused = self._metadata
+                self._metadata = metadata_of(self._token, owner=self._owner)
+                if not error.retriable and self._metadata == refused:
                     raise error from call
-                log.info("the label service is away: %s", error)
+                log.info("a call of the label service failed: %s", error)
             except UnavailableError as error:
                 log.info("the label service is not there yet: %s", error)
             pause = 0.05 if len(self._done) > done else min(2 * pause, MAX_PAUSE_SECONDS)

@@ -55,9 +55,7 @@ class LabelServer:
     service : LabelsService
         The service of the same process; only read.
     settings : Settings, optional
-        Address, token and certificate; None: from the environment.
-    access : Access, optional
-        Who sees what; None: as the settings say.
+        Address, tokens and certificate; None: from the environment.
     clock : callable, optional
         Seconds since 1970 UTC.
     """
@@ -69,12 +67,11 @@ class LabelServer:
         service: LabelsService,
         settings: Settings | None = None,
         *,
-        access: Access | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._service = service
         self._settings = settings or Settings.load()
-        self._access = access or Access.of(self._settings)
+        self._access = Access(self._settings)
         self._clock = clock
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in its stub
         self._server: Any = None

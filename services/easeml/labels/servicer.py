@@ -100,6 +100,7 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
             while not self._stopping:
                 await bell.wait()
                 bell.clear()
+                caller = self._caller(context)  # tokens are made and revoked while a stream lasts
                 for message in self._changes(caller, self._select(caller, wanted), sent):
                     yield message
         finally:
@@ -209,7 +210,7 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         return await self._submissions.submit(queue, sent, now=self._clock(), seconds=context.time_remaining())
 
     def _caller(self, context: Any, *, answers: bool = False) -> Caller:
-        caller = self._access.caller(context.invocation_metadata()) or Caller(frozenset())
+        caller = self._access.caller(context.invocation_metadata())
         if answers and not caller.answers:
             raise PermissionDeniedError(
                 "This token does not allow answers.", mend="'easeml tokens create NAME --may answer' makes one."

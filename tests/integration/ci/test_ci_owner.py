@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from confluent_kafka import KafkaError, Producer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "ci"))
 
@@ -23,6 +25,7 @@ import ci_house
 from ci_house import CLASSES, batches, published
 
 from brokers import furnish, guarded_broker
+from easeml.cli.root import app as command
 from easeml.errors import ConflictError, EaseMLError, NotFoundError, PermissionDeniedError
 from easeml.labels.client import LabelClient
 from easeml.labels.oracle import Oracle
@@ -50,7 +53,7 @@ from easeml.stream.topics import (
     VERDICTS_DETAIL,
     guarded_topics,
 )
-from easeml.tokens import Right, TokenFile
+from easeml.tokens import Right, TokenFile, house_token
 
 PARTITIONS = 2
 PATIENCE = 90.0
@@ -185,11 +188,7 @@ def test_only_who_asks_as_the_owner_sees_questions_about_test_rows(stack, asked)
         assert owner.budget("churn")["ci"].open_questions == len(asked)
         with pytest.raises(ConflictError, match="none is passed over"):
             owner.skip(name, app="churn", annotator="olga")
-        for other in (
-            enter(client(stack, stack.owner)),
-            enter(client(stack, stack.developer, owner=True)),
-            enter(client(stack, None, owner=True)),
-        ):
+        for other in (enter(client(stack, stack.owner)), enter(client(stack, stack.developer, owner=True))):
             assert list(other.questions()) == []
             assert "ci" not in other.budget("churn")
             refusals = []
@@ -200,6 +199,26 @@ def test_only_who_asks_as_the_owner_sees_questions_about_test_rows(stack, asked)
                 with pytest.raises(NotFoundError):
                     other.claim(question, app="churn", annotator="eve")
             assert refusals[0] == refusals[1]
+
+
+def test_whoever_reads_the_home_gets_in_without_a_token_and_nobody_else(stack, asked, tmp_path):
+    def label(home):
+        own = {"EASEML_HOME": str(home), "EASEML_LABELS_PORT": str(stack.port), "EASEML_TOKEN": ""}
+        verb = ["--json", "label", "churn", "--test", "--annotator", "the owner"]
+        return CliRunner().invoke(command, verb, input="q\n", env=own | {"EASEML_BOOTSTRAP_SERVERS": ""})
+
+    assert asked
+    with client(stack, house_token(Settings(home=stack.home)), owner=True) as house:
+        stack.until(lambda: list(house.questions("churn")))
+    let_in = label(stack.home)
+    assert let_in.exit_code == 0, let_in.output
+    assert json.loads(let_in.output.splitlines()[0])["pillar"] == "test"
+    refused = label(tmp_path)
+    assert isinstance(refused.exception, PermissionDeniedError)
+    assert "'easeml tokens create'" in refused.exception.mend
+    assert "question" not in refused.output
+    with client(stack, None, owner=True) as stranger, pytest.raises(PermissionDeniedError, match="carries no token"):
+        next(stranger.questions())
 
 
 def test_models_with_planted_gains_and_losses_get_the_right_verdicts(stack, asked):

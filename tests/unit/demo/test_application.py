@@ -16,6 +16,7 @@ from easeml.demo.application import Application, Served
 from easeml.stream.runfiles import write_run_file
 from easeml.stream.settings import Settings
 from easeml.supervisor.stack import Stack
+from easeml.tokens import TokenFile, house_token
 
 TLS = Path(__file__).parents[1] / "labels" / "tls"  # self-signed, for localhost
 
@@ -53,7 +54,8 @@ def test_rows_are_predicted_with_and_without_tls(tmp_path, tls):
         thread.join()
 
 
-def test_an_answer_that_is_no_http_is_asked_for_again(tmp_path):
+def test_an_answer_that_is_no_http_is_asked_for_again_with_the_token_there_is_by_then(tmp_path):
+    heard = []
     answers = [b"POST / HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n" + b'{"model": "m", "labels": ["sky"]}']
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -61,7 +63,9 @@ def test_an_answer_that_is_no_http_is_asked_for_again(tmp_path):
             for answer in answers:
                 connection, _ = listener.accept()
                 with connection:
-                    connection.recv(65536)
+                    heard.append(connection.recv(65536).decode())
+                    if len(heard) == 1:
+                        TokenFile(tmp_path).create("ada")
                     connection.sendall(answer)
                     connection.shutdown(socket.SHUT_WR)
                     connection.recv(65536)
@@ -72,3 +76,5 @@ def test_an_answer_that_is_no_http_is_asked_for_again(tmp_path):
         application = Application(Stack(tmp_path, "", 0, ("serving",), 4, 1_000_000), Settings(home=tmp_path), "app")
         assert application.predict(pd.DataFrame({"x": [1.0]}), ("r",)) == Served("m", ("sky",))
         thread.join()
+    assert ["authorization" in one for one in heard] == [False, True]
+    assert f"authorization: Bearer {house_token(Settings(home=tmp_path))}\r\n" in heard[1]

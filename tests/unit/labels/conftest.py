@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from easeml.errors import UnavailableError
-from easeml.labels.access import Access
 from easeml.labels.server import LabelServer
 from easeml.labels.service import LabelsService
 from easeml.labels.v1 import labels_pb2_grpc
@@ -104,12 +103,13 @@ def house() -> House:
 
 
 @pytest.fixture
-async def serve(house):
-    """Start a server; return its address."""
+async def serve(house, tmp_path):
+    """Start a server whose home is the test's folder; return its address."""
     servers = []
 
-    async def start(*, access: Access | None = None, **settings) -> str:
-        server = LabelServer(house.service, Settings.load(labels_port=0, **settings), access=access, clock=house.clock)
+    async def start(**settings) -> str:
+        known = Settings.load(**{"labels_port": 0, "home": tmp_path} | settings)
+        server = LabelServer(house.service, known, clock=house.clock)
         servers.append(server)
         await server.start(house)
         return f"127.0.0.1:{server.port}"

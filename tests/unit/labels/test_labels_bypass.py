@@ -12,8 +12,9 @@ from easeml.labels.access import SCOPE
 from easeml.labels.v1 import labels_pb2 as pb
 from easeml.labels.v1 import labels_pb2_grpc
 from easeml.stream.payloads import Pillar
+from easeml.stream.settings import Settings
 from easeml.stream.topics import CI_ANSWERS, CI_QUESTIONS
-from easeml.tokens import Right, TokenFile, digest_of
+from easeml.tokens import Right, TokenFile, digest_of, house_token
 
 UNKNOWN, ABSENT, DENIED = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED
 
@@ -57,6 +58,10 @@ STRANGERS = {
     "token under another name": (("token", "Bearer {ada}"),),
     "the browser's cookie": (("cookie", "easeml_session={ada}"),),
     "a scope alone": (SCOPE,),
+    "the digest of the house key": (("authorization", "Bearer {key digest}"),),
+    "the house key cut short": (("authorization", "Bearer {key cut}"),),
+    "the house key without its kind": (("authorization", "{key}"),),
+    "the house key of another house, as the owner": (("authorization", "Bearer {foreign key}"), SCOPE),
     "two tokens, the last unknown": (("authorization", "Bearer {ada}"), ("authorization", "Bearer guess")),
 }
 HOLDERS = [
@@ -89,9 +94,13 @@ HOLDERS = [
 ]
 
 
+def key_of(home):
+    return house_token(Settings(home=home))
+
+
 @pytest.fixture
-async def door(house, serve, question, app, tmp_path):
-    """A server with tokens, two apps, and a question about a test row."""
+async def door(house, serve, question, app, tmp_path, request):
+    """A server with tokens, two apps, and a question about a test row; EASEML_TOKEN is "house" or the parameter."""
     file = TokenFile(tmp_path)
     everything = list(Right)
     tokens = {
@@ -107,7 +116,7 @@ async def door(house, serve, question, app, tmp_path):
     house.define(replace(app, app="spam"))
     house.ask(question(), question("s", app="spam"))
     house.put(CI_QUESTIONS, question("t", pillar=Pillar.TEST, asked_by="ci"))
-    async with grpc.aio.insecure_channel(await serve(token="house", home=tmp_path)) as channel:
+    async with grpc.aio.insecure_channel(await serve(token=getattr(request, "param", "house"))) as channel:
         yield labels_pb2_grpc.LabelServiceStub(channel), tokens
 
 
@@ -122,17 +131,48 @@ def untouched(house):
     return house.annotations() == [] and said == []
 
 
+@pytest.mark.parametrize("door", ["house", ""], ids=["EASEML_TOKEN", "house key"], indirect=True)
 @pytest.mark.parametrize("shown", STRANGERS)
-async def test_who_shows_no_token_of_the_house_does_nothing(house, door, shown):
+async def test_who_shows_no_token_of_the_house_does_nothing(house, door, shown, tmp_path):
     stub, tokens = door
-    known = tokens | {"digest": digest_of(tokens["ada"])}
+    TokenFile(tmp_path / "foreign").create("ada")
+    key = key_of(tmp_path)
+    keys = {"key": key, "key digest": digest_of(key), "key cut": key[:-1], "foreign key": key_of(tmp_path / "foreign")}
+    known = tokens | keys | {"digest": digest_of(tokens["ada"])}
     metadata = tuple((name, text.format(**known) if "{" in text else text) for name, text in STRANGERS[shown])
     for call, request in CALLS.items():
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await attempt(stub, call, request, metadata)
         assert caught.value.code() is UNKNOWN, call
-        for secret in ("churn", "row-q", tokens["ada"]):
+        for secret in ("churn", "row-q", tokens["ada"], key):
             assert secret not in caught.value.details()
+    assert untouched(house)
+
+
+async def test_the_first_token_shuts_the_door_of_a_running_service_for_good(house, serve, question, app, tmp_path):
+    house.define(replace(app, test_label_budget=2))
+    house.ask(question())
+    house.put(CI_QUESTIONS, question("t", pillar=Pillar.TEST, asked_by="ci"))
+    async with grpc.aio.insecure_channel(await serve()) as channel:
+        stub = labels_pb2_grpc.LabelServiceStub(channel)
+        stream = stub.StreamQuestions(CALLS["StreamQuestions"])
+        assert [(await stream.read()).WhichOneof("event") for _ in range(2)] == ["opened", "caught_up"]
+        tokens = TokenFile(tmp_path)
+        tokens.create("ada")
+        house.ask(question("late"))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:  # who listened already is told nothing of it
+            await stream.read()
+        assert caught.value.code() is UNKNOWN
+        owner = (("authorization", f"Bearer {key_of(tmp_path)}"), SCOPE)
+        for last_is_revoked in (False, True):
+            if last_is_revoked:
+                tokens.revoke("ada")
+            for call, request in CALLS.items():
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await attempt(stub, call, request, (SCOPE,))
+                assert caught.value.code() is UNKNOWN, call
+            listed = await stub.ListQuestions(pb.ListQuestionsRequest(), metadata=owner)
+            assert {asked.question for asked in listed.questions} == {"q", "late", "t"}
     assert untouched(house)
 
 
@@ -192,4 +232,4 @@ async def test_nobody_speaks_or_holds_in_the_name_of_somebody_else(house, door, 
 
 
 def test_the_list_is_long_enough():
-    assert len(STRANGERS) * len(CALLS) + 2 * len(HOLDERS) > 100
+    assert 2 * len(STRANGERS) * len(CALLS) + 2 * len(HOLDERS) > 100

@@ -9,6 +9,7 @@ import pytest
 from easeml.labels.access import SCOPE, Access, Caller
 from easeml.labels.packing import pack, unpack
 from easeml.labels.queue import Closed, Queue
+from easeml.labels.status import UnauthenticatedError
 from easeml.labels.v1 import labels_pb2 as pb
 from easeml.labels.v1 import labels_pb2_grpc
 from easeml.stream.payloads import Annotation, Answer, AuditRecord, Budget, Pillar, QuestionKind
@@ -22,7 +23,7 @@ from easeml.stream.topics import (
     CI_ANSWERS,
     CI_QUESTIONS,
 )
-from easeml.tokens import Right, TokenFile
+from easeml.tokens import Right, TokenFile, house_token
 
 
 @pytest.fixture
@@ -116,9 +117,10 @@ def caller(access, token=None, *, scope=True):
 
 
 def test_who_is_an_owner(tmp_path):
-    house = Access.of(Settings.load(home=tmp_path, token="all"))
-    open_house = Access.of(Settings.load(home=tmp_path))
-    assert caller(open_house) == Caller(owns=True), "without tokens this machine's own may do everything"
+    house = Access(Settings.load(home=tmp_path, token="all"))
+    open_house = Access(Settings.load(home=tmp_path))
+    for shown in (None, "guess"):
+        assert caller(open_house, shown) == Caller(owns=True), "without tokens this machine's own may do everything"
     tokens = TokenFile(tmp_path)
     owner = tokens.create("olga", ["churn"], [Right.DETAILS])
     developer = tokens.create("dave", rights=[Right.ANSWER])
@@ -127,23 +129,29 @@ def test_who_is_an_owner(tmp_path):
         silent = Caller(frozenset({"churn"}), answers=False, owns=False, name="olga")
         assert caller(access, owner, scope=False) == silent
         assert caller(access, developer) == Caller(None, answers=True, owns=False, name="dave")
-    assert caller(house, "all") == Caller(owns=True)
-    assert caller(house) is None
-    assert caller(house, "guess") is None
-    assert caller(open_house) == Caller(owns=False), "once people have tokens, nobody is the owner without one"
+    key = house_token(Settings.load(home=tmp_path))
+    for access, shown in ((house, "all"), (open_house, key)):
+        assert caller(access, shown) == Caller(owns=True)
+        assert caller(access, shown, scope=False) == Caller(owns=False)
     tokens.revoke("olga")
-    assert caller(house, owner) is None
+    tokens.revoke("dave")  # the last one, and the door stays shut
+    for access, strangers in ((house, (None, "guess", owner, key)), (open_house, (None, "guess", owner, "all"))):
+        for shown in strangers:
+            with pytest.raises(UnauthenticatedError):
+                caller(access, shown)
+    assert caller(open_house, key) == Caller(owns=True)
 
 
-async def test_only_an_owner_is_told_of_test_questions(paid, serve, test_question, question):
+async def test_only_an_owner_is_told_of_test_questions(paid, serve, test_question, question, tmp_path):
     paid.put(CI_QUESTIONS, test_question())
     paid.ask(question())
-    grants = {"olga": Caller(), "dave": Caller(owns=False), "eve": Caller(answers=False)}
-    async with grpc.aio.insecure_channel(await serve(access=Access(grants))) as channel:
+    may = {"olga": [Right.ANSWER, Right.DETAILS], "dave": [Right.ANSWER], "eve": [Right.DETAILS]}
+    tokens = {name: TokenFile(tmp_path).create(name, rights=rights) for name, rights in may.items()}
+    async with grpc.aio.insecure_channel(await serve()) as channel:
         stub = labels_pb2_grpc.LabelServiceStub(channel)
 
         def shows(name):
-            return {"metadata": (("authorization", f"Bearer {name}"), SCOPE)}
+            return {"metadata": (("authorization", f"Bearer {tokens[name]}"), SCOPE)}
 
         async def names(name):
             listed = await stub.ListQuestions(pb.ListQuestionsRequest(), **shows(name))

@@ -15,7 +15,6 @@ from grpc_status import rpc_status
 
 from easeml.errors import ConfigurationError
 from easeml.ids import EventId
-from easeml.labels.access import Access, Caller
 from easeml.labels.server import SERVICE, LabelServer
 from easeml.labels.status import error_of
 from easeml.labels.v1 import labels_pb2 as pb
@@ -23,6 +22,7 @@ from easeml.labels.v1 import labels_pb2_grpc
 from easeml.stream.payloads import AppDeleted, Pillar, QuestionKind, RelationBatch
 from easeml.stream.settings import Settings
 from easeml.stream.topics import APPS, AUDIT, DATA_PRODUCTION
+from easeml.tokens import Right, TokenFile
 
 TLS = Path(__file__).parent / "tls"  # a self-signed certificate for localhost, good for these tests alone
 
@@ -479,13 +479,14 @@ async def test_without_the_token_nothing_but_health(house, serve, question):
         assert len((await stub.ListQuestions(pb.ListQuestionsRequest(), metadata=shown)).questions) == 1
 
 
-async def test_absent_and_forbidden_look_the_same(house, serve, question, app):
+async def test_absent_and_forbidden_look_the_same(house, serve, question, app, tmp_path):
     house.define(replace(app, app="spam"))
     house.ask(question(), question("s", app="spam"))
-    address = await serve(access=Access({"churners": Caller(frozenset({"churn"})), "all": Caller()}))
+    churners = TokenFile(tmp_path).create("churners", ["churn"], [Right.ANSWER])
+    address = await serve(token="all")
     async with grpc.aio.insecure_channel(address) as channel:
         stub = labels_pb2_grpc.LabelServiceStub(channel)
-        mine = {"metadata": (("authorization", "Bearer churners"),)}
+        mine = {"metadata": (("authorization", f"Bearer {churners}"),)}
         listed = await stub.ListQuestions(pb.ListQuestionsRequest(), **mine)
         assert [asked.app for asked in listed.questions] == ["churn"]
         owner = await stub.ListQuestions(pb.ListQuestionsRequest(), metadata=(("authorization", "Bearer all"),))

@@ -8,8 +8,9 @@ import json
 
 import pytest
 
+from easeml.stream.settings import Settings
 from easeml.stream.topics import APPS
-from easeml.tokens import Right, TokenFile, digest_of
+from easeml.tokens import Right, TokenFile, digest_of, house_token
 from serving.conftest import Harbour
 from serving.test_predict import ROW, pick, start
 
@@ -76,6 +77,7 @@ TRICKS = [
     ("GET", "/v1/apps/fraud/pick?app=churn"),
     ("GET", "/v1/apps/churn,fraud/pick"),
     ("GET", "/v1/apps/../../tokens.json"),
+    ("GET", "/v1/apps/../../house.key"),
     ("HEAD", "/v1/apps/fraud/pick"),
     ("POST", "/v1/apps/fraud/predict"),
     ("POST", "/v1/apps/absent/predict"),
@@ -211,6 +213,8 @@ async def test_tokens_close_the_door_where_the_house_has_none(house, tmp_path, l
     door = Door(server, recorder, tokens)
     assert (await door.call("POST", "/v1/apps/churn/predict", ASKED))[0] == 401
     assert (await door.call("POST", "/v1/apps/churn/predict", ASKED, door.shows("ada")))[0] == (401 if last else 200)
+    door.tokens["key"] = house_token(Settings(home=tmp_path))
+    assert (await door.call("POST", "/v1/apps/churn/predict", ASKED, door.shows("key")))[0] == 200
     await server.stop()
 
 
