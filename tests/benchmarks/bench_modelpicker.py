@@ -35,9 +35,9 @@ BUDGETS = {
     "drift": (90, 120, 180, 380, 600),
     "emocontext": (75, 90, 105, 150),
     "mrpc_train": (20, 35, 45, 60, 100),
-    "many-87-3": (100, 150, 200, 250, 350),
-    "many-102-0": (100, 150, 200, 250, 350),
-    "many-109-2": (100, 150, 200, 250, 350),
+    "many-87-0": (110, 155, 170, 185, 250),
+    "many-97-2": (80, 110, 140, 175, 250),
+    "many-109-15": (110, 170, 185, 205, 250),
 }
 STREAM = {"drift": 2500}
 
@@ -53,15 +53,19 @@ def known(name):
 
 
 def many(k, seed, rows=4000):
-    """Two classes: models of one ability each per class, rows of one difficulty for all.
+    """Two classes: class-conditional confusions, rows of one difficulty for all, and a third of the models untrained.
 
-    The seeds are those of the first six per k for which chance needs nearest to 830 labels for 90 %.
+    These vote much for one class, as heads do that were never tuned. Parameters and seeds were chosen by what the
+    published algorithm and chance need (about 300/330/370 and 830/920/980), never by the portfolio.
     """
     rng = np.random.default_rng(seed + 1000 * k)
     truth = (rng.random(rows) < 0.4).astype(np.int32)
-    ability = rng.normal(0.9, 0.45, (k, 1)) + rng.normal(0, 0.5, (k, 2))
-    logits = ability[:, truth].T - 1.6 * rng.normal(size=(rows, 1)) + 0.9 * rng.normal(size=(rows, k))
-    right = rng.random((rows, k)) < 1 / (1 + np.exp(-1.8 * logits))
+    untrained = rng.random((k, 1)) < 0.3
+    ability = np.where(untrained, 0, rng.normal(0.9, 0.45, (k, 1)))
+    lean = rng.normal(0, 1.5, (k, 1)) * np.array([1, -1])
+    ability = ability + np.where(untrained, lean, 0) + rng.normal(0, 0.5, (k, 2))
+    logits = ability[:, truth].T - 1.6 * rng.normal(size=(rows, 1)) + 0.3 * rng.normal(size=(rows, k))
+    right = rng.random((rows, k)) < 1 / (1 + np.exp(-3 * logits))
     return np.where(right, truth[:, None], 1 - truth[:, None]).astype(np.int32), truth
 
 
