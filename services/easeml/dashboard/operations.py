@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
 from typing import Any
 
-from easeml.cli.status import service_row, topic_rows
+from easeml.cli.status import service_row
+from easeml.stream import admin
+from easeml.stream.reader import TopicReader
 from easeml.stream.settings import Settings
+from easeml.stream.topics import BY_NAME
 from easeml.supervisor.roster import PROCESSES
 
 _WHILE = 1.0
+_LETTERS = ".dlq"
 
 
 class Rounds:
@@ -41,16 +46,31 @@ class Rounds:
 async def _round(settings: Settings) -> dict[str, Any]:
     services, topics = await asyncio.gather(
         asyncio.gather(*(asyncio.to_thread(service_row, settings, name) for name in PROCESSES)),
-        asyncio.to_thread(topic_rows, settings),
+        asyncio.to_thread(_topics, settings),
     )
-    letters = {row["topic"].removesuffix(".dlq"): row["end_offsets"] for row in topics if row["topic"].endswith(".dlq")}
-    return {
-        "broker": settings.bootstrap_servers,
-        "services": services,
-        "topics": [
-            {"topic": row["topic"], "messages": row["end_offsets"], "policy": row["policy"]}
-            | {"letters": letters.get(row["topic"], 0)}
-            for row in topics
-            if not row["topic"].endswith(".dlq")
-        ],
-    }
+    return {"broker": settings.bootstrap_servers, "services": services, "topics": topics}
+
+
+def _topics(settings: Settings) -> list[dict[str, Any]]:
+    names = sorted(admin.existing(settings))
+    # A reader that began at the beginning would fetch ahead all that is there, again with every look.
+    reader = TopicReader(settings, names, from_beginning=False)
+    try:
+        ends = reader.ends()
+    finally:
+        reader.close()
+    messages: Counter[str] = Counter()
+    for (name, _), end in ends.items():
+        messages[name] += end
+    return [
+        {"topic": name, "messages": messages[name], "letters": messages[f"{name}{_LETTERS}"], "policy": _policy(name)}
+        for name in names
+        if not name.endswith(_LETTERS)
+    ]
+
+
+def _policy(name: str) -> str:
+    topic = BY_NAME.get(name)
+    if topic is None:
+        return "state"
+    return "restricted" if topic.restricted else "compacted" if topic.compacted else ""

@@ -15,7 +15,7 @@ from easeml.errors import EaseMLError
 from easeml.stream.payloads import AppDefined, MeterReading, Pillar, TestSetExhausted, VerdictDetail
 
 _SHOWN = 500
-_EPOCHS, _READINGS = 10, 9
+_EPOCHS, _READINGS = 4, 9
 _ALARMS = {
     "steps_exhausted": "All its steps are used.",
     "labels_exhausted": "All its labels are used.",

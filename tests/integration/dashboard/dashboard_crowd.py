@@ -87,7 +87,8 @@ class Crowd:
 
 def _event(data: Any, at: float) -> Event[Any]:
     topic = APPS.name if isinstance(data, p.AppDefined) else ""
-    return Event(_ID, "easeml/test", NOW + at, data.app, data.app, data, topic, 0, int(at), NOW + at)
+    placed = {"topic": topic, "partition": 0, "offset": int(at), "recorded": NOW + at}
+    return Event(_ID, "easeml/test", NOW + at, data.app, data.app, data, **placed)
 
 
 def models() -> Iterator[Any]:

@@ -76,7 +76,7 @@ export function chart({ id, title, x, y = {}, series, height = 260, ...across })
     scales: { x: { time: Boolean(x.time), range: x.names ? (_, low, high) => [low - 0.5, high + 0.5] : undefined }, y: { range: (_, low, high) => range(y, low, high, across) } },
     axes: [
       { stroke: colour("dim"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") }, incrs: x.time ? undefined : STEPS, label: x.time ? undefined : x.label, labelSize: 20, size: 36, values: x.names ? (_, at) => at.map((place) => (Number.isInteger(place) ? place + 1 : "")) : undefined },
-      { stroke: colour("dim"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") }, size: 52, values: (_, at) => at.map((number) => (y.percent ? `${+(100 * number).toFixed(1)}%` : figure(number))) },
+      { stroke: colour("dim"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") }, size: (_, words) => Math.max(52, 18 + 7 * Math.max(0, ...(words ?? []).map((word) => String(word).length))), values: (_, at) => at.map((number) => (y.percent ? `${+(100 * number).toFixed(1)}%` : figure(number))) },
     ],
     series: [
       { label: x.label, value: x.time ? "{HH}:{mm}:{ss}" : (_, number) => (number === null || number === undefined ? "–" : x.names ? x.names[number] : figure(number)) },

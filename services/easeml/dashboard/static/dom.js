@@ -70,11 +70,11 @@ export const table = (caption, columns, rows) =>
       h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([, kind, cell]) => h("td", { class: kind }, cell(row))))))));
 
 // Turns the pages of a list that the server sends page by page; the arrow keys do the same outside of tables.
-export function pager({ start, count: all, page }, shown, turn) {
+export function pager({ start, count: all, page }, shown, turn, total = all) {
   const button = (id, words, arrow, to, possible) => h("button", { type: "button", id, disabled: !possible, "aria-label": words, onclick: () => turn(to) }, arrow);
   return h("span", { class: "turn" },
     button("back", "Previous page", "←", Math.max(0, start - page), start > 0),
-    h("span", { class: "dim num" }, all ? `${count(start + 1)} to ${count(start + shown)} of ${count(all)}` : "none"),
+    h("span", { class: "dim num" }, all ? `${count(start + 1)} to ${count(start + shown)} of ${count(all)}${total > all ? `, the newest of ${count(total)}` : ""}` : "none"),
     button("on", "Next page", "→", start + page, start + shown < all));
 }
 

@@ -93,7 +93,7 @@ function history(content, turn) {
     ] : []),
     ["when", "num", (row) => clock(row.at)],
   ];
-  return h("section", { class: "card" }, h("h2", {}, "Verdicts"), table("Verdicts, the newest first", columns, content.verdicts), content.count > content.page ? pager(content, content.verdicts.length, turn) : "");
+  return h("section", { class: "card" }, h("h2", {}, "Verdicts"), table("Verdicts, the newest first", columns, content.verdicts), content.count > content.page ? pager(content, content.verdicts.length, turn, content.all) : "");
 }
 
 export default {

@@ -50,7 +50,7 @@ export default {
             ["training seconds", "num", (one) => (one.metrics.cpu_seconds === undefined ? "not known" : one.metrics.cpu_seconds.toFixed(2))],
             ["size", "num", (one) => (one.size ? `${count(Math.ceil(one.size / 1000))} kB` : "external")],
             ["published", "num", (one) => clock(one.at)],
-          ], rows), content.count > content.page ? pager(content, rows.length, turn) : ""),
+          ], rows), content.count > content.page ? pager(content, rows.length, turn, content.all) : ""),
           content.failures.length ? h("section", { class: "card" }, h("h2", {}, "Failed trainings"), table("Failed trainings, the newest first", [
             ["algorithm", "id", (one) => one.algorithm], ["when", "", (one) => clock(one.at)], ["why", "", (one) => one.error],
           ], content.failures)) : ""));

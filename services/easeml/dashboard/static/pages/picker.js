@@ -62,7 +62,7 @@ export default {
             ["rows", "num", (one) => count(one.rows)],
             ["", "", (one) => (one.drift ? h("span", { class: "tag bad" }, "drift") : "")],
             ["when", "num", (one) => clock(one.at)],
-          ], picks), content.count > content.page ? pager(content, picks.length, turn) : "")));
+          ], picks), content.count > content.page ? pager(content, picks.length, turn, content.all) : "")));
       },
       key: turned,
     };
