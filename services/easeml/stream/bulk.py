@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ GROUP = "easeml-bulk"
 """Named by readers that join no group: clients ask for the coordinator of some name."""
 CHUNK = 500
 TIMEOUT = 15.0
+_RETRY = 0.1
+_NOT_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 _KAFKA_LOG = logging.getLogger("easeml.kafka")
 
 
@@ -67,16 +70,24 @@ def bounds_of(consumer: Any, places: Iterable[Place]) -> dict[Place, tuple[int, 
     UnavailableError
         When the broker does not answer or a topic is missing.
     """
-    found = {}
-    for topic, partition in places:
+    deadline = time.monotonic() + TIMEOUT
+    return {place: _bounds(consumer, place, deadline) for place in places}
+
+
+def _bounds(consumer: Any, place: Place, deadline: float) -> tuple[int, int]:
+    while True:
         try:
-            found[topic, partition] = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT)
+            low, high = consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)
         except KafkaException as error:
-            raise UnavailableError(
-                f"The broker does not tell the offsets of {topic}[{partition}]: {error.args[0].str()}.",
-                mend="Is it up, and were the topics created? 'easeml doctor' tells.",
-            ) from error
-    return found
+            # A broker that has just made the topic, or comes back, may not know yet that it leads the partition.
+            if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"The broker does not tell the offsets of {place[0]}[{place[1]}]: {error.args[0].str()}.",
+                    mend="Is it up, and were the topics created? 'easeml doctor' tells.",
+                ) from error
+            time.sleep(_RETRY)
+        else:
+            return low, high
 
 
 class BulkReader:

@@ -26,6 +26,8 @@ POLL_SECONDS = 0.05
 END_SECONDS = 0.5
 PROBE_SECONDS = 1.0
 ANSWER_SECONDS = 0.2
+_FINAL = (KafkaError._FATAL, KafkaError.UNKNOWN_TOPIC_OR_PART)
+"""After the first, a fenced member for example, the client gives no more messages; ``fatal()`` does not tell so."""
 _LOST = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT)
 _REFUSED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 
@@ -121,7 +123,7 @@ class Inbox:
             return True
         if error.code() in _REFUSED:
             raise PermissionDeniedError(f"{error.str()} ({message.topic()}).", mend="Grant this account read access.")
-        if error.fatal() or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        if error.fatal() or error.code() in _FINAL:
             raise UnavailableError(
                 f"Reading {message.topic() or 'the inputs'} failed: {error.str()}.",
                 mend="Are the topics created ('easeml topics'), and does no other process use this instance name?",
