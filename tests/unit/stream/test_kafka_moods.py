@@ -1,0 +1,55 @@
+"""What Apache Kafka says that the embedded broker never does: it is waited for, or ends the service."""
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from easeml.errors import UnavailableError
+from easeml.stream import bulk
+from easeml.stream.inbox import Inbox
+from easeml.stream.settings import Settings
+
+PLACE = ("easeml.apps.v1", 0)
+
+
+class Consumer:
+    """Tells its offsets after some refusals."""
+
+    def __init__(self, *codes):
+        self.codes = list(codes)
+
+    def get_watermark_offsets(self, _place, timeout):
+        if self.codes:
+            raise KafkaException(KafkaError(self.codes.pop(0)))
+        return 3, 7
+
+
+def test_a_partition_without_a_leader_is_asked_again(monkeypatch):
+    monkeypatch.setattr(bulk, "_RETRY", 0.0)
+    consumer = Consumer(KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+    assert bulk.bounds_of(consumer, [PLACE]) == {PLACE: (3, 7)}
+    monkeypatch.setattr(bulk, "TIMEOUT", -1.0)
+    for code in (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART):
+        with pytest.raises(UnavailableError, match=r"offsets of easeml.apps.v1\[0\]"):
+            bulk.bounds_of(Consumer(code), [PLACE])
+
+
+class Message:
+    def __init__(self, code):
+        self.code = code
+
+    def error(self):
+        return KafkaError(self.code)
+
+    def topic(self):
+        return None
+
+
+def test_a_member_that_is_fenced_off_ends_its_service():
+    nothing = {name: lambda *_: None for name in ("assign", "revoke", "deliver", "fail")}
+    inbox = Inbox(Settings.load(bootstrap_servers="127.0.0.1:9"), "ci", "ci-here", [PLACE[0]], **nothing)
+    try:
+        assert not inbox._sound(Message(KafkaError._TRANSPORT))
+        with pytest.raises(UnavailableError, match="Reading the inputs failed"):
+            inbox._sound(Message(KafkaError._FATAL))
+    finally:
+        inbox.close()
