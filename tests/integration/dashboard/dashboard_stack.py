@@ -58,10 +58,14 @@ class DashboardStack:
         )
         create_topics(self.settings, ["labels"])
         self.publisher = EventPublisher(self.settings, "test")
-        for name in self.services:
-            self.start(name)
-        for name in self.services:
-            self.until(lambda name=name: (self.run_file(name) or {}).get("ready"))
+        try:
+            for name in self.services:
+                self.start(name)
+            for name in self.services:
+                self.until(lambda name=name: (self.run_file(name) or {}).get("ready"))
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
