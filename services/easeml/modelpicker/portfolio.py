@@ -394,7 +394,9 @@ class Portfolio:
     def _judge(self) -> None:
         """Estimate anew how good the models are, by contested rows since the last change."""
         numbers, votes, right = self.memory.believed(self._since, self._posterior.weights)
-        self._standing.remake(numbers, votes, right, self._trusted, self._validated.expected)
+        # rows are believed by the few that are labelled, so a validation row counts as many as a label stands for
+        each = max(len(right) / (1 + float(self.memory.labelled.weights.sum())), 1.0)
+        self._standing.remake(numbers, votes, right, each * self._trusted, self._validated.expected)
         self._override = None
         self._choose_served()
         if self._standing.half_life_in_use is None and len(right):

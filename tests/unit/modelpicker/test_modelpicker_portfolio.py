@@ -5,6 +5,7 @@ import pytest
 from modelpicker_streams import identifies, picker, play, reference, stream
 
 from easeml.errors import ConfigurationError, ConflictError
+from easeml.modelpicker import ModelPicker
 
 
 def test_it_is_the_default_and_spends_its_budget_exactly():
@@ -179,3 +180,22 @@ def test_the_drifting_file_is_followed_by_a_combiner(reference_data):
     assert (served == truth).mean() > 0.88
     assert pick.labels_used == 180
     assert pick.step(votes[0], "again").served >= 9
+
+
+def test_a_few_answers_do_not_outweigh_validation():
+    """One model of six votes against the others on most rows, where it is wrong but for the few rows answered."""
+    pick = ModelPicker(0, 2, budget=60, horizon=400, rng=np.random.default_rng(0))
+    for model, accuracy in enumerate([0.93, 0.92, 0.92, 0.91, 0.9, 0.45]):
+        pick.add_model(model)
+        pick.validate(model, accuracy, 100)
+    votes = np.repeat(np.array([[0, 0, 0, 0, 0, 1]], np.int32), 300, axis=0)
+    asked = pick.step_batch(votes, range(300)).query
+    for row in asked[:5]:
+        pick.answer(row, 1)
+    assert pick.recommended == 0
+    for row in asked[5:]:
+        pick.answer(row, 1)
+    pick.step_batch(votes, range(300, 600))
+    for row in pick.pending:
+        pick.answer(row, 1)
+    assert pick.recommended == 5, "many answers do"
