@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,20 +9,15 @@ import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from dashboard_stack import DashboardStack
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from easeml.relation import Relation
 from easeml.stream import payloads as p
 from easeml.stream.topics import PILLAR_TOPICS
 from easeml.tokens import Right, TokenFile
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 HOSTILE = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>'
 COLUMNS = (p.Column("photo", p.ColumnKind.TENSOR, shape=(8, 8)), p.Column(HOSTILE, p.ColumnKind.TEXT))
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +76,6 @@ def publish_photos(stack: DashboardStack, app: p.AppDefined) -> None:
     )
     stack.publish(p.Verdict(app.app, HOSTILE, True, True, HOSTILE))
     stack.publish(p.ModelPicked(app.app, HOSTILE, 1, 1, True, 1, {HOSTILE: float("nan")}))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from dashboard_crowd import MANY, Crowd, fill, publish_rows
 from dashboard_stack import DashboardStack
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 ALL = ("journey", "questions", "data", "feasibility", "models", "ci", "picker", "operations")
 LISTS = ("data", "models", "ci", "picker", "operations")
 """Pages that turn the pages of a list."""
 BYTES, NODES = 64_000, 1_200
 """Of each reply of the server, and of the elements that a page has."""
 REFUSAL = '{"error":{"reason":"internal","message":"The dashboard failed on this request.","mend":"Its log says why."}}'
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +24,6 @@ def crowd(tmp_path_factory):
             publish_rows(made)
             fill(made)
             yield made
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield running
-        running.close()
 
 
 @pytest.fixture
