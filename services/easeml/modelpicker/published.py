@@ -139,19 +139,22 @@ class Published:
         """Return what labels are expected to tell about predictions on the windows that they end."""
         if not windows:
             return np.zeros(0)
-        right, ratios = self.memory.history(self.k)
-        known = Known(right, np.ones(len(ratios)), self._validated.worth, self._validated.expected)
+        known, best = self._known, self.best
         gains = [
-            information_gain(own[None], recent, known, self.best, self.n_classes)
+            information_gain(own[None], recent, known, best, self.n_classes)
             for own, recent in zip(votes, windows, strict=True)
         ]
         return np.concatenate(gains)
 
+    @property
+    def _known(self) -> Known:
+        right, ratios = self.memory.history(self.k)
+        return Known(right, np.ones(len(ratios)), self._validated.worth, self._validated.expected)
+
     def worth(self, rows: Sequence[RowKey]) -> Floats:
         """Return the bits that answers to open questions are expected to tell now."""
-        recent = self.memory.recent(self.k)
-        votes = np.array([self.memory.open[row].votes for row in rows])
-        return self._gains(votes, [recent] * len(rows))
+        votes = np.array([self.memory.open[row].votes for row in rows], np.int32).reshape(len(rows), self.k)
+        return information_gain(votes, self.memory.recent(self.k), self._known, self.best, self.n_classes)
 
     def _class_of(self, votes: Votes, model: int) -> int:
         """Return the class a model gives, or, when it gives none, that of the next best model that does."""
