@@ -1,25 +1,42 @@
-"""``/health`` and ``/metrics`` of a service, on a port of its own."""
+"""``/health`` and ``/metrics`` of a process, on a port of its own."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from easeml.errors import ConfigurationError
 from easeml.ports import free_port
-from easeml.stream.runtime import Runtime
+from easeml.stream.metrics import Metrics
+from easeml.stream.settings import Settings
+
+
+class Reporting(Protocol):
+    """What can be asked how it is."""
+
+    settings: Settings
+    metrics: Metrics
+
+    def reasons(self) -> list[str]:
+        """Return why it is not serving; empty when it is."""
+
+    def told(self) -> Mapping[str, Any]:
+        """Return what else it says of itself: its name, and for a service lag and positions."""
 
 
 class HealthServer:
-    """Answers 200 SERVING or 503 NOT_SERVING with the reasons, positions and lag.
+    """Answers 200 SERVING or 503 NOT_SERVING with the reasons, and what the process says of itself.
 
     Parameters
     ----------
-    runtime : Runtime
+    reporting : Reporting
         What is reported on.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, reporting: Reporting) -> None:
+        self._reporting = reporting
         self._runner: web.AppRunner | None = None
         self.port = 0
         """Port listened on, once started."""
@@ -32,7 +49,7 @@ class HealthServer:
         ConfigurationError
             When the port is taken.
         """
-        settings = self._runtime.settings
+        settings = self._reporting.settings
         application = web.Application()
         application.router.add_get("/health", self._health)
         application.router.add_get("/metrics", self._metrics)
@@ -50,18 +67,12 @@ class HealthServer:
         self.port = int(self._runner.addresses[0][1])
 
     async def _health(self, _request: web.Request) -> web.Response:
-        reasons = self._runtime.reasons()
-        body = {
-            "service": self._runtime.service.name,
-            "status": "NOT_SERVING" if reasons else "SERVING",
-            "reasons": reasons,
-            "lag": self._runtime.lag,
-            "positions": self._runtime.positions,
-        }
+        reasons = self._reporting.reasons()
+        body = {"status": "NOT_SERVING" if reasons else "SERVING", "reasons": reasons, **self._reporting.told()}
         return web.json_response(body, status=503 if reasons else 200)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self._runtime.metrics.render(), content_type="text/plain", charset="utf-8")
+        return web.Response(body=self._reporting.metrics.render(), content_type="text/plain", charset="utf-8")
 
     async def stop(self) -> None:
         """Close the port."""

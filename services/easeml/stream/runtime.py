@@ -315,6 +315,10 @@ class Runtime:
                 found.setdefault(topic, {})[str(number)] = offset
         return found
 
+    def told(self) -> dict[str, Any]:
+        """Return who this is and where it stands."""
+        return {"service": self.service.name, "lag": self.lag, "positions": self.positions}
+
     def reasons(self) -> list[str]:
         """Return why the service is not serving; empty when it is."""
         if self._stopping.is_set():

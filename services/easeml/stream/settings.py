@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from easeml.errors import ConfigurationError
 
@@ -17,8 +19,31 @@ MISCONFIGURED = 2
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Reads ``EASEML_TOKEN`` from the file that ``EASEML_TOKEN_FILE`` names, and every other secret likewise."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        variable = f"EASEML_{field_name}_FILE".upper()
+        path = os.environ.get(variable) if field.annotation is SecretStr else None
+        if not path:
+            return None, field_name, False
+        try:
+            secret = Path(path).read_text("utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"{variable}: {path} cannot be read: {error}.", mend="Name a text file."
+            ) from error
+        if not secret:
+            raise ConfigurationError(f"{variable}: {path} is empty.", mend="Write the secret into it.")
+        return secret, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: secret for name, secret in found.items() if secret is not None}
+
+
 class Settings(BaseSettings):
-    """Settings, read from ``EASEML_*`` environment variables."""
+    """Settings, read from ``EASEML_*`` environment variables, secrets also from the files of ``EASEML_*_FILE``."""
 
     model_config = SettingsConfigDict(env_prefix="EASEML_", frozen=True, extra="ignore")
 
@@ -49,13 +74,26 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from, the strongest first."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
+    @classmethod
     def load(cls, **overrides: Any) -> Settings:
         """Read the environment; ``overrides`` win.
 
         Raises
         ------
         ConfigurationError
-            When a value does not fit; names the variable.
+            When a value does not fit, or the file of a secret cannot be read; names the variable.
         """
         try:
             settings = cls(**overrides)

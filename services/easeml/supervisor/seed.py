@@ -14,7 +14,7 @@ def provide(home: Path) -> None:
 
     A restart finds the same seed: test sets keep their label order, and questions their ids.
     """
-    if os.environ.get(VARIABLE):
+    if os.environ.get(VARIABLE) or os.environ.get(f"{VARIABLE}_FILE"):
         return
     path = home / "epoch_seed"
     if not path.exists():

@@ -159,13 +159,9 @@ class Supervisor:
 
     def _create_topics(self, settings: Settings) -> None:
         def create() -> None:
-            from easeml.automl.portfolio import announcements  # noqa: PLC0415 - needed here alone
-            from easeml.client import Client  # noqa: PLC0415 - makes Kafka handles: child only
-            from easeml.stream.admin import create_topics  # noqa: PLC0415 - likewise
+            from easeml.supervisor import topics  # noqa: PLC0415 - makes Kafka handles: child only
 
-            create_topics(settings, roster.SERVICES)
-            with Client(settings.bootstrap_servers, home=settings.home) as client:
-                client.announce(announcements())
+            topics.prepare(settings)
 
         child = Child("topics", create)
         self._fork(child)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
+
 from easeml.supervisor import seed
 
 
+@pytest.fixture(autouse=True)
+def without_a_seed(monkeypatch):
+    monkeypatch.setenv(seed.VARIABLE, "")  # so that what a test draws is taken back
+    monkeypatch.delenv(seed.VARIABLE)
+
+
 def test_drawn_once_kept_and_private(tmp_path, monkeypatch):
-    monkeypatch.delenv(seed.VARIABLE, raising=False)
     seed.provide(tmp_path)
     first = seed.os.environ[seed.VARIABLE]
     assert len(first) == 64
@@ -16,8 +23,9 @@ def test_drawn_once_kept_and_private(tmp_path, monkeypatch):
     assert seed.os.environ[seed.VARIABLE] == first
 
 
-def test_a_seed_that_is_set_wins(tmp_path, monkeypatch):
-    monkeypatch.setenv(seed.VARIABLE, "mine")
+@pytest.mark.parametrize("variable", [seed.VARIABLE, f"{seed.VARIABLE}_FILE"])
+def test_a_seed_that_is_set_wins(variable, tmp_path, monkeypatch):
+    monkeypatch.setenv(variable, "mine")
     seed.provide(tmp_path)
-    assert seed.os.environ[seed.VARIABLE] == "mine"
+    assert seed.os.environ[variable] == "mine"
     assert not (tmp_path / "epoch_seed").exists()
