@@ -51,8 +51,11 @@ demo: setup  ## a real data set from upload to the best model, on the embedded b
 bench: setup  ## every benchmark, as ratios against a peer in the same run
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
 
-lock:  ## resolve the lock file anew (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --all-extras --group dev pyproject.toml -o requirements.lock
+lock: COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
+lock:  ## resolve the lock files anew (needs uv): of this environment, of the image, and of what builds the wheel
+	$(COMPILE) --all-extras --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) -c requirements.lock --extra documents --extra files --extra s3 pyproject.toml -o deploy/image.lock
+	$(COMPILE) -c requirements.lock --group build -o deploy/build.lock
 
 vendor: UPLOT := uplot-1.6.32
 vendor: UPLOT_SHA256 := 4b8a8191e425658e3ea8c8c1314b0fc679c861ee3a1af2b20c7b16ba50b5133d
