@@ -45,6 +45,7 @@ VERBS = {
     "dashboard": ("dashboard:dashboard", "Tell where the dashboard of the house is."),
     "tokens": ("tokens:app", "Make, list and revoke tokens: who sees which apps, and what else they may do."),
     "topics": ("status:topics", "List the topics with their messages."),
+    "schemas": ("schemas:app", "Copy the released schemas to a schema registry."),
     "acls": (
         "acls:acls",
         "List the rights of every account: of each service, of developers, of the owner of the test set, of the house.",
