@@ -22,7 +22,13 @@ GROUP = "easeml-bulk"
 CHUNK = 500
 TIMEOUT = 15.0
 _RETRY = 0.1
-_NOT_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+NOT_YET = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
+)
+"""A broker that has just made the topic, or comes back, may not know yet that it leads the partition."""
 _KAFKA_LOG = logging.getLogger("easeml.kafka")
 
 
@@ -79,8 +85,7 @@ def _bounds(consumer: Any, place: Place, deadline: float) -> tuple[int, int]:
         try:
             low, high = consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)
         except KafkaException as error:
-            # A broker that has just made the topic, or comes back, may not know yet that it leads the partition.
-            if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
+            if error.args[0].code() not in NOT_YET or time.monotonic() > deadline:
                 raise UnavailableError(
                     f"The broker does not tell the offsets of {place[0]}[{place[1]}]: {error.args[0].str()}.",
                     mend="Is it up, and were the topics created? 'easeml doctor' tells.",

@@ -12,13 +12,14 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from easeml.errors import NotFoundError, PermissionDeniedError, SchemaError, UnavailableError
 from easeml.stream import admin, envelope
-from easeml.stream.bulk import consumer_of, received, record_of
+from easeml.stream.bulk import NOT_YET, consumer_of, received, record_of
 from easeml.stream.events import Event
 from easeml.stream.messages import Record
 from easeml.stream.settings import Settings
 
 log = logging.getLogger(__name__)
 _TIMEOUT = 10.0
+_RETRY = 0.1
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
@@ -129,13 +130,16 @@ def offsets(client: AdminClient, places: list[tuple[str, int]], spec: OffsetSpec
     UnavailableError
         When the broker does not tell.
     """
-    if not places:
-        return {}
-    asked = client.list_offsets({TopicPartition(*place): spec for place in places}, request_timeout=_TIMEOUT)
-    try:
-        return {(p.topic, p.partition): future.result(_TIMEOUT).offset for p, future in asked.items()}
-    except KafkaException as error:
-        raise UnavailableError(f"The broker does not tell its offsets ({error}).", mend="Try again.") from error
+    deadline = time.monotonic() + _TIMEOUT
+    while places:
+        asked = client.list_offsets({TopicPartition(*place): spec for place in places}, request_timeout=_TIMEOUT)
+        try:
+            return {(p.topic, p.partition): future.result(_TIMEOUT).offset for p, future in asked.items()}
+        except KafkaException as error:
+            if error.args[0].code() not in (*NOT_YET, KafkaError._NOENT) or time.monotonic() > deadline:
+                raise UnavailableError(f"The broker does not tell its offsets ({error}).", mend="Try again.") from error
+            time.sleep(_RETRY)
+    return {}
 
 
 def decoded(record: Record) -> Event[Any] | None:

@@ -1,10 +1,13 @@
 """What Apache Kafka says that the embedded broker never does: it is waited for, or ends the service."""
 
+from concurrent.futures import Future
+from types import SimpleNamespace
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from easeml.errors import UnavailableError
-from easeml.stream import bulk
+from easeml.stream import bulk, reader
 from easeml.stream.inbox import Inbox
 from easeml.stream.settings import Settings
 
@@ -31,6 +34,31 @@ def test_a_partition_without_a_leader_is_asked_again(monkeypatch):
     for code in (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART):
         with pytest.raises(UnavailableError, match=r"offsets of easeml.apps.v1\[0\]"):
             bulk.bounds_of(Consumer(code), [PLACE])
+
+
+class Admin:
+    """Lists offsets after some refusals."""
+
+    def __init__(self, *codes):
+        self.codes = list(codes)
+
+    def list_offsets(self, asked, request_timeout):
+        future = Future()
+        if self.codes:
+            future.set_exception(KafkaException(KafkaError(self.codes.pop(0))))
+        else:
+            future.set_result(SimpleNamespace(offset=7))
+        return dict.fromkeys(asked, future)
+
+
+def test_the_ends_of_partitions_without_a_leader_are_asked_again(monkeypatch):
+    monkeypatch.setattr(reader, "_RETRY", 0.0)
+    client = Admin(KafkaError._NOENT, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION)
+    assert reader.offsets(client, [PLACE], reader._LATEST) == {PLACE: 7}
+    monkeypatch.setattr(reader, "_TIMEOUT", -1.0)
+    for code in (KafkaError._NOENT, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+        with pytest.raises(UnavailableError, match="does not tell its offsets"):
+            reader.offsets(Admin(code), [PLACE], reader._LATEST)
 
 
 class Message:
