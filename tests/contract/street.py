@@ -1,11 +1,10 @@
-"""All services as processes on a real broker, as a supervisor would run them."""
+"""All services as processes on a real broker, as a supervisor would run them: forked from one that imported them."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-import signal
-import subprocess
 import sys
 import time
 import urllib.error
@@ -34,8 +33,20 @@ from easeml.stream.settings import Settings
 from easeml.stream.topics import TICKS
 from easeml.supervisor import roster
 
-PATIENCE = 90.0
+PATIENCE = 240.0
 FUSE = 20
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([*roster.PRELOADED])
+
+
+def live(name: str, environment: dict[str, str], log: Path) -> None:
+    """Run a service in this process, which was forked for it."""
+    os.environ.clear()
+    os.environ |= environment
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    roster.entry(name)()
 
 
 class Street:
@@ -48,7 +59,7 @@ class Street:
         self.home = home
         self.guarded = guarded
         self.broker = guarded_broker(home / "broker") if guarded else new_broker(home / "broker")
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, Any] = {}
         self.restarts: Counter[str] = Counter()
         self._ticks = 0
         self._tick_at = 0.0
@@ -73,7 +84,7 @@ class Street:
     def __exit__(self, *_: object) -> None:
         for process in self.processes.values():
             process.kill()
-            process.wait()
+            process.join()
         self.broker.__exit__(None, None, None)
 
     # -- processes ---------------------------------------------------------------------------------------------------
@@ -98,19 +109,14 @@ class Street:
         ours = {f"EASEML_{key.upper()}": str(value) for key, value in settings.items()}
         others = {key: value for key, value in os.environ.items() if not key.startswith("EASEML_")}
         (self.home / "run" / f"{name}.json").unlink(missing_ok=True)
-        module = roster.SERVICES[name].removesuffix(".__main__")
-        with (self.home / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", module],
-                env=others | ours | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-                stdout=log,
-                stderr=log,
-            )
+        environment = others | ours | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        self.processes[name] = FORKS.Process(target=live, args=(name, environment, self.home / f"{name}.log"))
+        self.processes[name].start()
 
     def supervise(self) -> None:
         """Start again what ended with an error, as the supervisor does; nothing may end without one."""
         for name, process in self.processes.items():
-            code = process.poll()
+            code = process.exitcode
             if code is not None:
                 assert code > 0, f"{name} ended with {code}\n{self.log(name)}"
                 self.restarts[name] += 1
@@ -118,7 +124,7 @@ class Street:
 
     def terminate(self) -> None:
         for process in self.processes.values():
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
 
     def log(self, name: str) -> str:
         return (self.home / f"{name}.log").read_text(errors="replace")[-3000:]
@@ -189,7 +195,7 @@ class Street:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             for name, process in self.processes.items():
-                assert supervised or process.poll() is None, f"{name} ended\n{self.log(name)}"
+                assert supervised or process.exitcode is None, f"{name} ended\n{self.log(name)}"
             assert time.monotonic() < deadline, "\n".join(f"{self.log(name)}\n" for name in self.processes)
             if supervised:
                 self.supervise()
