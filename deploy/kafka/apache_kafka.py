@@ -55,7 +55,7 @@ _NODE = {
     "group.initial.rebalance.delay.ms": "100",
     "auto.create.topics.enable": "false",
     # A killed node waits for its own former session before it is let in again.
-    "broker.session.timeout.ms": "2000",
+    "broker.session.timeout.ms": "4000",
     "broker.heartbeat.interval.ms": "500",
     # As often as the embedded broker looks at retention and compaction.
     "log.initial.task.delay.ms": "500",
@@ -119,6 +119,8 @@ class KafkaProcess(BrokerProcess):
         Folder of the data; a temporary one, removed at the end, unless given.
     port : int
         Port to bind; 0 takes a free one, which later restarts keep.
+    advertised_port : int
+        Port that clients are told to connect to, that of a relay for example; 0: the one that is bound.
     accounts : mapping of str to str, optional
         User name to password. Given: clients log in by SCRAM over TLS, and everybody but ``OPERATOR``, whose password
         is made here, may do only what access rules allow. The folder must be new then.
@@ -131,10 +133,11 @@ class KafkaProcess(BrokerProcess):
         data_dir: Path | None = None,
         port: int = 0,
         *,
+        advertised_port: int = 0,
         accounts: Mapping[str, str] | None = None,
-        timeout: float = 60.0,
+        timeout: float = 180.0,
     ) -> None:
-        super().__init__(data_dir, port, timeout=timeout)
+        super().__init__(data_dir, port, advertised_port=advertised_port, timeout=timeout)
         self._accounts = {} if accounts is None else {OPERATOR: secrets.token_hex(16), **accounts}
         self._controller = 0
         self._jars = libraries()
@@ -216,7 +219,7 @@ class KafkaProcess(BrokerProcess):
             "log.dirs": str(self.data_dir.resolve()),
             "controller.quorum.voters": f"1@{_HOST}:{self._controller}",
             "listeners": f"CLIENTS://{self.bootstrap_servers},CONTROLLER://{_HOST}:{self._controller}",
-            "advertised.listeners": f"CLIENTS://{self.bootstrap_servers}",
+            "advertised.listeners": f"CLIENTS://{_HOST}:{self._advertised_port or self._port}",
             "listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT",
         }
         if self._accounts:

@@ -14,7 +14,9 @@ from types import TracebackType
 from typing import Self
 
 from easeml.errors import UnavailableError
+from easeml.ports import free_port
 
+_HOST = "127.0.0.1"
 _POLL = 0.01
 
 
@@ -27,6 +29,8 @@ class BrokerProcess:
         Folder of the data; a temporary one, removed at the end, unless given.
     port : int
         Port to bind; 0 takes a free one, which later restarts keep.
+    advertised_port : int
+        Port that clients are told to connect to, that of a relay for example; 0: the one that is bound.
     memory : bool
         Keep everything in memory; a restart then begins empty.
     arguments : sequence of str
@@ -47,6 +51,7 @@ class BrokerProcess:
         data_dir: Path | None = None,
         port: int = 0,
         *,
+        advertised_port: int = 0,
         memory: bool = False,
         arguments: Sequence[str] = (),
         timeout: float = 30.0,
@@ -54,6 +59,7 @@ class BrokerProcess:
         self._scratch = tempfile.TemporaryDirectory(prefix="easeml-broker-")
         self.data_dir = data_dir if data_dir is not None else Path(self._scratch.name) / "data"
         self._port = port
+        self._advertised_port = advertised_port
         self._memory = memory
         self._arguments = list(arguments)
         self._timeout = timeout
@@ -81,9 +87,13 @@ class BrokerProcess:
         """
         ready = Path(self._scratch.name) / "ready"
         ready.unlink(missing_ok=True)
+        if self._advertised_port and not self._port:
+            self._port = free_port(_HOST)  # the ready file names the advertised one
         place = ["--memory"] if self._memory else ["--data-dir", str(self.data_dir)]
         command = [sys.executable, "-m", "easeml.broker", "--port", str(self._port), "--ready-file", str(ready)]
         command.append("--stop-on-eof")
+        if self._advertised_port:
+            command += ["--advertised-port", str(self._advertised_port)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own module with our own arguments
                 [*command, *place, *self._arguments], stdin=subprocess.PIPE, stdout=log, stderr=log
@@ -95,7 +105,7 @@ class BrokerProcess:
                 tail = self.log_path.read_text(errors="replace")[-2000:]
                 raise UnavailableError(f"The broker did not become ready: {tail}", mend="See its log.")
             time.sleep(_POLL)
-        self.bootstrap_servers = ready.read_text()
+        self.bootstrap_servers = f"{_HOST}:{self._port}" if self._advertised_port else ready.read_text()
         self._port = int(self.bootstrap_servers.rpartition(":")[2])
 
     def terminate(self) -> None:
