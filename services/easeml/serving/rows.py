@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from easeml.errors import Poison
 from easeml.ids import EventId
 from easeml.relation import Block, validate_batch
+from easeml.relation.block import stack
 from easeml.stream.payloads import AppDefined, RelationBatch
+
+_AT_ONCE = 1000
 
 
 class Backlog:
@@ -42,7 +45,24 @@ class Backlog:
             self._rows -= len(first.row_ids)
 
     def blocks(self, app: AppDefined) -> Iterator[Block]:
-        """Yield the rows that fit ``app``, batch by batch, without those before the last ``keep_last``."""
+        """Yield the rows that fit ``app``, without those before the last ``keep_last``.
+
+        Small batches come as one block: a model takes as long for one row as for hundreds. A row id that comes again is
+        in another block.
+        """
+        held: list[Block] = []
+        names: set[str] = set()
+        for block in self._fitting(app):
+            alike = bool(held) and block.columns == held[0].columns and len(names) + len(block) <= _AT_ONCE
+            if held and not (alike and names.isdisjoint(block.row_ids)):
+                yield stack(held)
+                held, names = [], set()
+            held.append(block)
+            names.update(block.row_ids)
+        if held:
+            yield stack(held)
+
+    def _fitting(self, app: AppDefined) -> Iterator[Block]:
         surplus = 0 if self._keep_last is None else max(self._rows - self._keep_last, 0)
         for batch in self._batches.values():
             skip, surplus = min(surplus, len(batch.row_ids)), max(surplus - len(batch.row_ids), 0)

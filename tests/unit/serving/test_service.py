@@ -87,6 +87,16 @@ def test_a_new_model_is_shown_the_last_production_rows(harbour):
     assert "p1-399" not in found
 
 
+def test_a_new_model_is_shown_many_small_batches_at_once(harbour):
+    for row in range(30):
+        harbour.production(1, row, f"p{row}-")
+    harbour.production(3, 2, "p2-")  # one of them repeats a row, under its name
+    harbour.cluster.run()
+    harbour.publish_model()
+    assert [len(batch.row_ids) for batch in harbour.predictions()] == [30, 3]
+    assert not harbour.letters()
+
+
 def test_the_same_model_again_says_nothing_new(harbour):
     harbour.test_rows(3)
     harbour.publish_model()
