@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from easeml import publication
 from easeml.errors import InvalidDataError, NotFoundError, Poison, SchemaError
@@ -11,7 +11,7 @@ from easeml.ids import EventId
 from easeml.relation import Block, Relation, RelationView, row_digests, validate_batch
 from easeml.relation.proposals import batch_of, validate_candidates
 from easeml.stream import codec, envelope
-from easeml.stream.bulk import BulkReader
+from easeml.stream.bulk import BulkReader, Place
 from easeml.stream.messages import Record
 from easeml.stream.payloads import Answer, AppDefined, CandidateBatch, Pillar, RelationBatch
 from easeml.stream.publisher import EventPublisher
@@ -28,7 +28,7 @@ def known_rows(
 ) -> dict[Pillar, dict[str, dict[str, int]]]:
     """Return the digest of every row of some pillars, by pillar, version and row id."""
     known: dict[Pillar, dict[str, dict[str, int]]] = {pillar: {} for pillar in pillars}
-    for record in _records(settings, app, [PILLAR_TOPICS[pillar] for pillar in known]):
+    for record in _records(settings, app, [PILLAR_TOPICS[pillar] for pillar in known], {}):
         batch = _batch(record, app)
         if batch is not None:
             rows = known[batch.pillar].setdefault(batch.version, {})
@@ -44,18 +44,56 @@ def relation_of(settings: Settings, app: AppDefined, pillar: Pillar) -> Relation
     NotFoundError
         When the pillar holds no rows.
     """
-    view = RelationView(app.label, app.classes, app.columns)
-    for record in _records(settings, app, [PILLAR_TOPICS[pillar], CANDIDATES, ANSWERS]):
-        said = _batch(record, app) if record.topic == PILLAR_TOPICS[pillar].name else _opinion(record, app, pillar)
+    return Follower(settings, app, pillar).relation()
+
+
+class Follower:
+    """The rows of a pillar for who asks again and again: only what has come since is read from the topics.
+
+    Parameters
+    ----------
+    settings : Settings
+        Cluster to read from.
+    app : AppDefined
+        Definition in force; another definition asks for another follower.
+    pillar : Pillar
+        Whose rows.
+    """
+
+    def __init__(self, settings: Settings, app: AppDefined, pillar: Pillar) -> None:
+        self._settings = settings
+        self.app = app
+        self._pillar = pillar
+        self._view = RelationView(app.label, app.classes, app.columns)
+        self._reached: dict[Place, int] = {}
+
+    def relation(self) -> Relation:
+        """Return the rows with every candidate and answer that is on the stream now.
+
+        Raises
+        ------
+        NotFoundError
+            When the pillar holds no rows.
+        """
+        rows = PILLAR_TOPICS[self._pillar]
+        for record in _records(self._settings, self.app, [rows, CANDIDATES, ANSWERS], self._reached):
+            self._take(record)
+            self._reached[record.topic, record.partition] = record.offset + 1
+        if not len(self._view):
+            raise NotFoundError(
+                f"The {self._pillar} pillar of {self.app.app!r} holds no rows.", mend="Publish or upload some."
+            )
+        return self._view.relation()
+
+    def _take(self, record: Record) -> None:
+        own = record.topic == PILLAR_TOPICS[self._pillar].name
+        said = _batch(record, self.app) if own else _opinion(record, self.app, self._pillar)
         if said is None:
-            continue
+            return
         try:
-            view.fold(said)
+            self._view.fold(said)
         except InvalidDataError as error:  # the service that refuses it says so with a dead letter
             log.warning("%s[%d]@%d says nothing here: %s", record.topic, record.partition, record.offset, error)
-    if not len(view):
-        raise NotFoundError(f"The {pillar} pillar of {app.app!r} holds no rows.", mend="Publish or upload some.")
-    return view.relation()
 
 
 def propose(
@@ -80,14 +118,18 @@ def propose(
     return len(batches)
 
 
-def _records(settings: Settings, app: AppDefined, topics: Iterable[Topic]) -> Iterator[Record]:
+def _records(
+    settings: Settings, app: AppDefined, topics: Iterable[Topic], reached: Mapping[Place, int]
+) -> Iterator[Record]:
+    """Yield what lies in an app's partition of some topics, from the beginning or from where one has come to."""
     partition = partition_of(app.app, settings.partitions)
     places = [(topic.name, partition) for topic in topics]
     if not places:
         return
     reader = BulkReader(settings)
     try:
-        reader.begin(reader.bounds(places))
+        bounds = reader.bounds(places).items()
+        reader.begin({place: (max(low, reached.get(place, low)), high) for place, (low, high) in bounds})
         while records := reader.chunk():
             yield from records
     finally:

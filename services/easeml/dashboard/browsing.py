@@ -1,8 +1,9 @@
-"""Rows of a pillar, page by page: read from the topics when somebody looks, and kept for a while."""
+"""Rows of a pillar, page by page: read from the topics when somebody looks, and kept for a while for all who look."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from bisect import bisect_left
@@ -16,19 +17,20 @@ from numpy.typing import NDArray
 
 from easeml.dashboard.views import AppView
 from easeml.errors import InvalidDataError, NotFoundError
-from easeml.pillars import relation_of
+from easeml.pillars import Follower
 from easeml.relation import Relation
 from easeml.relation.overview import Cell, overview
-from easeml.stream.payloads import Pillar
+from easeml.stream.payloads import AppDefined, Pillar
 from easeml.stream.settings import Settings
 
 PAGE = 50
 MOST_CELLS = 3_000_000
-"""Cells of a pillar that is shown; reading takes some 60 bytes for each, most of them for a moment."""
+"""Cells of all pillars that are kept; reading takes some 60 bytes for each, most of them for a moment."""
 _MOST_COLUMNS = 100
 _LABEL = "label"
 """Kind of the label's column in an overview."""
-_KEPT = 1
+_KEPT = 4
+"""Pillars that are kept at most, whatever their size."""
 _IDLE = 300.0
 """Seconds after which rows that nobody looks at are put away."""
 _PACE = 4.0
@@ -63,8 +65,10 @@ class Rows:
 
     Parameters
     ----------
-    relation : Relation
-        Ordered by row id.
+    follower : Follower
+        Reads what has come since.
+    relation : Relation or None
+        Ordered by row id; None: the pillar holds no rows.
     doubtful : int64[m]
         Places of the rows with an uncertain feature, ascending.
     edition : int
@@ -77,13 +81,19 @@ class Rows:
         Whoever saw them although there are newer ones will hear of these.
     """
 
-    relation: Relation
+    follower: Follower
+    relation: Relation | None
     doubtful: NDArray[np.int64]
     edition: int
     seconds: float
     read: float
     used: float
     announced: bool = False
+
+    @property
+    def cells(self) -> int:
+        """Numbers in all rows."""
+        return 0 if self.relation is None else len(self.relation) * _width(self.follower.app)
 
 
 def pillar_of(name: str) -> Pillar:
@@ -115,6 +125,7 @@ class Shelf:
         self._settings = settings
         self._changed = changed
         self._kept: dict[tuple[str, str, Pillar], Rows] = {}
+        self._watched = False
         self._lock = asyncio.Lock()
         # reading takes and frees much memory, of which every thread that does it would keep some
         self._reader = ThreadPoolExecutor(1, "rows")
@@ -137,10 +148,7 @@ class Shelf:
             When the pillar is too large to be looked at here.
         """
         told: dict[str, Any] = {"pillars": {pillar.value: count for pillar, count in view.rows.items()}}
-        try:
-            rows = await self._rows(view, wanted.pillar)
-        except NotFoundError:  # nothing is there yet, which is no error for somebody who looks
-            return told | {"columns": [], "rows": [], "start": 0, "count": 0, "all": 0, "uncertain": 0, "page": PAGE}
+        rows = await self._rows(view, wanted.pillar)
         page = await asyncio.to_thread(page_of, rows, wanted)
         return told | with_questions(page, view, now)
 
@@ -153,27 +161,43 @@ class Shelf:
                 asyncio.get_running_loop().call_later(_resting(rows), self._changed, view.app.app)
             if rows is None or (rows.edition != edition and _resting(rows) <= 0):
                 check_size(view, pillar)
-                self._kept.pop(key, None)
-                while len(self._kept) >= _KEPT:
-                    del self._kept[min(self._kept, key=lambda known: self._kept[known].used)]
+                follower = self._follower(key, view.app)
+                rows = None  # the older rows go before the newer ones come
+                self._make_room(view.rows.get(pillar, 0) * _width(view.app))
                 loop = asyncio.get_running_loop()
-                rows = await loop.run_in_executor(self._reader, self._read, view, pillar, edition)
+                rows = await loop.run_in_executor(self._reader, self._read, follower, edition)
                 self._kept[key] = rows
-                loop.call_later(_IDLE, self._put_away)
+                if not self._watched:
+                    self._watched = True
+                    loop.call_later(_IDLE, self._put_away)
             rows.used = time.monotonic()
             return rows
 
-    def _read(self, view: AppView, pillar: Pillar, edition: int) -> Rows:
+    def _follower(self, key: tuple[str, str, Pillar], app: AppDefined) -> Follower:
+        """Return who reads on where the rows kept end, and keep these no longer."""
+        known = self._kept.pop(key, None)
+        return known.follower if known and known.follower.app == app else Follower(self._settings, app, key[-1])
+
+    def _make_room(self, wanted: int) -> None:
+        """Put away what was not looked at for longest until ``wanted`` more cells may be kept."""
+        kept = sorted(self._kept.items(), key=lambda known: known[1].used)
+        while kept and (len(kept) >= _KEPT or wanted + sum(rows.cells for _, rows in kept) > MOST_CELLS):
+            del self._kept[kept.pop(0)[0]]
+
+    def _read(self, follower: Follower, edition: int) -> Rows:
         begun = time.monotonic()
-        relation = relation_of(self._settings, view.app, pillar)
-        doubtful = np.flatnonzero(relation.uncertain_rows(labels=False))
+        relation, doubtful = None, np.zeros(0, np.int64)
+        with contextlib.suppress(NotFoundError):  # nothing is there yet: no error for somebody who looks
+            relation = follower.relation()
+            doubtful = np.flatnonzero(relation.uncertain_rows(labels=False))
         done = time.monotonic()
-        return Rows(relation, doubtful, edition, done - begun, done, done)
+        return Rows(follower, relation, doubtful, edition, done - begun, done, done)
 
     def _put_away(self) -> None:
         now = time.monotonic()
         self._kept = {key: rows for key, rows in self._kept.items() if now - rows.used < _IDLE}
-        if self._kept:
+        self._watched = bool(self._kept)
+        if self._watched:
             asyncio.get_running_loop().call_later(_IDLE, self._put_away)
 
 
@@ -190,8 +214,8 @@ def check_size(view: AppView, pillar: Pillar) -> None:
     InvalidDataError
         When it has more than ``MOST_CELLS`` cells.
     """
-    width = sum(math.prod(column.shape) if column.shape else 1 for column in view.app.columns)
     rows = view.rows.get(pillar, 0)
+    width = _width(view.app)
     if rows * width > MOST_CELLS:
         raise InvalidDataError(
             f"The {pillar} pillar has {rows:,} rows of {width:,} numbers, too many to be looked at here.",
@@ -200,9 +224,16 @@ def check_size(view: AppView, pillar: Pillar) -> None:
         )
 
 
+def _width(app: AppDefined) -> int:
+    """Return how many numbers a row has."""
+    return sum(math.prod(column.shape) if column.shape else 1 for column in app.columns)
+
+
 def page_of(rows: Rows, wanted: Wanted) -> dict[str, Any]:
     """Return one page of rows as plain data: the columns, the label first, and a cell of each row for each."""
     relation = rows.relation
+    if relation is None:
+        return {"columns": [], "rows": [], "start": 0, "count": 0, "all": 0, "uncertain": 0, "page": PAGE}
     places = rows.doubtful if wanted.uncertain else np.arange(len(relation))
     start = min(wanted.start, max(0, len(places) - 1))
     if wanted.begin:

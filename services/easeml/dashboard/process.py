@@ -41,6 +41,7 @@ PORT = 50153
 browsers come back."""
 _STOP_SECONDS = 2
 _ARENA_MAX, _ARENAS = -8, 2
+_MMAP_THRESHOLD, _LARGE = -3, 128 * 1024
 _CONNECTIONS = 500
 
 
@@ -185,11 +186,15 @@ async def _run(settings: Settings) -> None:
     await Dashboard(settings).run(stop)
 
 
-def _share_memory() -> None:
-    """Let all threads take memory from two heaps: glibc gives each its own, and each keeps what was freed."""
+def _keep_little_memory() -> None:
+    """Let all threads share two heaps, and give arrays back when they are freed.
+
+    By itself glibc gives each thread a heap of its own, and keeps on it ever larger blocks for the next that asks.
+    """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(_ARENA_MAX, _ARENAS)
+        libc.mallopt(_MMAP_THRESHOLD, _LARGE)
 
 
 def run(settings: Settings) -> None:
@@ -200,7 +205,7 @@ def run(settings: Settings) -> None:
     SystemExit
         With either code.
     """
-    _share_memory()
+    _keep_little_memory()
     logs.configure(NAME, settings.log_format)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its ordinary life is of no interest
     try:

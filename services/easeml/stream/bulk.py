@@ -41,7 +41,11 @@ def consumer_of(settings: Settings, **options: Any) -> Any:
         "auto.offset.reset": "error",
         "fetch.wait.max.ms": 100,
         "fetch.queue.backoff.ms": 20,
-        "fetch.message.max.bytes": 10_000_000,
+        # Whoever decodes is slower than any broker: what waits for them costs memory and gains nothing.
+        "fetch.message.max.bytes": 1_000_000,
+        "fetch.max.bytes": 8_000_000,
+        "queued.min.messages": 5_000,
+        "queued.max.messages.kbytes": 4_096,
         "socket.nagle.disable": True,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,

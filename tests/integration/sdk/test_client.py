@@ -18,8 +18,10 @@ from easeml.errors import (
     NotFoundError,
     UnavailableError,
 )
+from easeml.pillars import Follower
 from easeml.stream import deadletters
 from easeml.stream.admin import create_topics, existing
+from easeml.stream.bulk import BulkReader
 from easeml.stream.payloads import DataVersion, Pillar, RelationBatch, TestLabels
 from easeml.stream.settings import Settings
 from easeml.stream.topics import CATALOGUE, DATA_TEST_LABELS
@@ -335,6 +337,35 @@ def test_a_pillar_is_read_back_with_what_tools_and_people_say(client, app):
         [row, "red", 0.75],
     ]
     assert len(client.relation(app, "validation").uncertain_cells()) == 0
+
+
+def test_who_follows_a_pillar_reads_only_what_has_come_since(client, app, monkeypatch):
+    read = []
+
+    def counted(reader, chunk=BulkReader.chunk):
+        found = chunk(reader)
+        read.extend(found)
+        return found
+
+    def news():
+        read.clear()
+        relation = follower.relation()
+        count = len(read)
+        assert relation.content_hash() == client.relation(app).content_hash()
+        return count
+
+    monkeypatch.setattr(BulkReader, "chunk", counted)
+    follower = Follower(client.settings, client.app(app), Pillar.TRAIN)
+    with pytest.raises(NotFoundError, match="holds no rows"):
+        follower.relation()
+    client.publish(app, frame())
+    follower = Follower(client.settings, client.app(app), Pillar.TRAIN)
+    assert news() >= 1
+    assert news() == 0
+    rows = follower.relation()
+    table = pd.DataFrame({"row_id": rows.row_ids[0], "column": "color", "value": ["red", "blue"], "probability": 0.5})
+    client.propose(app, rows.merge_candidates(table, source="mine@1"), "mine@1")
+    assert news() == 1
 
 
 def test_candidates_that_do_not_fit_are_not_sent(client, app):

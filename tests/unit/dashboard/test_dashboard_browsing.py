@@ -15,6 +15,7 @@ from easeml.dashboard import browsing
 from easeml.dashboard.browsing import MOST_CELLS, PAGE, Rows, Wanted, check_size, page_of, pillar_of, with_questions
 from easeml.dashboard.house import House
 from easeml.errors import InvalidDataError, NotFoundError
+from easeml.pillars import Follower
 from easeml.relation import Relation
 from easeml.stream import payloads as p
 from easeml.stream.settings import Settings
@@ -32,7 +33,15 @@ def rows():
         {"row_id": ["r007", "r007"], "column": "age", "value": [1.0, 2.0], "probability": [0.25, 0.75]}
     )
     relation = relation.merge_candidates(table, source="tool@1")
-    return Rows(relation, np.flatnonzero(relation.uncertain_rows(labels=False)), 0, 0.0, 0.0, 0.0)
+    return Rows(
+        Follower(Settings(), APP, p.Pillar.TRAIN),
+        relation,
+        np.flatnonzero(relation.uncertain_rows(labels=False)),
+        0,
+        0.0,
+        0.0,
+        0.0,
+    )
 
 
 @pytest.fixture
@@ -84,29 +93,82 @@ def test_a_pillar_too_large_is_refused():
         check_size(house.apps["churn"], p.Pillar.POOL)
 
 
-async def test_who_saw_rows_that_are_older_hears_when_newer_ones_may_be_read(rows, view, monkeypatch):
-    clock, read, heard = [0.0], [], []
+class Slow:
+    """Reads the same rows each time, which takes a hundredth of a second on its own clock."""
 
-    def slowly(_settings, _app, pillar):
-        clock[0] += 0.01
-        read.append(pillar)
-        return rows.relation
+    def __init__(self, relation, app, clock):
+        self.relation_kept, self.app, self.clock, self.asked = relation, app, clock, 0
 
-    monkeypatch.setattr(browsing, "relation_of", slowly)
+    def relation(self):
+        self.clock[0] += 0.01
+        self.asked += 1
+        if self.relation_kept is None:
+            raise NotFoundError("nothing")
+        return self.relation_kept
+
+
+@pytest.fixture
+def made(rows, monkeypatch):
+    """What was made to read pillars, on a clock that stands still in between."""
+    clock, made = [0.0], []
+
+    def follower(_settings, app, pillar):
+        made.append(Slow(None if pillar is p.Pillar.TEST else rows.relation, app, clock))
+        return made[-1]
+
+    monkeypatch.setattr(browsing, "Follower", follower)
     monkeypatch.setattr(browsing, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    return made
+
+
+async def test_who_saw_rows_that_are_older_hears_when_newer_ones_may_be_read(view, made):
+    heard = []
     shelf, wanted = browsing.Shelf(Settings(), heard.append), Wanted(p.Pillar.TRAIN)
     await shelf.page(view, wanted, NOW)
     assert not heard
     for _ in range(3):
         view.editions[p.Pillar.TRAIN] += 1
         await shelf.page(view, wanted, NOW)
-    assert len(read) == 1
+    assert made[0].asked == 1
     async with asyncio.timeout(30):
         while not heard:
             await asyncio.sleep(0.01)
-    clock[0] += 1
+    made[0].clock[0] += 1
     await shelf.page(view, wanted, NOW)
-    assert (len(read), heard) == (2, ["churn"])
+    assert ([one.asked for one in made], heard) == ([2], ["churn"])
+
+
+async def test_rows_are_read_on_from_where_reading_ended_until_the_app_is_defined_anew(view, made):
+    shelf, wanted = browsing.Shelf(Settings(), lambda _app: None), Wanted(p.Pillar.TRAIN)
+    for _ in range(3):
+        view.editions[p.Pillar.TRAIN] += 1
+        await shelf.page(view, wanted, NOW)
+        made[0].clock[0] += 1
+    view.app = replace(view.app, classes=(*APP.classes, "perhaps"))
+    view.editions[p.Pillar.TRAIN] += 1
+    await shelf.page(view, wanted, NOW)
+    assert [one.asked for one in made] == [3, 1]
+
+
+async def test_many_who_look_at_a_pillar_without_rows_read_it_once(view, made):
+    shelf, wanted = browsing.Shelf(Settings(), lambda _app: None), Wanted(p.Pillar.TEST)
+    told = [await shelf.page(view, wanted, NOW) for _ in range(10)]
+    assert [one.asked for one in made] == [1]
+    assert all(one["rows"] == [] and one["all"] == 0 for one in told)
+
+
+async def test_pillars_are_kept_side_by_side_while_there_is_room(view, made, monkeypatch):
+    async def look(*pillars):
+        for pillar in pillars:
+            await shelf.page(view, Wanted(pillar), NOW)
+            made[0].clock[0] += 1
+
+    shelf = browsing.Shelf(Settings(), lambda _app: None)
+    await look(p.Pillar.TRAIN, p.Pillar.POOL, p.Pillar.TRAIN, p.Pillar.POOL)
+    assert [one.asked for one in made] == [1, 1]
+    monkeypatch.setattr(browsing, "MOST_CELLS", COUNT)
+    await look(p.Pillar.VALIDATION, p.Pillar.POOL, p.Pillar.VALIDATION, p.Pillar.TRAIN)
+    assert [one.asked for one in made] == [1, 1, 1, 1]
 
 
 def test_a_pillar_has_a_name():
