@@ -113,6 +113,8 @@ def show(console: Console, question: AskedQuestion) -> None:
         f"\n[bold]Row {escape(question.row_id)}{escape(about)}[/]  [dim]{escape(question.app)}, {question.pillar}, "
         f"{bits} for {price}, asked by {escape(question.asked_by)}[/]"
     )
+    if question.heard:
+        console.print(f"[dim]{question.heard}.[/]")
     if question.row:
         console.print(_table(question.row, asked=question.column))
     else:

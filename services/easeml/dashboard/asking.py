@@ -169,6 +169,7 @@ def shown(question: AskedQuestion) -> dict[str, Any]:
         "row": [{"column": name, **cell(value)} for name, value in question.row.items()],
         "expires_at": question.expires_at,
         "claimed_by": question.claimed_by,
+        "heard": question.heard,
     }
 
 

@@ -75,6 +75,8 @@ class AskedQuestion:
         Seconds since 1970 UTC; None: never.
     claimed_by : str
         Who works on it; empty: nobody.
+    answers, answers_wanted : int
+        People who have answered it, and who are to answer it in all before their answer counts.
     """
 
     app: str
@@ -93,6 +95,13 @@ class AskedQuestion:
     created_at: float
     expires_at: float | None
     claimed_by: str
+    answers: int = 0
+    answers_wanted: int = 1
+
+    @property
+    def heard(self) -> str:
+        """How many of how many people have answered; empty where one is enough."""
+        return f"{self.answers} of {self.answers_wanted} people have answered" if self.answers_wanted > 1 else ""
 
     @classmethod
     def of(cls, message: Any) -> Self:
@@ -114,6 +123,8 @@ class AskedQuestion:
             created_at=message.create_time.ToMicroseconds() / 1e6,
             expires_at=message.expire_time.ToMicroseconds() / 1e6 if message.HasField("expire_time") else None,
             claimed_by=message.claimed_by,
+            answers=message.answers,
+            answers_wanted=max(message.answers_wanted, 1),  # a server from before does not say
         )
 
 

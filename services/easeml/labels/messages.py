@@ -46,8 +46,10 @@ def timestamp(seconds: float) -> Timestamp:
     return stamp
 
 
-def question_message(entry: OpenQuestion, row: Mapping[str, Value], holders: Iterable[str]) -> pb.Question:
-    """Return an open question with the values of its row (by column) and who holds it."""
+def question_message(
+    entry: OpenQuestion, row: Mapping[str, Value], holders: Iterable[str], redundancy: int = 1
+) -> pb.Question:
+    """Return an open question with the values of its row (by column), who holds it and how many people it wants."""
     asked = entry.question
     uniform = [1 / len(asked.candidates)] * len(asked.candidates)
     beliefs = asked.probabilities.tolist() or uniform
@@ -69,6 +71,10 @@ def question_message(entry: OpenQuestion, row: Mapping[str, Value], holders: Ite
         create_time=timestamp(entry.asked_at),
         expire_time=None if asked.expires_at is None else timestamp(asked.expires_at),
         claimed_by=", ".join(holders),
+        answers=len(entry.votes),
+        # Where enough have answered and it is open, they disagree: one more is asked.
+        # Where enough have answered and it is open, they disagree: one more is asked.
+        answers_wanted=max(redundancy, len(entry.votes) + 1),
     )
 
 

@@ -94,6 +94,10 @@ class LabelsService(Service[Queue]):
         rows = self._rows.get((app, pillar))
         return {} if rows is None else rows.show(row_id)
 
+    def people(self, question: Question) -> int:
+        """Return how many people are to answer an open question."""
+        return next(queue.redundancy for queue in _queues(self.queues[question.app]) if question.question in queue.open)
+
     def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
         """Call ``listener`` with the app after every change of its state; return what ends that.
 

@@ -35,6 +35,9 @@ LEASE_SECONDS = 300.0
 MAX_LEASE_SECONDS = 3600.0
 MAX_SUBMISSIONS = 1000
 
+Sent = dict[tuple[str, str], tuple[float, int]]
+"""What a stream has told: by app and question, its rate and how many people have answered."""
+
 
 class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]  # generated without types
     """Reads the state of the service; what callers say goes to the topic.
@@ -91,7 +94,7 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         wanted = Filter(request.app, kind_of(request.kind), caller.annotator(request.annotator))
         bell = asyncio.Event()
         self._bells.add(bell)
-        sent: dict[tuple[str, str], float] = {}
+        sent: Sent = {}
         try:
             selection = self._select(caller, wanted)
             for message in self._changes(caller, selection, sent):
@@ -248,8 +251,8 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         now = self._clock()
         return select(self._queues(caller), wanted, lambda app, question: self._leases.holders((app, question), now))
 
-    def _changes(self, caller: Caller, selection: Selection, sent: dict[tuple[str, str], float]) -> list[Any]:
-        """Return what takes a caller from the questions ``sent``, with their rates, to the offer; updates ``sent``."""
+    def _changes(self, caller: Caller, selection: Selection, sent: Sent) -> list[Any]:
+        """Return what takes a caller from the questions ``sent`` to the offer; updates ``sent``."""
         offered = {(entry.question.app, entry.question.question): entry for entry in selection.offered}
         messages = []
         for app, question in [key for key in sent if key not in offered]:
@@ -259,16 +262,17 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         messages += [
             pb.StreamQuestionsResponse(opened=self._message(entry))
             for key, entry in offered.items()
-            if sent.get(key) != entry.rate
+            if sent.get(key) != (entry.rate, len(entry.votes))
         ]
         sent.clear()
-        sent.update({key: entry.rate for key, entry in offered.items()})
+        sent.update({key: (entry.rate, len(entry.votes)) for key, entry in offered.items()})
         return messages
 
     def _message(self, entry: OpenQuestion) -> Any:
         asked = entry.question
         holders = self._leases.holders((asked.app, asked.question), self._clock())
-        return question_message(entry, self._service.row(asked.app, asked.pillar, asked.row_id), holders)
+        row = self._service.row(asked.app, asked.pillar, asked.row_id)
+        return question_message(entry, row, holders, self._service.people(asked))
 
 
 def _require(**names: str) -> None:

@@ -163,9 +163,10 @@ def drawn(asked: dict[str, Any]) -> str:
     told = "".join(f"<p>{escape(name)}: {escape(text)}</p>" for name, text in asked["context"].items())
     beliefs = zip(asked["candidates"], asked["probabilities"], strict=False)
     belief = ", ".join(f"{escape(text)} {share:.0%}" for text, share in beliefs)
+    heard = f", {escape(asked['heard'])}" if asked["heard"] else ""
     return (
         f'<div class="easeml-q"><style>{_STYLE}</style><p><b>{escape(_about(asked))}</b> '
-        f'<span class="d">{asked["bits"]:.2g} bits, asked by {escape(asked["asked_by"])}</span></p>'
+        f'<span class="d">{asked["bits"]:.2g} bits, asked by {escape(asked["asked_by"])}{heard}</span></p>'
         f'<div class="s"><table><tbody>{rows}</tbody></table></div>{told}<p class="d">believed now: {belief}</p></div>'
     )
 

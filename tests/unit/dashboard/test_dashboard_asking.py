@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -54,6 +55,11 @@ def test_questions_about_test_rows_are_for_the_owner_of_the_test_set(desk):
 def test_many_other_questions_do_not_hide_those_about_test_rows(desk):
     full = desk(*(asked(str(n)) for n in range(100)), asked("secret", "test"))
     assert [one["question"] for one in full.questions("churn", "ada", owner="")][SHOWN:] == ["secret"]
+
+
+def test_it_is_shown_how_many_of_how_many_people_have_answered():
+    assert shown(replace(asked("q"), answers=2, answers_wanted=3))["heard"] == "2 of 3 people have answered"
+    assert shown(asked("q"))["heard"] == "", "one person is enough"
 
 
 def test_large_questions_come_a_few_at_a_time(desk):

@@ -345,6 +345,32 @@ async def test_a_question_goes_to_as_many_people_as_the_app_wants(house, stub, q
     assert [(answer.text, answer.annotators) for answer in house.answers()] == [("yes", 2)]
 
 
+async def test_it_is_told_how_many_of_how_many_people_have_answered(house, stub, question, app):
+    house.define(replace(app, redundancy=2))
+    house.ask(question())
+    stream = stub.StreamQuestions(pb.StreamQuestionsRequest(app="churn", annotator="dee"))
+
+    async def told():
+        (one,) = (await stub.ListQuestions(pb.ListQuestionsRequest(app="churn", annotator="dee"))).questions
+        return one.answers, one.answers_wanted
+
+    assert await told() == (0, 2)
+    assert (await stream.read()).opened.answers == 0
+    assert (await stream.read()).WhichOneof("event") == "caught_up"
+    await stub.SubmitAnswer(submit(annotator="ada"))
+    assert await told() == (1, 2)
+    again = (await stream.read()).opened
+    assert (again.answers, again.answers_wanted) == (1, 2), "whoever waits for news hears of it"
+    await stub.SubmitAnswer(submit(annotator="bob", value=0, request_id="of bob"))
+    assert await told() == (2, 3), "they disagree, so one more is asked"
+
+
+async def test_where_one_person_is_enough_one_is_wanted(house, stub, question):
+    house.ask(question())
+    (one,) = (await stub.ListQuestions(pb.ListQuestionsRequest(app="churn"))).questions
+    assert (one.answers, one.answers_wanted) == (0, 1)
+
+
 async def test_several_answers_succeed_or_fail_one_by_one(house, stub, question):
     house.ask(question("a"), question("b"))
     response = await stub.SubmitAnswers(

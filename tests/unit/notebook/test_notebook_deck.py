@@ -24,6 +24,7 @@ def asked(name, kind="label", candidates=("no", "yes"), **more):
         "probabilities": [0.75, 0.25],
         "bits": 0.8,
         "asked_by": "market",
+        "heard": "",
         "context": {},
         "row": [{"column": "age", "kind": "number", "value": 31.5}],
     } | more
@@ -120,6 +121,7 @@ def test_a_question_is_drawn_escaped_with_its_pictures():
             row_id=HOSTILE,
             column=HOSTILE,
             asked_by=HOSTILE,
+            heard="2 of 3 people have answered",
             candidates=(HOSTILE, "b"),
             context={HOSTILE: HOSTILE},
             row=[
@@ -132,6 +134,7 @@ def test_a_question_is_drawn_escaped_with_its_pictures():
         )
     )
     assert "<script" not in page
+    assert ", 2 of 3 people have answered</span>" in page
     assert page.count("<rect") == 6
     assert 'fill="rgb(255,255,255)"' in page
     assert "100 x 100 pixels" in page

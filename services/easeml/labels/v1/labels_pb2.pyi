@@ -54,7 +54,7 @@ class Cell(_message.Message):
     def __init__(self, column: _Optional[str] = ..., number: _Optional[float] = ..., text: _Optional[str] = ..., flag: bool = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tensor: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
 
 class Question(_message.Message):
-    __slots__ = ("app", "question", "kind", "pillar", "row_id", "column", "candidates", "information_gain", "cost", "asked_by", "context", "row", "create_time", "expire_time", "claimed_by")
+    __slots__ = ("app", "question", "kind", "pillar", "row_id", "column", "candidates", "information_gain", "cost", "asked_by", "context", "row", "create_time", "expire_time", "claimed_by", "answers", "answers_wanted")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +77,8 @@ class Question(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     CLAIMED_BY_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_WANTED_FIELD_NUMBER: _ClassVar[int]
     app: str
     question: str
     kind: QuestionKind
@@ -92,7 +94,9 @@ class Question(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     expire_time: _timestamp_pb2.Timestamp
     claimed_by: str
-    def __init__(self, app: _Optional[str] = ..., question: _Optional[str] = ..., kind: _Optional[_Union[QuestionKind, str]] = ..., pillar: _Optional[str] = ..., row_id: _Optional[str] = ..., column: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., information_gain: _Optional[float] = ..., cost: _Optional[float] = ..., asked_by: _Optional[str] = ..., context: _Optional[_Mapping[str, str]] = ..., row: _Optional[_Iterable[_Union[Cell, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., claimed_by: _Optional[str] = ...) -> None: ...
+    answers: int
+    answers_wanted: int
+    def __init__(self, app: _Optional[str] = ..., question: _Optional[str] = ..., kind: _Optional[_Union[QuestionKind, str]] = ..., pillar: _Optional[str] = ..., row_id: _Optional[str] = ..., column: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., information_gain: _Optional[float] = ..., cost: _Optional[float] = ..., asked_by: _Optional[str] = ..., context: _Optional[_Mapping[str, str]] = ..., row: _Optional[_Iterable[_Union[Cell, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., claimed_by: _Optional[str] = ..., answers: _Optional[int] = ..., answers_wanted: _Optional[int] = ...) -> None: ...
 
 class ListQuestionsRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "app", "kind", "annotator")

@@ -117,6 +117,7 @@ export default {
       card.replaceChildren(
         h("p", { class: "hidden" }, words),
         h("div", { class: "question-head" }, h("h2", {}, what), h("span", { class: "tag" }, asker(shown.asked_by)), h("span", { class: "dim" }, `${shown.row_id} · ${shown.pillar} · ${figure(shown.bits)} bits${shown.cost === 1 ? "" : ` · costs ${figure(shown.cost)} labels`}`)),
+        shown.heard ? h("p", { class: "dim", id: "heard" }, `${shown.heard}.`) : "",
         h("p", { class: "dim" }, why ?? WHY[shown.asked_by] ?? ""),
         h("div", { class: "question-body" },
           h("div", { class: "candidates" }, shown.candidates.map(candidate), other(),
@@ -161,7 +162,10 @@ export default {
         queue = content.questions.filter((question) => !done.has(question.question));
         sides();
         const still = shown && queue.find((question) => question.question === shown.question);
-        if (still) queue = [shown, ...queue.filter((question) => question !== still)];
+        if (still) {
+          queue = [shown, ...queue.filter((question) => question !== still)];
+          if (still.heard !== shown.heard) { shown.heard = still.heard; document.getElementById("heard")?.replaceChildren(`${shown.heard}.`); }
+        }
         else advance();
       },
       key(event) {
