@@ -15,7 +15,6 @@ import argparse
 import http.client
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -27,10 +26,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
 import pandas as pd
-from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page
 
+from browsers import CHROMIUM, chromium
 from easeml.broker.process import BrokerProcess
 from easeml.relation import Relation
 from easeml.stream import payloads as p
@@ -62,9 +64,6 @@ FEW = [f"row-{n:06d}" for n in range(ROWS // 100)]
 """Rows that are there meanwhile; one cell after the other becomes uncertain."""
 APP = p.AppDefined("bench", "y", ("no", "yes"), tuple(p.Column(n, p.ColumnKind.NUMERIC) for n in NAMES))
 PATIENCE = 120.0
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 COUNTED = (
     "const ask = window.fetch; window.asked = 0; window.fetch = (...all) => { window.asked += 1; return ask(...all); }"
 )
@@ -254,10 +253,8 @@ def main() -> None:
                 time.sleep(0.1)
             port = run["ports"]["dashboard"]
             print(f"memory at rest: {memory(server.pid, 'VmRSS'):.0f} MB")
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+            with chromium() as browser:
                 visit(browser, server.pid, f"http://127.0.0.1:{port}/#/{APP.app}", Load(publisher, seconds), seconds)
-                browser.close()
             publish_rows(publisher, ROWS, "v2")
             browse(port)
             tell_memory(server.pid)
