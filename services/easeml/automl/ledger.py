@@ -129,9 +129,12 @@ class Ledger:
 
     def _assigned(self, trial: TrialAssigned, partition: int) -> None:
         self.turn = max(self.turn, turn_of(trial))
-        if trial.trial in self._tasks:
+        task = Task(trial.app, trial.round, trial.algorithm)
+        # Somebody else may have said the name of this trial before, too early or of another task: what is not begun
+        # here would be chosen for ever.
+        if self._tasks.get(trial.trial) == task and (task in self._begun or not self._current(task)):
             return
-        task = self._tasks[trial.trial] = Task(trial.app, trial.round, trial.algorithm)
+        self._tasks[trial.trial] = task
         self._outstanding[trial.trial] = partition
         if self._current(task) and task not in self._begun:
             self._begun[task] = trial.trial

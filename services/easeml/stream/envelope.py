@@ -6,22 +6,27 @@ its time is the record's timestamp. Headers that claim to be CloudEvents and are
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from easeml.errors import InvalidDataError, SchemaError
+from easeml.errors import InvalidDataError, Poison, SchemaError
 from easeml.ids import AppId, EventId
 from easeml.stream.codec import decode
 from easeml.stream.events import Event
 from easeml.stream.messages import Record
-from easeml.stream.payloads import Payload
+from easeml.stream.payloads import Payload, Tick
 from easeml.stream.schemas import newest
+from easeml.stream.topics import BY_NAME
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/vnd.confluent.avro"
 CONTENT_TYPES = frozenset({CONTENT_TYPE, "avro/binary", "application/avro"})
+
+FIRST, LAST = -62_135_596_800.0, 253_402_300_799.0
+"""Seconds since 1970 of the years 1 and 9999: what a time in a header can say."""
 
 _ID = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -107,6 +112,10 @@ def parse(record: Record) -> Event[Any]:
     except (InvalidDataError, UnicodeDecodeError) as error:
         raise SchemaError(f"{type(data).__name__}: {error}") from error
     identity, source, time = _attributes(pairs, data, record)
+    if not FIRST <= time <= LAST:
+        raise SchemaError(
+            f"The message is from {time:g} seconds after 1970.", mend="Send a time of the years 1 to 9999."
+        )
     trace = pairs.get("traceparent")
     return Event(
         id=identity,
@@ -123,6 +132,24 @@ def parse(record: Record) -> Event[Any]:
         cause=EventId(pairs["ce_causationid"]) if pairs.get("ce_causationid") else None,
         recorded=record.seconds,
     )
+
+
+def check_payload(topic: str, data: Payload) -> None:
+    """Refuse what a topic does not carry, and a clock that shows no time.
+
+    Raises
+    ------
+    Poison
+    """
+    known = BY_NAME.get(topic)
+    if known is not None and not isinstance(data, known.payloads):
+        raise Poison(
+            f"{topic} does not carry {type(data).__name__}.",
+            mend=f"It carries {', '.join(payload.__name__ for payload in known.payloads)}.",
+            reason="wrong_payload",
+        )
+    if isinstance(data, Tick) and not math.isfinite(data.time):
+        raise Poison(f"A tick shows the time {data.time}.", mend="Send seconds since 1970 UTC.", reason="not_finite")
 
 
 def _texts(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:

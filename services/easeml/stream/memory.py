@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from easeml.errors import SchemaError
+from easeml.errors import EaseMLError
 from easeml.ids import EventId
 from easeml.stream import codec, envelope
 from easeml.stream.changelog import Snapshot, changelog_topic
@@ -330,7 +330,7 @@ class MemoryCluster:
             for topic, lane in lanes.lanes.items():
                 instance.fetched[topic, number] = lane.expected
 
-    def _refuse(self, record: Record, error: SchemaError) -> None:
+    def _refuse(self, record: Record, error: EaseMLError) -> None:
         self._append(dead_letter(record, error, Burial(EVERY_SERVICE, self.now), self.settings.max_message_bytes))
 
     def _drop(self, app: str) -> None:

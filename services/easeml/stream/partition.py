@@ -14,7 +14,6 @@ least once, and their effects exactly once.
 
 from __future__ import annotations
 
-import math
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -28,13 +27,12 @@ from easeml.stream import codec, envelope
 from easeml.stream.changelog import Attempt, Snapshot, Writer
 from easeml.stream.events import Event, Output
 from easeml.stream.messages import Message, Record
-from easeml.stream.payloads import Payload, Tick
 from easeml.stream.poison import Burial, dead_letter, is_for, redrives
 from easeml.stream.routing import Route, Routes
 from easeml.stream.service import Context, Job, Service
 from easeml.stream.settings import Settings
 from easeml.stream.tenants import Tenant, seed_of
-from easeml.stream.topics import BY_NAME, TICKS, partition_of
+from easeml.stream.topics import TICKS, partition_of
 from easeml.stream.views import Broadcast
 
 REFUSALS = (Poison, InvalidDataError, ArtifactError)
@@ -209,7 +207,7 @@ class PartitionProcessor:
                 reason="too_large",
             )
         event = envelope.parse(record)
-        check_payload(record.topic, event.data)
+        envelope.check_payload(record.topic, event.data)
         times = redrives(record)
         if times:
             # A redriven message is meant to count although its id was seen.
@@ -443,21 +441,3 @@ class PartitionProcessor:
         self._floors[app] = dict(self.positions)
         self._effects.records.append(self._writer.tombstone(app))
         self._effects.records.append(self._writer.floor(app, self.positions))
-
-
-def check_payload(topic: str, data: Payload) -> None:
-    """Refuse what a topic does not carry, and a clock that shows no time.
-
-    Raises
-    ------
-    Poison
-    """
-    known = BY_NAME.get(topic)
-    if known is not None and not isinstance(data, known.payloads):
-        raise Poison(
-            f"{topic} does not carry {type(data).__name__}.",
-            mend=f"It carries {', '.join(payload.__name__ for payload in known.payloads)}.",
-            reason="wrong_payload",
-        )
-    if isinstance(data, Tick) and not math.isfinite(data.time):
-        raise Poison(f"A tick shows the time {data.time}.", mend="Send seconds since 1970 UTC.", reason="not_finite")

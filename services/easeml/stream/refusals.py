@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from easeml.errors import EaseMLError, SchemaError
+from easeml.errors import EaseMLError
 from easeml.stream.bulk import BulkReader
 from easeml.stream.messages import Message, Record
 from easeml.stream.outbox import Outbox
@@ -38,7 +38,7 @@ class Refusals:
         self._due: list[Message] = []
         self._task: asyncio.Task[None] | None = None
 
-    def note(self, record: Record, error: SchemaError) -> None:
+    def note(self, record: Record, error: EaseMLError) -> None:
         """Take note of a refused message; its letter is written soon."""
         log.warning("%s[%d]@%d is given up: %s", record.topic, record.partition, record.offset, error)
         burial = Burial(EVERY_SERVICE, record.seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from easeml.errors import SchemaError
+from easeml.errors import EaseMLError, Poison, SchemaError
 from easeml.stream import envelope
 from easeml.stream.messages import Record
 from easeml.stream.payloads import AlgorithmAnnounced, AppDefined, AppDeleted
@@ -32,7 +32,7 @@ class Broadcast:
         self._announced: dict[str, tuple[float, AlgorithmAnnounced]] = {}
         self.deleted: set[str] = set()
         self.on_deleted: list[Callable[[str], None]] = []
-        self.on_refused: list[Callable[[Record, SchemaError], None]] = []
+        self.on_refused: list[Callable[[Record, EaseMLError], None]] = []
         self._live = live
         self._asked: dict[str, int] = {}
         self._begun = 0
@@ -44,7 +44,8 @@ class Broadcast:
             return
         try:
             event = envelope.parse(record)
-        except SchemaError as error:
+            envelope.check_payload(record.topic, event.data)
+        except (SchemaError, Poison) as error:
             for report in self.on_refused:
                 report(record, error)
             return

@@ -9,6 +9,7 @@ import pytest
 from easeml.automl.house import decided_again
 from easeml.automl.ledger import AHEAD
 from easeml.automl.service import LEASE_SECONDS
+from easeml.ids import EventId
 from easeml.stream.memory import POINTS
 from easeml.stream.payloads import AppDeleted, TrialAssigned, TrialFinished, TrialRequested
 from easeml.stream.topics import APPS, TRIALS, partition_of
@@ -55,6 +56,19 @@ def test_every_app_is_served_and_every_trial_counted():
     check_repeatable(estate)
     assert [trial.turn for trial in estate.assigned()] == list(range(1, 25))
     assert {trial.app for trial in estate.assigned()[:7]} == set(estate.apps), "every app once, as soon as it is known"
+
+
+@pytest.mark.parametrize("claimed", [7, 1], ids=["of another round", "too early"])
+def test_a_foreign_message_under_the_name_of_a_trial_does_not_make_the_scheduler_repeat_itself(claimed):
+    """What comes next is named by app, round and algorithm; anybody may have said that name of something else."""
+    estate = Estate(["app0"], ARMS)
+    for name in ARMS:
+        trial = EventId.derive("trial", "app0", 1, name)
+        estate.cluster.publish(TRIALS, TrialAssigned("app0", trial, name, "", "{}", "", 1, "v0", 1, 1, claimed))
+    estate.data()
+    estate.work(quality)
+    ours = Counter(event.data.algorithm for event in estate.said(TrialAssigned) if event.data.data_version == "v1")
+    assert ours == dict.fromkeys(ARMS, 1)
 
 
 def test_a_device_has_one_trial_in_training_and_one_that_waits():

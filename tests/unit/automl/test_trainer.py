@@ -21,6 +21,7 @@ from easeml.stream.payloads import (
     ColumnKind,
     ModelPublished,
     Pillar,
+    TrialAssigned,
     TrialFinished,
     TrialOutcome,
 )
@@ -94,6 +95,15 @@ def test_a_trial_waits_for_announced_rows(town, late):
     town.rows(late, rows(10, 3, "b"))
     town.cluster.run()
     assert len(models(town)) == 2
+
+
+def test_a_trial_from_a_time_to_come_is_not_waited_with_until_then(town):
+    town.data()
+    town.cluster.tick()
+    data = TrialAssigned("churn", "far", "lda", "lda", "{}", "", 1.0, "v", 10**6, 10**6)
+    town.cluster.publish(TRIALS, data, time=town.cluster.now + 10**9)
+    town.cluster.run()
+    assert [end.trial for end in finished(town)].count("far") == 1
 
 
 def test_rows_that_never_come_fail_the_trial_and_free_the_queue(town):

@@ -21,6 +21,7 @@ from easeml.stream.main import run
 from easeml.stream.messages import Record
 from easeml.stream.metrics import Metrics
 from easeml.stream.partition import PartitionProcessor
+from easeml.stream.payloads import Tick
 from easeml.stream.settings import MISCONFIGURED, Settings
 from easeml.stream.topics import ANNOTATIONS, APPS, partition_of
 from easeml.stream.views import Broadcast
@@ -83,11 +84,12 @@ def test_an_app_is_unknown_only_after_a_round_that_began_later():
 
 def test_the_broadcast_view_reports_what_it_cannot_read():
     broadcast, refused = Broadcast(), []
-    broadcast.on_refused.append(lambda record, error: refused.append(record.offset))
+    broadcast.on_refused.append(lambda record, error: refused.append((record.offset, error.reason)))
     broadcast.apply(Record(APPS.name, 0, 4, b"k", b"junk"))
     broadcast.apply(Record(APPS.name, 0, 5, b"k", None))
     broadcast.apply(Record(APPS.name, 0, 6, b"k", codec.encode(app())))
-    assert refused == [4]
+    broadcast.apply(Record(APPS.name, 0, 7, b"k", codec.encode(Tick(1, 0.0))))
+    assert refused == [(4, "schema"), (7, "wrong_payload")]
     assert list(broadcast.apps) == ["churn"]
 
 
