@@ -166,12 +166,20 @@ def _share(protocol: Protocol) -> str:
 
 def _why(protocol: Protocol, found: Plan) -> Answer:
     wrong, right = 1 - protocol.reliability, _sure_outcome(protocol)
+    models = _models(protocol.steps)
+    shared = f" The chance of a mistake is shared among {models}, and a smaller share takes more labels."
+    shared = shared if protocol.steps > 1 else ""
+    limit = "" if protocol.passes is None else f" in which at most {protocol.passes:,} passed"
     told = {
-        "none": "nobody learns a result before all models are handed in",
-        "first_change": "the test set is used up by the first model that passes",
+        "none": (
+            f"Nobody learns a result before all models are handed in, so none can be suited to this test set.{shared}"
+        ),
+        "first_change": f"The first model that passes ends the test set, so none after it can be suited to it.{shared}",
         "full": (
-            "developers see which models pass or fail, and may come to suit the next one to this very test set, "
-            "without wishing to"
+            "After each model developers know whether it passed or failed, and without wishing to they may come to "
+            "suit the next one to this very test set. So what is promised must hold whatever they see on the way: "
+            f"{_count(found.histories)} different lists of passes and fails{limit} are possible for {models}. "
+            "The chance of a mistake is shared among all of them, and a smaller share takes more labels."
         ),
     }[protocol.adaptivity]
     return Answer(
@@ -180,13 +188,11 @@ def _why(protocol: Protocol, found: Plan) -> Answer:
             (
                 "A test set is a sample, like the people asked in a poll: its accuracy is near the true one, never "
                 "exactly it. Two things make the sample grow. First, the tolerance: half of it needs about four times "
-                f"the labels. Second, being sure: the chance that any {right} is wrong must stay at or below "
-                f"{wrong:.3g}, over {_models(protocol.steps)} judged on the same examples."
+                f"the labels. Second, being sure: with a reliability of {_sure(protocol.reliability)}, the chance that "
+                f"any {right} is wrong may be 1 - {_sure(protocol.reliability)} = {wrong:.3g} at most, for {models} "
+                "judged on the same examples taken together."
             ),
-            (
-                f"That chance has to be shared out: {told}. The results of {_models(protocol.steps)} can come in "
-                f"{_count(found.histories)} ways that matter, and each way gets a small part of the chance."
-            ),
+            told,
         ),
     )
 
@@ -261,9 +267,9 @@ def _reliability(protocol: Protocol, found: Plan) -> Answer:
 def _feedback(protocol: Protocol) -> Answer:
     full = replace(protocol, adaptivity="full", passes=None)
     ways = [
-        ("every result", full),
-        *([("every result, until 3 models have passed", replace(full, passes=3))] if protocol.steps > 3 else []),
-        ("every result, until one model has passed", replace(full, adaptivity="first_change")),
+        ("each result at once", full),
+        *([("each result at once; 3 passes end the test set", replace(full, passes=3))] if protocol.steps > 3 else []),
+        ("each result at once; the first pass ends the test set", replace(full, adaptivity="first_change")),
         ("no result before the last model is handed in", replace(full, adaptivity="none")),
     ]
     rows = tuple((name, *_figures(way.plan())) for name, way in ways)
@@ -272,8 +278,9 @@ def _feedback(protocol: Protocol) -> Answer:
         fewer = replace(protocol, steps=half, passes=protocol.passes and min(protocol.passes, half))
         text.append(f"With half as many models ({half:,}): at most {fewer.plan().labels_worst:,} labels.")
     text.append(
-        f"For {_models(protocol.steps)}, by what developers get to know while the test set is in use (in the last two "
-        "rows they learn nothing that they could suit a model to):"
+        f"For {_models(protocol.steps)}, by what developers get to know while the test set is in use. In the last two "
+        "rows it is least: as long as more models are judged, they know only that none has passed, or nothing at all. "
+        "To that no model can be suited, so fewer labels are enough:"
     )
     return Answer(
         "What if developers learn less, or fewer models are judged?",

@@ -15,6 +15,7 @@ from easeml.ci import explain, report
 from easeml.cli.apps import STANDARD
 from easeml.cli.ci_files import LABEL, PREDICTION, Book, Cells, model_name
 from easeml.cli.session import Session, session
+from easeml.cli.story import in_words
 from easeml.errors import ConfigurationError
 
 app = typer.Typer(help="Plan conditions of deployment, and judge models by them.", no_args_is_help=True)
@@ -200,11 +201,15 @@ def _tell(current: Session, book: Book, verdict: ci.Verdict, *, owner: bool) -> 
         current.record({name: value for name, value in told.items() if name not in ("model", "passed")})
     closed = book.ledger.closed
     if closed is not None and not current.as_json:
-        current.console.print(f"[yellow]The test set is used up ({closed}):[/] the next model needs fresh examples.")
+        current.console.print(
+            f"[yellow]The test set is used up ({in_words(closed)}):[/] the next model needs fresh examples."
+        )
 
 
 def _rendered(book: Book, form: str, *, owner: bool) -> str:
     text = report.FORMATS[form](book.ledger, owner=owner)
+    if form != "json":
+        text = in_words(text)
     return _page(f"Verdicts on {book.ledger.condition.text}", text) if form == "html" else text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -80,6 +81,28 @@ def _advice(data: p.Advice) -> str:
     return f"[bold]advice[/]  {escape(first.title)}{gain}{more}: easeml advise {data.app}"
 
 
+WORN = {
+    "steps_exhausted": "it has judged as many models as it may",
+    "labels_exhausted": "all its labels are used",
+    "first_change": "a model passed, which ends it as agreed",
+    "passes_exhausted": "it has let as many models pass as it may",
+    "condition_changed": "the condition was changed, which needs fresh rows",
+}
+"""Why a test set is worn out."""
+
+
+def in_words(reason: str) -> str:
+    """Return a reason that names why a test set is worn out in plain words.
+
+    >>> in_words("Test set 1 is used up (first_change); publish fresh test rows.")
+    'Test set 1 is used up (a model passed, which ends it as agreed); publish fresh test rows.'
+    """
+    return _WORN.sub(lambda found: WORN[found[0]], reason)
+
+
+_WORN = re.compile(rf"\b({'|'.join(WORN)})\b")
+
+
 def _about(data: p.Question | p.Answer) -> str:
     return escape(f"{data.row_id} {data.column}" if data.column else data.row_id)
 
@@ -96,11 +119,11 @@ _LINES: dict[type, Callable[[Any], str | None]] = {
     p.TestSetOpened: lambda d: (
         f"test set {d.epoch}  {d.examples:,} examples, {d.planned:,} planned for {d.steps} models"
     ),
-    p.TestSetNeeded: lambda d: f"[yellow]test set needed[/]  {d.examples:,} examples: {escape(d.reason)}",
+    p.TestSetNeeded: lambda d: f"[yellow]test set needed[/]  {d.examples:,} examples: {escape(in_words(d.reason))}",
     p.MeterReading: lambda d: (
         f"meter  {d.model}: validation and test accuracy lie {d.low:.0%} to {d.high:.0%} apart, at most {d.at_most:.1%}"
     ),
-    p.TestSetExhausted: lambda d: f"[yellow]test set {d.epoch} worn out[/]  {d.reason}",
+    p.TestSetExhausted: lambda d: f"[yellow]test set {d.epoch} worn out[/]  {escape(in_words(d.reason))}",
     p.Question: lambda d: f"[dim]question  {_about(d)}: {d.information_gain:.2g} bits[/]",
     p.Answer: lambda d: f"[dim]answer  {_about(d)}: {escape(' '.join(d.text.split())[:_LONGEST])}[/]",
     p.ModelPicked: _picked,

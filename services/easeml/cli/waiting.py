@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from easeml.cli.history import present
+from easeml.cli.story import in_words
 from easeml.stream.events import Event
 from easeml.stream.payloads import (
     AppDefined,
@@ -53,7 +54,7 @@ class Waiting:
     def __str__(self) -> str:
         models = "1 model waits" if self.models == 1 else f"{self.models} models wait"
         if not self.rows:
-            return f"{models}: {self.reason}"
+            return f"{models}: {in_words(self.reason)}"
         which = "a" if self.first else "a new"
         return (
             f"{models} for {which} test set of {self.rows:,} rows; publish it: "

@@ -7,22 +7,16 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
+from easeml.cli.story import in_words
 from easeml.dashboard.learning import verdict_of
 from easeml.dashboard.paging import brief, newest
 from easeml.dashboard.views import AppView, Model, TestSet
 from easeml.definition import plan_of, plan_page
 from easeml.errors import EaseMLError
-from easeml.stream.payloads import AppDefined, MeterReading, Pillar, TestSetExhausted, VerdictDetail
+from easeml.stream.payloads import AppDefined, MeterReading, Pillar, VerdictDetail
 
 _SHOWN = 500
 _EPOCHS, _READINGS = 4, 9
-_ALARMS = {
-    "steps_exhausted": "All its steps are used.",
-    "labels_exhausted": "All its labels are used.",
-    "first_change": "A model passed, which ends it under this adaptivity.",
-    "passes_exhausted": "As many models passed as it may let pass.",
-    "condition_changed": "The condition was changed, which needs fresh rows.",
-}
 
 
 def verdicts(view: AppView, *, details: bool) -> dict[str, Any]:
@@ -96,12 +90,14 @@ def _needed(view: AppView) -> dict[str, Any] | None:
     if needed is None:
         return None
     epoch, last = view.testset or (0, TestSet())
-    worn = last.exhausted and f"Test set {epoch} is used up. {_worn(last.exhausted)}"
-    return {"examples": needed.examples, "reason": worn or needed.reason}
+    worn = last.exhausted and f"Test set {epoch} is used up. {_sentence(last.exhausted.reason)}"
+    return {"examples": needed.examples, "reason": worn or in_words(needed.reason)}
 
 
-def _worn(why: TestSetExhausted) -> str:
-    return _ALARMS.get(why.reason, why.reason)
+def _sentence(reason: str) -> str:
+    """Return why a test set is worn out as a sentence."""
+    words = in_words(reason)
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _detail(detail: VerdictDetail | None) -> dict[str, Any]:
@@ -116,7 +112,7 @@ def _detail(detail: VerdictDetail | None) -> dict[str, Any]:
         "labels_used": detail.labels_used,
         "labels_reused": detail.labels_reused,
         "histories_left": detail.histories_left,
-        "alarm": _ALARMS.get(detail.alarm or "", detail.alarm or ""),
+        "alarm": _sentence(detail.alarm) if detail.alarm else "",
         "intervals": {name: ends[2 * place : 2 * place + 2] for place, name in enumerate(names)},
         "clauses": [
             {"clause": one.clause, "truth": one.truth, "interval": [one.low, one.high]} for one in detail.clauses
@@ -139,7 +135,7 @@ def _testset(view: AppView, epoch: int, one: TestSet, here: list[VerdictDetail],
         "examples": None if opened is None else opened.examples,
         "planned": None if opened is None else opened.planned,
         "steps": None if opened is None else opened.steps,
-        "worn": None if one.exhausted is None else _worn(one.exhausted),
+        "worn": None if one.exhausted is None else _sentence(one.exhausted.reason),
         # no more than the verdicts and the meter themselves tell everybody
         "used_steps": len(here),
         "passed": sum(detail.signal for detail in here),

@@ -163,6 +163,8 @@ def test_refusals(folder, arguments, error, says):
 
 def test_the_end_of_the_test_set_is_said(folder):
     shown = easeml("check", "better.csv", "old.csv", *GATE, "--passes", 1)
-    assert "passes_exhausted" in shown
+    assert "it has let as many models pass as it may" in shown
+    assert "passes_exhausted" not in easeml("report", "ci-ledger.npz", "--owner")
+    assert "passes_exhausted" in easeml("report", "ci-ledger.npz", "--owner", "--format", "json")
     with pytest.raises(BudgetExhaustedError, match="fresh test data"):
         easeml("check", "worse.csv", "--labels", "labels.csv")

@@ -43,11 +43,16 @@ def test_why_so_many():
     assert "the tolerance: half of it needs about four times the labels" in told
     half = replace(GAIN, condition=parse("n - o > 0.02 +/- 0.01")).plan().labels_worst
     assert 3.5 < half / GAIN.plan().labels_worst < 4.5
-    assert "that any pass is wrong must stay at or below 0.05, over 8 models judged" in told
-    assert f"The results of 8 models can come in {GAIN.plan().histories} ways that matter" in told
+    assert "with a reliability of 0.95, the chance that any pass is wrong may be 1 - 0.95 = 0.05 at most" in told
+    assert "for 8 models judged on the same examples taken together" in told
+    assert f"{GAIN.plan().histories} different lists of passes and fails are possible for 8 models" in told
     assert GAIN.plan().histories == 2**8
     kept = answers(replace(GAIN, adaptivity="none"))["Why so many?"]
-    assert "can come in 8 ways that matter" in kept
+    assert "The chance of a mistake is shared among 8 models" in kept
+    few = replace(GAIN, passes=1)
+    assert (
+        "9 different lists of passes and fails in which at most 1 passed are possible" in answers(few)["Why so many?"]
+    )
 
 
 def test_what_if_the_reliability_changes():

@@ -17,6 +17,8 @@ from easeml.stream.payloads import (
     FeasibilitySignal,
     Pillar,
     QuestionKind,
+    TestSetExhausted,
+    TestSetNeeded,
 )
 
 APP = AppDefined("churn", "left", (), (), life="ab")
@@ -73,3 +75,12 @@ def test_a_study_is_told_when_it_is_done():
     assert said == ("target 0.9 [green]realistic[/]  best accuracy about 0.960 (0.950 to 0.970), 1,200 rows")
     under_way = replace(report, final=False)
     assert story.line(Event("1", "test", 0.0, "churn", "churn", under_way, "feasibility", 0, 0)) is None
+
+
+@pytest.mark.parametrize("reason", story.WORN)
+def test_why_a_test_set_is_worn_out_is_told_in_plain_words(reason):
+    needed = TestSetNeeded("churn", 2, 500, f"Test set 1 is used up ({reason}); publish fresh test rows.")
+    for said in (TestSetExhausted("churn", 1, reason), needed):
+        told = story.line(Event("1", "test", 0.0, "churn", "churn", said, "testsets", 0, 0))
+        assert story.WORN[reason] in told
+        assert "_" not in told

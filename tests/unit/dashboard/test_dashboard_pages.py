@@ -143,7 +143,7 @@ def test_the_meter_and_the_passes_left_are_told_to_everybody_in_whatever_order_t
         assert [(one["step"], one["model"], one["level"]) for one in told["readings"]] == [(1, "m-1", 0), (2, "m-2", 2)]
         assert (told["readings"][1]["low"], told["readings"][1]["at_most"]) == (0.02, pytest.approx(0.07))
         assert (told["used_steps"], told["passed"], told["passes"]) == (2, 1, 1)
-        assert told["worn"] == "As many models passed as it may let pass."
+        assert told["worn"] == "It has let as many models pass as it may."
     (row,) = verdicts.verdicts(seen, details=True)["verdicts"]
     assert row["clauses"] == [{"clause": "n > 0.7 +/- 0.1", "truth": "true", "interval": [0.71, 0.9]}]
 
@@ -155,8 +155,11 @@ def test_a_worn_test_set_says_why_and_what_is_needed():
         p.TestSetNeeded("churn", 2, 587, "used up"),
     )
     told = verdicts.verdicts(view(*said), details=False)
-    assert told["testsets"][0]["worn"] == "All its steps are used."
-    assert told["needed"] == {"examples": 587, "reason": "Test set 1 is used up. All its steps are used."}
+    assert told["testsets"][0]["worn"] == "It has judged as many models as it may."
+    assert told["needed"] == {
+        "examples": 587,
+        "reason": "Test set 1 is used up. It has judged as many models as it may.",
+    }
     (told,) = (verdicts.verdicts(view(p.TestSetNeeded("churn", 1, 587, "none is there")), details=False),)
     assert told["needed"] == {"examples": 587, "reason": "none is there"}
 
