@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test kafka test-kafka e2e demo bench lock vendor clean
+.PHONY: help setup check format test kafka test-kafka e2e demo bench lock chart vendor clean
 
 help:  ## show the verbs
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -56,6 +56,15 @@ lock:  ## resolve the lock files anew (needs uv): of this environment, of the im
 	$(COMPILE) --all-extras --group dev pyproject.toml -o requirements.lock
 	$(COMPILE) -c requirements.lock --extra documents --extra files --extra s3 pyproject.toml -o deploy/image.lock
 	$(COMPILE) -c requirements.lock --group build -o deploy/build.lock
+
+chart: CHART := deploy/helm/easeml
+chart: MADE := tests/data/chart
+chart:  ## write what the Helm chart makes of the values of its tests anew (needs helm)
+	for name in default guarded; do \
+		helm lint --strict $(CHART) --values $(MADE)/$$name.values.yaml && \
+		helm template demo $(CHART) --namespace ml --values $(MADE)/$$name.values.yaml > $(MADE)/$$name.manifests.yaml || exit 1; \
+	done
+	find $(CHART) $(MADE) -type f ! -name SHA256SUMS | LC_ALL=C sort | xargs sha256sum > $(MADE)/SHA256SUMS
 
 vendor: UPLOT := uplot-1.6.32
 vendor: UPLOT_SHA256 := 4b8a8191e425658e3ea8c8c1314b0fc679c861ee3a1af2b20c7b16ba50b5133d
