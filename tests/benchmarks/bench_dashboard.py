@@ -296,13 +296,18 @@ def growth(found: list[Any]) -> str:
 
 
 def lost(browser: Browser, visitors: list[Visitor]) -> list[Visitor]:
-    """Return the pages that do not show what the same page shows when it is opened now."""
+    """Return the pages that do not come to show what the same page shows when it is opened now."""
+    return [visitor for visitor in visitors if not settles(browser, visitor)]
+
+
+def settles(browser: Browser, visitor: Visitor) -> bool:
+    # its own time for each: on a busy machine one look at all of them takes longer than anybody waits for one
     deadline = time.monotonic() + PATIENCE
-    left = list(visitors)
-    while left and time.monotonic() < deadline:
+    while visitor.shown != afresh(browser, visitor.address):
+        if time.monotonic() > deadline:
+            return False
         time.sleep(1)
-        left = [visitor for visitor in left if visitor.shown != afresh(browser, visitor.address)]
-    return left
+    return True
 
 
 def afresh(browser: Browser, address: str) -> str:

@@ -39,7 +39,7 @@ def plan(
     context: typer.Context,
     condition: Annotated[str, typer.Argument(help="For example 'n - o > 0.02 +/- 0.01'.")],
     *,
-    reliability: Annotated[float, typer.Option(help="1 - delta, over all steps.")] = STANDARD.reliability,
+    reliability: Annotated[float, typer.Option(help="Chance that no pass is wrong, over all steps.")] = STANDARD.reliability,
     steps: Annotated[int, typer.Option(help="Models that one test set may judge.", min=1)] = STANDARD.steps,
     adaptivity: Annotated[str, typer.Option(help="full, none or first_change.")] = "full",
     mode: Annotated[str, typer.Option(help="fp-free or fn-free.")] = "fp-free",
@@ -88,7 +88,7 @@ def check(
         "ci-ledger.npz"
     ),
     condition: Annotated[str | None, typer.Option(help="For example 'n - o > 0.02 +/- 0.01'.")] = None,
-    reliability: Annotated[float | None, typer.Option(help="1 - delta, over all steps.")] = None,
+    reliability: Annotated[float | None, typer.Option(help="Chance that no pass is wrong, over all steps.")] = None,
     steps: Annotated[int | None, typer.Option(help="Models that the test set may judge.", min=1)] = None,
     adaptivity: Annotated[str | None, typer.Option(help="full, none or first_change.")] = None,
     mode: Annotated[str | None, typer.Option(help="fp-free or fn-free.")] = None,
