@@ -260,3 +260,17 @@ def test_a_browser_comes_back_after_the_dashboard_does(stack, page):
     stack.until(lambda: (stack.run_file("dashboard") or {}).get("ready"))
     expect(page.locator("main")).to_contain_text("77 rows", timeout=30_000)
     expect(page.locator("#live")).to_have_text("live")
+
+
+def test_a_question_tells_how_many_of_how_many_people_have_answered(stack, page):
+    app = p.AppDefined("crowd", "y", ("no", "yes"), (), acquisition_budget=50, redundancy=3)
+    asked = p.Question("crowd", "q", p.QuestionKind.LABEL, p.Pillar.POOL, "r", app.classes, 1.0, "market")
+    stack.publish(app, asked, p.Annotation("crowd", "q", "bob", "of bob", 1))
+    told = "/api/apps/crowd/questions?annotator=ada"
+    stack.until(lambda: "crowd" in stack.call("/api/apps").content["apps"])
+    stack.until(
+        lambda: [one["heard"] for one in stack.call(told).content["questions"]] == ["1 of 3 people have answered"]
+    )
+    page.goto(f"{stack.origin}/#/crowd/questions")
+    expect(page.locator("#heard")).to_have_text("1 of 3 people have answered.")
+    assert serious(page) == []
