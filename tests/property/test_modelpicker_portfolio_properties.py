@@ -14,7 +14,6 @@ from easeml.modelpicker.pruning import DELTA, Certificates
 from easeml.modelpicker.robust import Audits
 from easeml.modelpicker.rows import Rows
 from easeml.modelpicker.similarity import Labelled
-from easeml.modelpicker.standing import beliefs
 
 
 def entropy(p):
@@ -50,36 +49,49 @@ def test_the_posterior_is_that_of_odds(seed):
 
 
 @given(st.integers(0, 10**6))
-def test_labelled_rows_speak_for_similar_ones(seed):
+def test_beliefs_are_those_of_a_gaussian_process_about_the_votes(seed):
     rng = np.random.default_rng(seed)
     a, n, k, classes = (int(x) for x in rng.integers([0, 1, 1, 2], [12, 6, 7, 5]))
     known, votes = Labelled(k, classes), rng.integers(-1, classes, (n, k))
     distinct = np.flatnonzero(rng.random(k) < 0.8)
     distinct = distinct if len(distinct) else np.array([0])
     known.compare(distinct)
-    expected = np.zeros((n, classes))
+    labelled, labels = rng.integers(-1, classes, (a, k)).astype(np.int32), rng.integers(classes, size=a)
     for number in range(a):
-        own, label = rng.integers(-1, classes, k), int(rng.integers(classes))
-        known.add(own.astype(np.int32), label, number)
-        for i in range(n):
-            apart = sum(votes[i, j] != own[j] for j in distinct.tolist())
-            expected[i, label] += math.exp(-20 * apart / len(distinct))
-    np.testing.assert_allclose(known.sums(votes), expected)
-    alone = [known.sums(votes[[i]])[0] for i in range(n)]
-    assert np.array_equal(known.sums(votes), np.array(alone))
+        known.add(labelled[number], int(labels[number]), number)
+    known.temper(0.25)
+    mean = rng.dirichlet(np.ones(classes), a)
+    known.fit(mean)
+
+    def covariance(one, other):
+        apart = sum(one[j] != other[j] for j in distinct.tolist()) / len(distinct)
+        return 1 - apart + math.exp(-20 * apart)
+
+    noise = 0.85 * (1 + 8 / max(a, 1)) / 0.25
+    between = np.array([[covariance(x, y) for y in labelled] for x in labelled]).reshape(a, a) + noise * np.eye(a)
+    across = np.array([[covariance(x, y) for y in labelled] for x in votes]).reshape(n, a)
+    mass = rng.dirichlet(np.ones(classes), n)
+    expected = mass + across @ np.linalg.inv(between) @ (np.eye(classes)[labels] - mean)
+    expected = np.maximum(expected, 0.01 / classes)
+    found = known.believed(known.apart(votes), mass)
+    np.testing.assert_allclose(found, expected / expected.sum(axis=1, keepdims=True), atol=1e-12)
     again = Labelled.from_state(known.state(), k, classes)
     again.compare(distinct)
-    assert np.array_equal(again.sums(votes), known.sums(votes))
+    again.fit(mean)
+    assert np.array_equal(again.believed(again.apart(votes), mass), found)
 
 
 def test_beliefs_without_labels_are_those_of_the_votes():
-    mass = np.array([[0.7, 0.7, 0.3]])
-    votes = np.array([[0, 0, 1]])
-    np.testing.assert_allclose(beliefs(np.zeros((1, 2)), mass, votes), mass)
-    # one labelled row with the same votes counts as 1 beside the 0.3 of the votes
-    np.testing.assert_allclose(
-        beliefs(np.array([[0.0, 1.0]]), mass, np.array([[0, -1, 1]])), [[0.21 / 1.3, 0.65 / 1.3, 1.09 / 1.3]]
-    )
+    known = Labelled(3, 2)
+    mass = np.array([[0.7, 0.3]])
+    np.testing.assert_allclose(known.believed(known.apart(np.array([[0, 0, 1]])), mass), mass)
+    # one labelled row with the same votes has variance 2 beside noise of 0.85 * 9
+    known.add(np.array([0, 0, 1], np.int32), 1, 0)
+    known.fit(mass)
+    found = known.believed(known.apart(np.array([[0, 0, 1], [1, 1, 0]])), mass[[0, 0]])
+    alike, apart = (0.7 * covariance / 9.65 for covariance in (2, math.exp(-20)))
+    np.testing.assert_allclose(found[0], [0.7 - alike, 0.3 + alike])
+    np.testing.assert_allclose(found[1], [0.7 - apart, 0.3 + apart])
 
 
 @given(st.integers(0, 10**6))

@@ -4,6 +4,8 @@ The best model votes for the label with odds ``gamma = (1 - eps) / eps`` against
 the posterior p into p gamma^[vote = y] / Z. With A_y the posterior mass that votes y and B_y the sum of p ln p there,
 B in all, its entropy is ln Z - [gamma (B_y + ln(gamma) A_y) + B - B_y] / Z where Z = 1 + (gamma - 1) A_y; the row is
 worth the mean fall of the entropy over all classes of the label domain. Classes that nobody votes for change nothing.
+That says what votes differ on and not what is known of the label already, so the rows are weighed by how much doubt of
+it the labels of other rows leave.
 
 Source: Okanovic et al., "Model Selector", AISTATS 2025, equations 3-5.
 """
@@ -117,6 +119,28 @@ def expected_gains(posterior: Floats, votes: Votes, n_classes: int) -> Floats:
     voted = np.flatnonzero(mass)
     gains = _falls(mass[voted], part[voted], spread.sum()) / n_classes
     return np.asarray(np.bincount(voted // (n_classes + 1), gains, n), np.float64)
+
+
+def worth_asking(posterior: Floats, votes: Votes, belief: Floats) -> Floats:
+    """Return what the label of each row is worth: the expected gain, times the root of the doubt about the label.
+
+    The root was chosen on shuffled and drifting streams: all of the doubt asks too little about which model is best,
+    none of it asks again and again about what follows from other labels.
+
+    Parameters
+    ----------
+    posterior : ndarray of float64, shape (k,)
+    votes : ndarray of int, shape (n, k)
+    belief : ndarray of float64, shape (n, n_classes)
+        How probable each class is; sums to 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        0 for a row whose label is foreseen.
+    """
+    doubt = 1 - belief.max(axis=1, initial=0.0)
+    return np.asarray(expected_gains(posterior, votes, belief.shape[1]) * np.sqrt(doubt), np.float64)
 
 
 def _falls(mass: Floats, part: Floats, total: float) -> Floats:

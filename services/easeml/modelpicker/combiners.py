@@ -1,8 +1,8 @@
 """Vote combiners: classes from the votes of all models, served instead of a model once they have proved better.
 
-Two, both from what speaks for each class among labelled rows with similar votes (:mod:`easeml.modelpicker.similarity`):
-one as it is, and one for streams whose classes come and go, which divides by the balance of the labelled rows and
-multiplies by the classes of recent rows, as answered or, where there is no answer, as believed.
+Two, both from what is believed of a row by its votes (:mod:`easeml.modelpicker.similarity`): one as it is, and one for
+streams whose classes come and go, which divides by the balance of the labelled rows and multiplies by the classes of
+recent rows, as answered or, where there is no answer, as believed.
 
 Source: Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities",
 Neural Computation 2002.
@@ -21,7 +21,6 @@ N_COMBINERS = 2
 _HALF_LIFE = 15.0
 _ANSWER = 20.0
 _FLAT = 0.1
-_FALLBACK = 0.01
 _DEVIATIONS = 1.0
 _HEAD_START = 1.0
 _AUDITED = 0.25
@@ -47,21 +46,6 @@ class RecentClasses:
     def answer(self, label: int, ago: int) -> None:
         """Take the label of a row seen some rows ago."""
         self.counts[label] += _ANSWER * 0.5 ** (ago / _HALF_LIFE)
-
-
-def plain(sums: Floats, mass: Floats) -> Floats:
-    """Return what the first combiner believes of rows, shape (n, n_classes).
-
-    Parameters
-    ----------
-    sums : ndarray of float64, shape (n, n_classes)
-        What speaks for each class.
-    mass : ndarray of float64, shape (n, n_classes)
-        Posterior vote mass, believed where no similar row is labelled.
-    """
-    backed = sums + _FALLBACK * mass
-    total = backed.sum(axis=1, keepdims=True)
-    return np.asarray(np.divide(backed, total, out=np.full_like(backed, 1 / backed.shape[1]), where=total > 0))
 
 
 def balanced(belief: Floats, balance: Floats) -> Floats:

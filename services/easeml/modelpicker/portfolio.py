@@ -1,7 +1,7 @@
 """The portfolio engine: lookback questions, two estimates, combiners, drift, certificates, a hard budget.
 
 Each label due goes, by a coin, to an audit of the next contested row or to the row of the lookback window that tells
-most: about which model is best (Model Selector) or, once a combiner is served, to the late row that it doubts most.
+most about which model is best (Model Selector) or, while the stream drifts, to the late row in most doubt.
 Rows are taken in as they come and thought about before every question and answer, and else at least every 512 rows.
 See the modules of this package for each part and its source.
 """
@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from easeml.modelpicker.acquisition import Posterior, expected_gains
+from easeml.modelpicker.acquisition import Posterior, worth_asking
 from easeml.modelpicker.combiners import Evidence, RecentClasses, adapted
 from easeml.modelpicker.decision import Decision
 from easeml.modelpicker.drift import LossWatch, VoteWatch
@@ -25,14 +25,14 @@ from easeml.modelpicker.pruning import Certificates
 from easeml.modelpicker.recall import FREE, OPEN, Question, Recall, generator_of
 from easeml.modelpicker.robust import Audits
 from easeml.modelpicker.rows import RowKey
-from easeml.modelpicker.standing import Standing, beliefs, level
+from easeml.modelpicker.standing import Standing, level
 from easeml.modelpicker.validated import Validated, Validation
 from easeml.modelpicker.voting import MISSING, Floats, Votes, contested, of_votes, vote_mass
 
 AUDITS = 0.2
 """Share of the labels that go to contested rows by chance."""
 
-_DOUBTS, _DOUBTS_AT_REST = 0.9, 0.5
+_DOUBTS = 0.9
 _DOUBTFUL = 20
 _TEMPER = 0.25
 _AT_EASE, _IN_HASTE = 512, 4
@@ -195,7 +195,7 @@ class Portfolio:
             for i in np.flatnonzero(said == MISSING).tolist():
                 said[i] = self._next_best(votes[i])
             return said
-        _, _, belief, even = self.memory.combine(votes, split, self._posterior.weights)
+        _, belief, even = self.memory.combine(votes, split, self._posterior.weights)
         counts = self._live.see(even)[split]
         said = np.asarray(votes.max(axis=1, initial=MISSING), np.int32)
         said[split] = (belief if self.combiner == 0 else adapted(even[split], counts)).argmax(axis=1)
@@ -220,7 +220,7 @@ class Portfolio:
     def _compare(self) -> None:
         """Make everything anew that depends on which models are distinct."""
         self.memory.labelled.compare(np.unique(self._groups))
-        self.memory.resum()
+        self.memory.recount()
         self._weigh()
 
     def _think(self) -> None:
@@ -245,20 +245,19 @@ class Portfolio:
     ) -> dict[str, npt.NDArray[Any]]:
         """Return the columns in which new contested rows are remembered."""
         own = votes[split]
-        mass, sums, believed_plain, even = self.memory.combine(votes, split, self._posterior.weights)
+        apart, belief, even = self.memory.combine(votes, split, self._posterior.weights)
         believed_adapted = adapted(even[split], self._recent.see(even)[split])
-        right = beliefs(sums, of_votes(mass, own), own)
+        right = level(of_votes(belief, own), own)
         best = self._standing.see(numbers, own, right, level(of_votes(believed_adapted, own), own), self._considered)
         if self._override is not None and self._standing.leader is None:
             best[:] = self._override
-        said = np.stack(
-            [own[np.arange(len(own)), best], believed_plain.argmax(axis=1), believed_adapted.argmax(axis=1)], axis=1
-        )
+        by_best = own[np.arange(len(own)), best]
+        said = np.stack([by_best, belief.argmax(axis=1), believed_adapted.argmax(axis=1)], axis=1)
         return {
             "number": numbers,
             "votes": own,
-            "sums": sums,
-            "gain": expected_gains(self._posterior.hoped, own, self.n_classes),
+            "apart": apart,
+            "gain": worth_asking(self._posterior.hoped, own, belief),
             "doubt": 1 - believed_adapted.max(axis=1, initial=0.0),
             "said": said.astype(np.int32),
         }
@@ -300,9 +299,7 @@ class Portfolio:
     def _choose(self, free: npt.NDArray[np.int64], coin: float) -> int:
         """Return the row, of those free, whose label tells most."""
         rows = self.memory.rows
-        drifting = self._standing.leader is not None
-        doubts = _DOUBTS if drifting else _DOUBTS_AT_REST if self.combiner is not None else 0.0
-        if coin < AUDITS + (1 - AUDITS) * doubts:
+        if self._standing.leader is not None and coin < AUDITS + (1 - AUDITS) * _DOUBTS:
             late = free[free >= len(rows) - _DOUBTFUL]
             late = late if len(late) else free
             return int(late[rows["doubt"][late].argmax()])
@@ -318,7 +315,7 @@ class Portfolio:
         mass = vote_mass(self._posterior.weights[None], votes[None], self.n_classes)
         own = of_votes(mass, votes[None])
         expected = level(own, votes[None])[0]
-        right = beliefs(rows["sums"][[place]], own, votes[None])[0]
+        right = self.memory.right(slice(place, place + 1), self._posterior.weights)[0]
         number, said = int(rows["number"][place]), rows["said"][place].copy()
         self.memory.open[row] = Question(votes, number, said, expected, right, audit)
         rows["status"][place] = OPEN
@@ -357,7 +354,6 @@ class Portfolio:
         )
         if self.drift:
             self.memory.labelled.temper(_TEMPER)
-            self.memory.resum()
             self._alarm()
         else:
             self._weigh()
@@ -383,12 +379,14 @@ class Portfolio:
         counts = (known.right * weights[:, None]).sum(axis=0) + self._trusted * self._validated.expected
         self._posterior.count(counts, self._groups, self._considered)
         self._posterior.settle(self.memory.expected(self.k))
+        self.memory.fit(self._posterior.weights)
         self._score()
 
     def _score(self) -> None:
         """Value the rows of the window that may be asked about."""
         rows, start = self.memory.rows, self.memory.since(self._window_start)
-        rows["gain"][start:] = expected_gains(self._posterior.hoped, rows["votes"][start:], self.n_classes)
+        belief = self.memory.belief(slice(start, None), self._posterior.weights)
+        rows["gain"][start:] = worth_asking(self._posterior.hoped, rows["votes"][start:], belief)
         self._stale = False
 
     def _judge(self) -> None:
@@ -486,6 +484,7 @@ class Portfolio:
         engine._vote_watch = VoteWatch.from_state(state["vote_watch"])
         engine._posterior = Posterior.from_state(state["posterior"])
         engine._posterior.settle(engine.memory.expected(k))
+        engine.memory.fit(engine._posterior.weights)
         engine._override = state["override"]
         engine._choose_served()
         engine.best = int(state["best"])

@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from easeml.modelpicker.combiners import N_COMBINERS, balanced, plain
+from easeml.modelpicker.combiners import N_COMBINERS, balanced
 from easeml.modelpicker.rows import RowKey, Rows
-from easeml.modelpicker.similarity import Labelled
-from easeml.modelpicker.standing import beliefs, level
+from easeml.modelpicker.similarity import MOST, Labelled
+from easeml.modelpicker.standing import level
 from easeml.modelpicker.voting import MISSING, Floats, Votes, agreed, contested, of_votes, vote_mass
 
 FREE, OPEN = -2, -1
@@ -35,7 +35,7 @@ class Question:
     expected : ndarray of float64, shape (k,)
         Probability by the posterior that each model is right.
     believed : ndarray of float64, shape (k,)
-        The same by similar rows.
+        The same by the labels of other rows.
     audit : float
         Probability of the audit that the row is; 0 for a row chosen by what it tells.
     """
@@ -74,8 +74,8 @@ class Recall:
     window : Rows
         The last rows, contested or not: number and votes.
     rows : Rows
-        The last contested rows: number, votes, status, what speaks for each class (sums), worth of the label (gain),
-        doubt of the combiner, and what the best model and the combiners said.
+        The last contested rows: number, votes, status, how many models vote differently on each labelled row (apart),
+        worth of the label (gain), doubt of the combiner, and what the best model and the combiners said.
     labelled : Labelled
     labels, open : dict
         Answers and questions by row.
@@ -84,7 +84,7 @@ class Recall:
     def __init__(self, k: int, n_classes: int, lookback: int) -> None:
         self.n_classes, self.lookback = n_classes, lookback
         self.window = Rows(lookback, _window(k))
-        self.rows = Rows(max(_REMEMBERED, lookback), _contested(k, n_classes))
+        self.rows = Rows(max(_REMEMBERED, lookback), _contested(k))
         self.labelled = Labelled(k, n_classes)
         self.labels: dict[RowKey, int] = {}
         self.open: dict[RowKey, Question] = {}
@@ -136,17 +136,21 @@ class Recall:
         """Let a label speak for similar rows; those from before a row number may be dropped."""
         self.labelled.add(question.votes, label, question.number)
         if self.labelled.expire(before):
-            self.resum()
+            self.recount()
         else:
-            self.rows["sums"][:, label] += self.labelled.worth(self.rows["votes"])
+            self.rows["apart"][:, len(self.labelled) - 1] = self.labelled.newest_apart(self.rows["votes"])
 
-    def resum(self) -> None:
-        """Ask the labelled rows anew what they say."""
-        self.rows["sums"][:] = self.labelled.sums(self.rows["votes"])
+    def recount(self) -> None:
+        """Compare all rows with the labelled ones anew."""
+        self.rows["apart"][:, : len(self.labelled)] = self.labelled.apart(self.rows["votes"])
+
+    def fit(self, weights: Floats) -> None:
+        """Learn from the labels where vote mass by the root of a posterior, shape (k,), is wrong."""
+        self.labelled.fit(self._mass(self.labelled.votes, weights))
 
     def combine(
         self, votes: Votes, split: npt.NDArray[np.bool_], weights: Floats
-    ) -> tuple[Floats, Floats, Floats, Floats]:
+    ) -> tuple[npt.NDArray[Any], Floats, Floats]:
         """Return what is believed of new rows.
 
         Parameters
@@ -155,22 +159,37 @@ class Recall:
         split : ndarray of bool, shape (n,)
             Which rows are contested.
         weights : ndarray of float64, shape (k,)
-            Posterior, believed where no similar row is labelled.
+            Posterior, by which :meth:`fit` has learnt.
 
         Returns
         -------
-        mass, sums, belief : ndarray of float64, shape (contested rows, n_classes)
-            By the posterior, by similar rows, and by both.
+        apart : ndarray of int, shape (contested rows, MOST)
+            How many models vote differently on each labelled row; 0 behind the last.
+        belief : ndarray of float64, shape (contested rows, n_classes)
         even : ndarray of float64, shape (n, n_classes)
             What is believed of all rows, as if all classes were as frequent.
         """
-        own = votes[split]
-        mass = vote_mass(weights[None].repeat(len(own), axis=0), own, self.n_classes)
-        sums = self.labelled.sums(own)
-        belief = plain(sums, mass)
+        apart = self.labelled.apart(votes[split])
+        belief = self._belief(votes[split], apart, weights)
         even = agreed(votes, self.n_classes)
         even[split] = balanced(belief, self.labelled.balance)
-        return mass, sums, belief, even
+        return np.pad(apart, ((0, 0), (0, MOST - apart.shape[1]))), belief, even
+
+    def _belief(self, votes: Votes, apart: npt.NDArray[Any], weights: Floats) -> Floats:
+        return self.labelled.believed(apart, self._mass(votes, weights))
+
+    def _mass(self, votes: Votes, weights: Floats) -> Floats:
+        """Return what is believed where no label speaks, by the root of the posterior: it must not confirm itself."""
+        return vote_mass(np.broadcast_to(np.sqrt(weights), votes.shape), votes, self.n_classes)
+
+    def right(self, place: slice, weights: Floats) -> Floats:
+        """Return the probability, without an answer, that each vote on contested rows is the label, shape (n, k)."""
+        votes = self.rows["votes"][place]
+        return level(of_votes(self.belief(place, weights), votes), votes)
+
+    def belief(self, place: slice, weights: Floats) -> Floats:
+        """Return how probable each class of contested rows is without an answer, shape (n, n_classes)."""
+        return self._belief(self.rows["votes"][place], self.rows["apart"][place, : len(self.labelled)], weights)
 
     def believed(self, since: int, weights: Floats) -> tuple[npt.NDArray[np.int64], Votes, Floats]:
         """Return numbers, votes, and the probability that each is right, of the contested rows from a number on.
@@ -179,12 +198,11 @@ class Recall:
         ----------
         since : int
         weights : ndarray of float64, shape (k,)
-            Posterior, believed where no similar row is labelled.
+            Posterior, by which :meth:`fit` has learnt.
         """
         first = self.since(since)
         votes, status = self.rows["votes"][first:], self.rows["status"][first:]
-        mass = vote_mass(np.broadcast_to(weights, votes.shape), votes, self.n_classes)
-        right = beliefs(self.rows["sums"][first:], of_votes(mass, votes), votes)
+        right = self.right(slice(first, None), weights)
         known = status >= 0
         right[known] = level((votes[known] == status[known, None]).astype(np.float64), votes[known])
         return self.rows["number"][first:], votes, right
@@ -230,7 +248,7 @@ class Recall:
             "number": window["number"][fresh],
             "votes": votes,
             "status": np.array([self.status(window.ids[i]) for i in fresh], np.int64),
-            "sums": np.zeros((len(fresh), self.n_classes)),
+            "apart": np.zeros((len(fresh), MOST), np.uint16),
             "gain": np.zeros(len(fresh)),
             "doubt": np.zeros(len(fresh)),
             "said": np.repeat(agreed[:, None], 1 + N_COMBINERS, axis=1),
@@ -249,10 +267,10 @@ class Recall:
             question.leave(index)
 
     def state(self) -> dict[str, Any]:
-        """Return lists of row ids and arrays; sums follow from the rest."""
+        """Return lists of row ids and arrays; how rows compare follows from the rest."""
         k, questions = self.window["votes"].shape[1], list(self.open.values())
         rows = self.rows.state()
-        del rows["sums"]
+        del rows["apart"]
         return {
             "lookback": self.lookback,
             "answered_ids": list(self.labels),
@@ -281,8 +299,9 @@ class Recall:
         recall.window = Rows.from_state({"capacity": recall.lookback, "ids": state["window_ids"]} | columns, _window(k))
         recall.labelled = Labelled.from_state(state["labelled"], k, n_classes)
         recall.labelled.compare(distinct)
-        sums = recall.labelled.sums(np.array(state["rows"]["votes"], np.int32).reshape(len(state["rows"]["ids"]), k))
-        recall.rows = Rows.from_state(state["rows"] | {"sums": sums}, _contested(k, n_classes))
+        apart = np.zeros((len(state["rows"]["ids"]), MOST), np.uint16)
+        recall.rows = Rows.from_state(state["rows"] | {"apart": apart}, _contested(k))
+        recall.recount()
         return recall
 
 
@@ -314,11 +333,11 @@ def _window(k: int) -> dict[str, npt.NDArray[Any]]:
     return {"number": np.zeros(0, np.int64), "votes": np.zeros((0, k), np.int32)}
 
 
-def _contested(k: int, n_classes: int) -> dict[str, npt.NDArray[Any]]:
+def _contested(k: int) -> dict[str, npt.NDArray[Any]]:
     """Return the columns in which contested rows are remembered, empty."""
     return _window(k) | {
         "status": np.zeros(0, np.int64),
-        "sums": np.zeros((0, n_classes)),
+        "apart": np.zeros((0, MOST), np.uint16),
         "gain": np.zeros(0),
         "doubt": np.zeros(0),
         "said": np.zeros((0, 1 + N_COMBINERS), np.int32),

@@ -1,10 +1,13 @@
-"""What the labels of rows with similar votes say: a vote model of any number of classes.
+"""What labelled rows say about rows with other votes: a vote model of any number of classes.
 
-A labelled row counts exp(-m 20/k) for a row on which m of the k distinct models vote differently. Correlated models
-repeat one another, so the weight of one model is tempered by their number. A missing vote is a symbol of its own.
-Selection by votes does not bias this: given its votes, a row's label is the same whether it was asked about or not.
+A Gaussian process about vote mass. Of two rows on which m of the k distinct models vote differently,
+the covariance is the share that votes alike plus exp(-20 m/k). The first part learns a weight per model and carries
+from row to row where many independent models never vote alike twice; the second learns what single patterns of votes
+mean. Correlated models, which repeat one another, count less by the number of models. A missing vote is a symbol of its
+own. Selection by votes does not bias this: given its votes, a row's label is the same whether it was asked about or
+not.
 
-Source: Nadaraya, "On estimating regression", 1964, with an exponential kernel on the Hamming distance.
+Source: Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, sections 2.2 and 2.7.
 """
 
 from __future__ import annotations
@@ -13,11 +16,16 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import cho_factor, cho_solve
 
 from easeml.modelpicker.voting import MISSING, Floats, Votes
 
+MOST = 601
+"""Labelled rows there are at most, in between."""
+
 _SHARPNESS = 20.0
-_MOST = 600
+_NOISE, _FEW = 0.85, 8.0
+_LEAST = 0.01
 _AT_ONCE = 100
 _BLOCK = 1 << 18
 
@@ -40,6 +48,8 @@ class Labelled:
     weights : ndarray of float64, shape (a,)
     right : ndarray of float64, shape (a, k)
         1 right, 0 wrong; a missing vote is as right as the others in the mean.
+    coefficients : ndarray of float64, shape (a, n_classes)
+        Of the labelled rows in what is believed of others, see :meth:`fit`.
     """
 
     def __init__(self, k: int, n_classes: int) -> None:
@@ -50,6 +60,7 @@ class Labelled:
         self.numbers = np.zeros(0, np.int64)
         self.weights: Floats = np.zeros(0)
         self.right: Floats = np.zeros((0, k))
+        self.coefficients: Floats = np.zeros((0, n_classes))
         self.compare(np.arange(k))
 
     def __len__(self) -> int:
@@ -63,29 +74,43 @@ class Labelled:
     def compare(self, distinct: npt.NDArray[np.int64]) -> None:
         """Count only these models, by index, when rows are compared."""
         self._distinct = distinct
-        self._across = np.ascontiguousarray(self.votes[:, distinct].T, self._symbol)[:, None]
-        self._worth = np.exp(-_SHARPNESS / max(len(distinct), 1) * np.arange(len(distinct) + 1))
+        apart = np.arange(len(distinct) + 1) / max(len(distinct), 1)
+        self._alike = 1 - apart + np.exp(-_SHARPNESS * apart)
         self._count = np.min_scalar_type(len(distinct))
+        self._line_up()
+        self._between = self.apart(self.votes)
 
-    def sums(self, votes: Votes) -> Floats:
-        """Return how much speaks for each class, shape (n, n_classes), from votes of shape (n, k).
+    def _line_up(self) -> None:
+        self._across = np.ascontiguousarray(self.votes[:, self._distinct].T, self._symbol)[:, None]
 
-        A row's sums do not depend on those beside it, to the last bit. Cost O(n a k).
+    def apart(self, votes: Votes) -> npt.NDArray[Any]:
+        """Return how many models vote differently on each labelled row, shape (n, a), from votes of shape (n, k).
+
+        Cost O(n a k).
         """
-        n, step = len(votes), max(_BLOCK // max(self._across.size, 1), 1)
+        step = max(_BLOCK // max(self._across.size, 1), 1)
         own = np.ascontiguousarray(votes[:, self._distinct].T, self._symbol)[:, :, None]
+        apart = np.empty((len(votes), len(self)), self._count)
         # blocks stay in the cache
-        blocks = [self._spoken(own[:, i : i + step]) for i in range(0, n, step)]
-        keys = np.arange(n)[:, None] * self.n_classes + self.labels
-        spoken = np.concatenate(blocks) if blocks else np.zeros(0)
-        # without rows, counts are integers
-        found = np.bincount(keys.ravel(), spoken, n * self.n_classes).astype(np.float64)
-        return found.reshape(n, self.n_classes)
+        for i in range(0, len(votes), step):
+            unlike = (self._across != own[:, i : i + step]).view(np.uint8)
+            unlike.sum(axis=0, dtype=self._count, out=apart[i : i + step])
+        return apart
 
-    def _spoken(self, own: npt.NDArray[Any]) -> Floats:
-        """Return what each labelled row counts for each of some rows, shape (n * a,), from (distinct, n, 1)."""
-        apart = (self._across != own).view(np.uint8).sum(axis=0, dtype=self._count)
-        return np.asarray((self._worth[apart] * self.weights).ravel(), np.float64)
+    def fit(self, mass: Floats) -> None:
+        """Learn from the labels where vote mass, shape (a, n_classes), is wrong.
+
+        A row that counts less is noisier, and so is every row while they are few: what is the models' doing and what
+        is chance cannot be told apart then. Cost O(a^3 + a^2 c).
+        """
+        covariance = self._alike[self._between] + np.diag(_NOISE * (1 + _FEW / max(len(self), 1)) / self.weights)
+        missed = (self.labels[:, None] == np.arange(self.n_classes)) - mass
+        self.coefficients = np.asarray(cho_solve(cho_factor(covariance), missed), np.float64)
+
+    def believed(self, apart: npt.NDArray[Any], mass: Floats) -> Floats:
+        """Return how probable each class is, shape (n, n_classes), from vote mass of that shape; cost O(n a c)."""
+        found = np.maximum(mass + self._alike[apart] @ self.coefficients, _LEAST / self.n_classes)
+        return np.asarray(found / found.sum(axis=1, keepdims=True), np.float64)
 
     def add(self, votes: Votes, label: int, number: int) -> None:
         """Take a labelled row."""
@@ -97,17 +122,19 @@ class Labelled:
         self.numbers = np.append(self.numbers, number)
         self.weights = np.append(self.weights, 1.0)
         self.right = np.vstack([self.right, right])
-        self.compare(self._distinct)
+        self._line_up()
+        newest = self.apart(votes[None])
+        self._between = np.vstack([np.hstack([self._between, newest[:, :-1].T]), newest])
 
-    def worth(self, votes: Votes) -> Floats:
-        """Return what the newest label counts for rows with these votes, shape (n,) from (n, k)."""
+    def newest_apart(self, votes: Votes) -> npt.NDArray[Any]:
+        """Return how many models vote differently on the newest labelled row, shape (n,) from (n, k)."""
         newest = self.votes[-1, self._distinct]
-        return np.asarray(self._worth[(votes[:, self._distinct] != newest).sum(axis=1)], np.float64)
+        return np.asarray((votes[:, self._distinct] != newest).sum(axis=1))
 
     def expire(self, before: int) -> bool:
         """Drop the rows that are too many, or from before a row number where those are many; return whether any."""
         old = int(np.searchsorted(self.numbers, before)) if before > 0 else 0
-        surplus = _AT_ONCE if len(self) > _MOST else 0
+        surplus = _AT_ONCE if len(self) >= MOST else 0
         if surplus == 0 and old <= len(self) // 4:
             return False
         kept = slice(max(surplus, old), None)
@@ -117,7 +144,7 @@ class Labelled:
         return True
 
     def temper(self, factor: float) -> None:
-        """Let everything known so far count less, by a power of two so that sums scale exactly."""
+        """Let everything known so far count less."""
         self.weights *= factor
 
     def join(self, votes: Votes, right: Floats) -> None:

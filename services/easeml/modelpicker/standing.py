@@ -1,6 +1,6 @@
 """How good each model is on the rows of late: over all rows remembered, and by experts of shorter memory.
 
-What a row's label will be is believed from its votes and the labels of similar rows, so that every row counts, labelled
+What a row's label will be is believed from its votes and the labels of other rows, so that every row counts, labelled
 or not; a model's advantage is how much likelier its vote is than the mean vote of the row. The estimate over all rows
 remembered is made anew with every answer. Experts forget: rows count half after 50 or 400 rows. The longest memory
 leads until an expert's choices have been believed better, on rows not seen when they were made, by more than chance
@@ -20,29 +20,7 @@ from easeml.modelpicker.voting import MISSING, Floats, Votes
 AUTO = (50.0, 400.0)
 _MEMORY = 400.0
 _DEVIATIONS = 2.5
-_FALLBACK = 0.3
 _SHRINKAGE = 50.0
-
-
-def beliefs(sums: Floats, mass: Floats, votes: Votes) -> Floats:
-    """Return the probability that each vote is the label.
-
-    Parameters
-    ----------
-    sums : ndarray of float64, shape (n, n_classes)
-        What labelled rows with similar votes say.
-    mass : ndarray of float64, shape (n, k)
-        Posterior mass of the models that vote as each model does; counts as 0.3 of a row with the same votes.
-    votes : ndarray of int, shape (n, k)
-
-    Returns
-    -------
-    ndarray of float64, shape (n, k)
-        A missing vote is as good as the others in the mean.
-    """
-    said = sums[np.arange(len(votes))[:, None], np.maximum(votes, 0)]
-    found = (said + _FALLBACK * mass) / (sums.sum(axis=1) + _FALLBACK)[:, None]
-    return level(found, votes)
 
 
 def level(found: Floats, votes: Votes) -> Floats:
