@@ -105,7 +105,8 @@ class Ledger:
 
     def _requested(self, event: Event[TrialRequested]) -> None:
         asked, before = event.data, self._requests.get(event.app)
-        if event.id in self._asked or (before is not None and asked.round < before.data.round) or not asked.costs:
+        newest = 1 if before is None else before.data.round  # rounds begin with 1
+        if event.id in self._asked or asked.round < newest or not asked.costs:
             return
         self._asked.add(event.id)
         self._requests[event.app] = event

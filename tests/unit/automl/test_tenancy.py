@@ -71,6 +71,15 @@ def test_a_foreign_message_under_the_name_of_a_trial_does_not_make_the_scheduler
     assert ours == dict.fromkeys(ARMS, 1)
 
 
+def test_a_request_of_no_round_changes_nothing():
+    estate = Estate(["app0"], ARMS)
+    estate.cluster.publish(TRIALS, TrialRequested("app0", 0, "v0", 9, 9, 1.0, dict.fromkeys(ARMS, 1.0)))
+    estate.data()
+    estate.work(quality)
+    assert estate.cluster.restarts == 0
+    check_books(estate)
+
+
 def test_a_device_has_one_trial_in_training_and_one_that_waits():
     estate = Estate([f"app{n}" for n in range(12)], ARMS, devices=4)
     estate.data()
