@@ -1,14 +1,11 @@
-"""``easeml status``, ``doctor`` and ``topics``: whether the house is well."""
+"""``easeml status`` and ``topics``: whether the house is well."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import typer
@@ -16,17 +13,14 @@ from rich.markup import escape
 
 from easeml.cli import waiting
 from easeml.cli.doors import address, doors
-from easeml.cli.session import Session, session
-from easeml.errors import EaseMLError
-from easeml.stream import admin, deadletters
+from easeml.cli.session import session
+from easeml.stream import admin
 from easeml.stream.reader import TopicReader
 from easeml.stream.runfiles import read_run_file
 from easeml.stream.settings import Settings
-from easeml.stream.topics import BY_NAME, CATALOGUE
+from easeml.stream.topics import BY_NAME
 from easeml.supervisor.roster import PROCESSES
-from easeml.supervisor.stack import alive, connected, discover
-
-_DISK_FLOOR = 2**30
+from easeml.supervisor.stack import alive, connected
 
 
 def status(context: typer.Context) -> None:
@@ -105,79 +99,3 @@ def _policy(name: str) -> str:
     if topic is None:
         return "dead letters" if name.endswith(".dlq") else "state"
     return ", ".join(word for word, on in (("compacted", topic.compacted), ("restricted", topic.restricted)) if on)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing the doctor looked at."""
-
-    subject: str
-    well: bool
-    text: str
-    waits: bool = False  #: nothing is broken, but somebody has to do something
-
-    @property
-    def state(self) -> str:
-        """One word for people."""
-        return "WRONG" if not self.well else "WAITS" if self.waits else "ok"
-
-
-def doctor(context: typer.Context) -> None:
-    """Look for what is wrong and say how to mend it."""
-    current = session(context)
-    findings = list(_examine(current))
-    rows = [{"state": f.state, "subject": f.subject, "finding": f.text} for f in findings]
-    if current.as_json:
-        rows = [row | {"state": row["state"].lower()} for row in rows]
-    current.table(("state", "subject", "finding"), rows)
-    if not all(f.well for f in findings):
-        raise typer.Exit(1)
-
-
-def _examine(current: Session) -> Iterator[Finding]:
-    version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("python", (3, 11) <= sys.version_info[:2] <= (3, 13), f"{version}; 3.11 to 3.13 are tested")
-    home = current.settings.home.resolve()
-    folder = next(p for p in (home, *home.parents) if p.exists())
-    free = shutil.disk_usage(folder).free
-    yield Finding("disk", free > _DISK_FLOOR, f"{free / 2**30:.1f} GiB free at {folder}")
-    stack = discover(current.settings.home)
-    here = f"runs in {stack.home}" if stack else f"does not run in {current.settings.home}; 'easeml up' starts it"
-    yield Finding("house", stack is not None or bool(current.settings.bootstrap_servers), here)
-    try:
-        settings = connected(current.settings)
-        present = admin.existing(settings)
-    except EaseMLError as error:
-        yield Finding("broker", False, str(error))
-        return
-    yield Finding("broker", True, f"answers at {settings.bootstrap_servers}")
-    missing = [t.name for t in CATALOGUE if t.name not in present]
-    absent = f"missing: {', '.join(missing)}; 'easeml up' creates them"
-    yield Finding("topics", not missing, absent if missing else f"{len(present)} there")
-    other = {n: t.partitions for n, t in present.items() if t.partitions != settings.partitions}
-    yield Finding(
-        "partitions",
-        not other,
-        f"{other} differ from EASEML_PARTITIONS={settings.partitions}"
-        if other
-        else f"{settings.partitions} everywhere",
-    )
-    letters = sum(1 for _ in deadletters.read(settings))
-    yield Finding(
-        "dead letters", letters == 0, f"{letters}; 'easeml dead-letters list' shows their causes" if letters else "none"
-    )
-    if not missing:
-        yield from _read(settings)
-    for name in PROCESSES:
-        row = service_row(current.settings, name)
-        yield Finding(name, row["state"] == "SERVING", f"{row['state']} {row['reasons']}".strip())
-
-
-def _read(settings: Settings) -> Iterator[Finding]:
-    """Yield what the events themselves tell."""
-    idle, unreadable = waiting.read(settings)
-    for one in idle:
-        yield Finding(f"app {one.app}", True, str(one), waits=True)
-    if unreadable:
-        text = f"{unreadable} on the topics cannot be read; 'easeml dead-letters list --all' shows their causes"
-        yield Finding("messages", True, text)

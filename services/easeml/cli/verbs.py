@@ -41,10 +41,12 @@ VERBS = {
         "Answer the open questions of an app, the most informative first, here or in Label Studio.",
     ),
     "status": ("status:status", "Show every service: whether it is ready, healthy, and how far behind."),
-    "doctor": ("status:doctor", "Look for what is wrong and say how to mend it."),
+    "doctor": ("doctor:doctor", "Look for what is wrong and say how to mend it."),
     "dashboard": ("dashboard:dashboard", "Tell where the dashboard of the house is."),
     "tokens": ("tokens:app", "Make, list and revoke tokens: who sees which apps, and what else they may do."),
     "topics": ("status:topics", "List the topics with their messages."),
+    "backup": ("backup:backup", "Copy a stopped house with its topics, states and models into a folder."),
+    "restore": ("backup:restore", "Bring a backup into an empty home, after a look at every digest."),
     "schemas": ("schemas:app", "Copy the released schemas to a schema registry."),
     "acls": (
         "acls:acls",

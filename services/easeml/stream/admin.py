@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclOperation,
     AclPermissionType,
     AdminClient,
+    ConfigResource,
     ResourcePatternType,
     ResourceType,
 )
@@ -22,6 +23,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from easeml.errors import ConfigurationError, PermissionDeniedError, UnavailableError
 from easeml.stream.changelog import changelog_topic
+from easeml.stream.grants import PREFIX as ACCOUNTS
 from easeml.stream.grants import Grant
 from easeml.stream.settings import Settings
 from easeml.stream.topics import CATALOGUE, FOREVER, Topic
@@ -85,16 +87,62 @@ def _dead_letter_bytes(settings: Settings) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TopicLayout:
-    """Topic as the broker has it."""
+    """Topic as the broker has it; ``replicas`` are those of its worst partition."""
 
     name: str
     partitions: int
+    replicas: int = 1
 
 
 def existing(settings: Settings) -> dict[str, TopicLayout]:
     """Return the Ease.ML topics of the cluster by name."""
     topics = metadata(settings).topics
-    return {name: TopicLayout(name, len(t.partitions)) for name, t in topics.items() if name.startswith("easeml.")}
+    return {
+        name: TopicLayout(name, len(t.partitions), min((len(p.replicas) for p in t.partitions.values()), default=0))
+        for name, t in topics.items()
+        if name.startswith("easeml.")
+    }
+
+
+def configs(settings: Settings, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return topic name -> how the broker keeps the topic.
+
+    Raises
+    ------
+    UnavailableError
+        When the broker does not tell.
+    """
+    handle = client(settings)
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+    try:
+        return {
+            resource.name: {key: entry.value for key, entry in future.result(_TIMEOUT).items()}
+            for resource, future in handle.describe_configs(asked, request_timeout=_TIMEOUT).items()
+        }
+    except KafkaException as error:
+        raise UnavailableError(
+            f"The broker does not tell how it keeps topics: {error.args[0].str()}.",
+            mend="Give this account DESCRIBE_CONFIGS on the topics.",
+        ) from error
+
+
+def rules(settings: Settings) -> frozenset[Grant] | None:
+    """Return what Ease.ML's accounts may do on the cluster; None when it checks no rights, or does not tell us.
+
+    Rules that no ``Grant`` can say (denials, other hosts, other operations) are left out.
+    """
+    handle = client(settings)
+    try:
+        bindings = handle.describe_acls(_EVERY_RULE, request_timeout=_TIMEOUT).result(_TIMEOUT)
+    except KafkaException:
+        return None
+    found = set()
+    for one in bindings:
+        name = one.principal.removeprefix("User:")
+        if one.permission_type is AclPermissionType.ALLOW and name.startswith(ACCOUNTS):
+            prefix = one.resource_pattern_type is ResourcePatternType.PREFIXED
+            found.add(Grant(name, one.operation.name.lower(), one.restype.name.lower(), one.name, prefix))
+    return frozenset(found)
 
 
 def check_partitions(settings: Settings, name: str, layout: TopicLayout | None) -> None:
@@ -112,16 +160,10 @@ def check_partitions(settings: Settings, name: str, layout: TopicLayout | None) 
         )
 
 
-def create_topics(settings: Settings, services: Iterable[str], topics: Iterable[Topic] = CATALOGUE) -> list[str]:
-    """Create the topics that are missing and return their names.
-
-    Raises
-    ------
-    ConfigurationError
-        When a topic exists with another number of partitions: events of an app would change their partition.
-    UnavailableError
-        When the broker cannot be reached or refuses.
-    """
+def wanted_configs(
+    settings: Settings, services: Iterable[str], topics: Iterable[Topic] = CATALOGUE
+) -> dict[str, dict[str, str]]:
+    """Return topic name -> what a topic is created with."""
     wanted: dict[str, dict[str, str]] = {}
     for topic in topics:
         policy = (
@@ -134,6 +176,20 @@ def create_topics(settings: Settings, services: Iterable[str], topics: Iterable[
             "max.message.bytes": str(_dead_letter_bytes(settings)),
         }
     wanted |= {changelog_topic(service): _COMPACTED | _LARGE for service in services}
+    return wanted
+
+
+def create_topics(settings: Settings, services: Iterable[str], topics: Iterable[Topic] = CATALOGUE) -> list[str]:
+    """Create the topics that are missing and return their names.
+
+    Raises
+    ------
+    ConfigurationError
+        When a topic exists with another number of partitions: events of an app would change their partition.
+    UnavailableError
+        When the broker cannot be reached or refuses.
+    """
+    wanted = wanted_configs(settings, services, topics)
     present = existing(settings)
     for name in wanted:
         check_partitions(settings, name, present.get(name))
