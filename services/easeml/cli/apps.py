@@ -33,7 +33,9 @@ def create(
     label: Annotated[str, typer.Option(help="Label column.")],
     target: Annotated[float, typer.Option(help="Accuracy you hope for.", min=0, max=1)] = STANDARD.target,
     condition: Annotated[str, typer.Option(help="Condition a model must meet.")] = STANDARD.condition,
-    reliability: Annotated[float, typer.Option(help="Chance that no pass on a test set is wrong.")] = STANDARD.reliability,
+    reliability: Annotated[
+        float, typer.Option(help="Chance that no pass on a test set is wrong.")
+    ] = STANDARD.reliability,
     steps: Annotated[int, typer.Option(help="Models that one test set may judge.", min=1)] = STANDARD.steps,
     adaptivity: Annotated[str, typer.Option(help="full, none or first_change.")] = STANDARD.adaptivity,
     mode: Annotated[str, typer.Option(help="fp-free or fn-free.")] = STANDARD.mode,

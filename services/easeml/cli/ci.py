@@ -39,7 +39,9 @@ def plan(
     context: typer.Context,
     condition: Annotated[str, typer.Argument(help="For example 'n - o > 0.02 +/- 0.01'.")],
     *,
-    reliability: Annotated[float, typer.Option(help="Chance that no pass is wrong, over all steps.")] = STANDARD.reliability,
+    reliability: Annotated[
+        float, typer.Option(help="Chance that no pass is wrong, over all steps.")
+    ] = STANDARD.reliability,
     steps: Annotated[int, typer.Option(help="Models that one test set may judge.", min=1)] = STANDARD.steps,
     adaptivity: Annotated[str, typer.Option(help="full, none or first_change.")] = "full",
     mode: Annotated[str, typer.Option(help="fp-free or fn-free.")] = "fp-free",
