@@ -32,8 +32,8 @@ ENVELOPE = ("schema", "too_large", "wrong_payload", "not_finite", "unknown_app",
 SHARED = (APPS.name, ALGORITHMS.name)
 REFUSED_INPUTS, OPEN_INPUTS = 800, 200
 CHUNK = 40
-WAITING = 70
-"""Seconds that messages may be waited with: a trainer gives up after a minute."""
+WAITING = 200
+"""Seconds after which nothing may be waited with any more: a trainer gives up a minute after the recorded day."""
 PATIENCE = 120.0
 """CPU seconds after which a chunk of messages counts as hanging."""
 
