@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test kafka test-kafka e2e demo bench fuzz lock chart vendor clean
+.PHONY: help setup check format test kafka test-kafka e2e demo bench fuzz chaos lock chart vendor clean
 
 help:  ## show the verbs
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -50,6 +50,10 @@ demo: setup  ## a real data set from upload to the best model, on the embedded b
 
 bench: setup  ## every benchmark, as ratios against a peer in the same run
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+# A short one: make chaos CHAOS="--quick --embedded --out build".
+chaos: setup  ## faults for every service under load, and the ledger of what became of them (2 hours; Java 17, Maven)
+	$(BIN)/python tests/chaos/ledger.py $(CHAOS)
 
 fuzz: setup  ## 100,000 damaged messages for every service (hours; FUZZ="--inputs 1000 ci" for less, of one)
 	$(BIN)/python tests/fuzz/fuzz_services.py $(FUZZ)
