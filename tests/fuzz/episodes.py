@@ -25,7 +25,7 @@ from easeml.stream.messages import Record
 from easeml.stream.poison import PREFIX
 from easeml.stream.routing import Routes
 from easeml.stream.settings import Settings
-from easeml.stream.topics import ALGORITHMS, APPS
+from easeml.stream.topics import ALGORITHMS, APPS, TICKS
 
 ENVELOPE = ("schema", "too_large", "wrong_payload", "not_finite", "unknown_app", "wrong_partition")
 """Reasons that schema and envelope decide."""
@@ -232,7 +232,9 @@ class Episode:
         elif "handler_crash" in reasons:
             self._fault(f"crash: {letters[0].message}", [sent])
         elif sent.verdict == ACCEPTED:
-            if reasons and reasons[0] in ENVELOPE:
+            # infinite cells have the reason of a clock that shows no time
+            envelope = [r for r in reasons if r in ENVELOPE and (r != "not_finite" or sent.record.topic == TICKS.name)]
+            if envelope:
                 self._fault(f"refused without reason: {letters[0].message}", [sent])
             elif reasons and self._refused:
                 self._fault(f"a sound message was refused: {letters[0].message}", [sent])
