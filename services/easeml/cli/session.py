@@ -23,7 +23,7 @@ def _console() -> Console:
     """Return a console as wide as the terminal; files and pipes, which have no width, get enough for one line."""
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 140
+        console.width = 240
     return console
 
 
