@@ -45,7 +45,7 @@ class Town(Street):
     def kill(self, name):
         """kill -9, and start again as a supervisor would."""
         os.kill(self.processes[name].pid, signal.SIGKILL)
-        self.processes[name].wait()
+        self.processes[name].join()
         self.start([name])
 
     def data(self, topic):
