@@ -193,6 +193,7 @@ def test_an_app_is_paused_and_erased_by_typing_its_name(stack, page):
     page.goto(f"{stack.origin}/#/photos/journey")
     expect(page.locator("#apps option")).to_have_count(3)
     page.goto(f"{stack.origin}/#/doomed/journey")
+    expect(page.get_by_role("heading", name="doomed")).to_be_visible()  # until then the other app's button is there
     page.click("#pause")
     expect(page.locator(".paused")).to_contain_text("Paused")
     assert serious(page) == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -24,6 +26,7 @@ from easeml.stream import envelope
 from easeml.stream.admin import create_topics
 from easeml.stream.bulk import record_of
 from easeml.stream.publisher import EventPublisher
+from easeml.stream.runfiles import read_run_file
 from easeml.stream.settings import Settings
 
 PARTITIONS = 2
@@ -104,6 +107,12 @@ class LabelStack:
 
     def log(self) -> str:
         return (self.home / "labels.log").read_text()[-5000:]
+
+    def applied(self, topic) -> int:
+        """Return how many messages of a topic the service has applied."""
+        port = read_run_file(self.home, "labels")["health_port"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            return sum(offset + 1 for offset in json.load(answer)["positions"].get(topic.name, {}).values())
 
     def publish(self, topic, data, **options) -> None:
         self.publisher.publish(topic, data, **options)
