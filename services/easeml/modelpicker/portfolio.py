@@ -25,6 +25,7 @@ from easeml.modelpicker.pruning import Certificates
 from easeml.modelpicker.recall import FREE, OPEN, Question, Recall, generator_of
 from easeml.modelpicker.robust import Audits
 from easeml.modelpicker.rows import RowKey
+from easeml.modelpicker.similarity import MOST
 from easeml.modelpicker.standing import Standing, level
 from easeml.modelpicker.validated import Validated, Validation
 from easeml.modelpicker.voting import MISSING, Floats, Votes, contested, of_votes, vote_mass
@@ -256,7 +257,7 @@ class Portfolio:
         return {
             "number": numbers,
             "votes": own,
-            "apart": apart,
+            "apart": np.pad(apart, ((0, 0), (0, MOST - apart.shape[1]))),
             "gain": worth_asking(self._posterior.hoped, own, belief),
             "doubt": 1 - believed_adapted.max(axis=1, initial=0.0),
             "said": said.astype(np.int32),

@@ -163,8 +163,8 @@ class Recall:
 
         Returns
         -------
-        apart : ndarray of int, shape (contested rows, MOST)
-            How many models vote differently on each labelled row; 0 behind the last.
+        apart : ndarray of int, shape (contested rows, a)
+            How many models vote differently on each labelled row.
         belief : ndarray of float64, shape (contested rows, n_classes)
         even : ndarray of float64, shape (n, n_classes)
             What is believed of all rows, as if all classes were as frequent.
@@ -173,7 +173,7 @@ class Recall:
         belief = self._belief(votes[split], apart, weights)
         even = agreed(votes, self.n_classes)
         even[split] = balanced(belief, self.labelled.balance)
-        return np.pad(apart, ((0, 0), (0, MOST - apart.shape[1]))), belief, even
+        return apart, belief, even
 
     def _belief(self, votes: Votes, apart: npt.NDArray[Any], weights: Floats) -> Floats:
         return self.labelled.believed(apart, self._mass(votes, weights))
