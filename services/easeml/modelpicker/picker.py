@@ -231,10 +231,10 @@ class ModelPicker:
     def _check_classes(self, array: npt.NDArray[Any], lowest: int) -> None:
         if array.dtype.kind not in "iu":
             raise InvalidDataError(f"Classes of type {array.dtype} are no class ids.", mend="Give integers.")
-        outside = (array < lowest) | (array >= self.n_classes)
-        if outside.any():
+        if array.size and not lowest <= (least := array.min()) <= (greatest := array.max()) < self.n_classes:
             raise InvalidDataError(
-                f"Class {array[outside].flat[0]} does not exist.", mend=f"Classes are 0 to {self.n_classes - 1}."
+                f"Class {least if least < lowest else greatest} does not exist.",
+                mend=f"Classes are 0 to {self.n_classes - 1}.",
             )
 
     def answer(self, row_id: RowKey, label: int) -> bool:

@@ -38,7 +38,7 @@ _DOUBTFUL = 20
 _TEMPER = 0.25
 _AT_EASE, _IN_HASTE = 512, 4
 _MEMORY_OF_COUNTS = 4.0
-_FIGURES = ("drift", "alarms", "_waiting", "_since", "_starved", "_stale", "_override", "best")
+_FIGURES = ("drift", "alarms", "_waiting", "_since", "_starved", "_override", "best")
 _PARTS = (
     "pace", "memory", "_posterior", "_standing", "_certificates", "_audits", "_evidence", "_validated", "_vote_watch",
 )  # fmt: skip
@@ -196,10 +196,12 @@ class Portfolio:
             for i in np.flatnonzero(said == MISSING).tolist():
                 said[i] = self._next_best(votes[i])
             return said
-        _, belief, even = self.memory.combine(votes, split, self._posterior.weights)
-        counts = self._live.see(even)[split]
+        _, belief = self.memory.combine(votes[split])
+        if self.combiner > 0:
+            even = self.memory.even(votes, split, belief)
+            belief = adapted(even[split], self._live.see(even)[split])
         said = np.asarray(votes.max(axis=1, initial=MISSING), np.int32)
-        said[split] = (belief if self.combiner == 0 else adapted(even[split], counts)).argmax(axis=1)
+        said[split] = belief.argmax(axis=1)
         return said
 
     def _next_best(self, votes: Votes) -> int:
@@ -209,6 +211,8 @@ class Portfolio:
 
     def _apart(self, votes: Votes) -> npt.NDArray[np.bool_]:
         """Return on which rows models differ that never did before."""
+        if not self._alike:
+            return np.zeros(len(votes), np.bool_)
         return np.asarray((votes != votes[:, self._groups]).any(axis=1))
 
     def _tell_apart(self, votes: Votes) -> None:
@@ -220,7 +224,9 @@ class Portfolio:
 
     def _compare(self) -> None:
         """Make everything anew that depends on which models are distinct."""
-        self.memory.labelled.compare(np.unique(self._groups))
+        distinct = np.unique(self._groups)
+        self._alike = len(distinct) < self.k
+        self.memory.labelled.compare(distinct)
         self.memory.recount()
         self._weigh()
 
@@ -246,7 +252,8 @@ class Portfolio:
     ) -> dict[str, npt.NDArray[Any]]:
         """Return the columns in which new contested rows are remembered."""
         own = votes[split]
-        apart, belief, even = self.memory.combine(votes, split, self._posterior.weights)
+        apart, belief = self.memory.combine(own)
+        even = self.memory.even(votes, split, belief)
         believed_adapted = adapted(even[split], self._recent.see(even)[split])
         right = level(of_votes(belief, own), own)
         best = self._standing.see(numbers, own, right, level(of_votes(believed_adapted, own), own), self._considered)
@@ -258,7 +265,6 @@ class Portfolio:
             "number": numbers,
             "votes": own,
             "apart": np.pad(apart, ((0, 0), (0, MOST - apart.shape[1]))),
-            "gain": worth_asking(self._posterior.hoped, own, belief),
             "doubt": 1 - believed_adapted.max(axis=1, initial=0.0),
             "said": said.astype(np.int32),
         }
@@ -304,10 +310,8 @@ class Portfolio:
             late = free[free >= len(rows) - _DOUBTFUL]
             late = late if len(late) else free
             return int(late[rows["doubt"][late].argmax()])
-        if self._stale:
-            self._score()
-        gains = rows["gain"][free] * self._standing.faded(self.pace.row - rows["number"][free])
-        return int(free[gains.argmax()])
+        worth = worth_asking(self._posterior.hoped, rows["votes"][free], self.memory.belief(free))
+        return int(free[(worth * self._standing.faded(self.pace.row - rows["number"][free])).argmax()])
 
     def _ask(self, place: int, audit: float) -> Asked:
         """Ask about a contested row."""
@@ -316,14 +320,13 @@ class Portfolio:
         mass = vote_mass(self._posterior.weights[None], votes[None], self.n_classes)
         own = of_votes(mass, votes[None])
         expected = level(own, votes[None])[0]
-        right = self.memory.right(slice(place, place + 1), self._posterior.weights)[0]
+        right = self.memory.right(slice(place, place + 1))[0]
         number, said = int(rows["number"][place]), rows["said"][place].copy()
         self.memory.open[row] = Question(votes, number, said, expected, right, audit)
         rows["status"][place] = OPEN
         self.pace.asked += 1
         # what is open is expected to be answered as the posterior says, so the next question asks something else
         self._posterior.settle(self.memory.expected(self.k))
-        self._stale = True
         return row, mass[0], float(self.worth([row])[0])
 
     def worth(self, rows: Sequence[RowKey]) -> Floats:
@@ -374,25 +377,17 @@ class Portfolio:
         self._weigh()
 
     def _weigh(self) -> None:
-        """Make the posterior from the labels, and the worth of questions from the posterior."""
+        """Make the posterior from the labels."""
         known = self.memory.labelled
         weights = known.weights * self._standing.faded((self.pace.row - known.numbers) / _MEMORY_OF_COUNTS)
         counts = (known.right * weights[:, None]).sum(axis=0) + self._trusted * self._validated.expected
         self._posterior.count(counts, self._groups, self._considered)
         self._posterior.settle(self.memory.expected(self.k))
         self.memory.fit(self._posterior.weights)
-        self._score()
-
-    def _score(self) -> None:
-        """Value the rows of the window that may be asked about."""
-        rows, start = self.memory.rows, self.memory.since(self._window_start)
-        belief = self.memory.belief(slice(start, None), self._posterior.weights)
-        rows["gain"][start:] = worth_asking(self._posterior.hoped, rows["votes"][start:], belief)
-        self._stale = False
 
     def _judge(self) -> None:
         """Estimate anew how good the models are, by contested rows since the last change."""
-        numbers, votes, right = self.memory.believed(self._since, self._posterior.weights)
+        numbers, votes, right = self.memory.believed(self._since)
         # rows are believed by the few that are labelled, so a validation row counts as many as a label stands for
         each = max(len(right) / (1 + float(self.memory.labelled.weights.sum())), 1.0)
         self._standing.remake(numbers, votes, right, each * self._trusted, self._validated.expected)
@@ -472,8 +467,9 @@ class Portfolio:
         )
         engine.drift, engine.alarms = bool(state["drift"]), int(state["alarms"])
         engine.pace, engine._groups = pace, groups
+        engine._alike = len(np.unique(groups)) < k
         engine._waiting, engine._since = int(state["waiting"]), int(state["since"])
-        engine._starved, engine._stale = bool(state["starved"]), bool(state["stale"])
+        engine._starved = bool(state["starved"])
         engine.memory = Recall.from_state(state["memory"], k, n_classes, np.unique(groups))
         engine._standing = Standing.from_state(state["standing"])
         engine._certificates = Certificates.from_state(state["certificates"])

@@ -75,7 +75,7 @@ class Recall:
         The last rows, contested or not: number and votes.
     rows : Rows
         The last contested rows: number, votes, status, how many models vote differently on each labelled row (apart),
-        worth of the label (gain), doubt of the combiner, and what the best model and the combiners said.
+        doubt of the combiner, and what the best model and the combiners said.
     labelled : Labelled
     labels, open : dict
         Answers and questions by row.
@@ -86,6 +86,7 @@ class Recall:
         self.window = Rows(lookback, _window(k))
         self.rows = Rows(max(_REMEMBERED, lookback), _contested(k))
         self.labelled = Labelled(k, n_classes)
+        self._root = np.zeros(k)
         self.labels: dict[RowKey, int] = {}
         self.open: dict[RowKey, Question] = {}
 
@@ -145,64 +146,65 @@ class Recall:
         self.rows["apart"][:, : len(self.labelled)] = self.labelled.apart(self.rows["votes"])
 
     def fit(self, weights: Floats) -> None:
-        """Learn from the labels where vote mass by the root of a posterior, shape (k,), is wrong."""
-        self.labelled.fit(self._mass(self.labelled.votes, weights))
+        """Learn from the labels where vote mass by the root of a posterior, shape (k,), is wrong.
 
-    def combine(
-        self, votes: Votes, split: npt.NDArray[np.bool_], weights: Floats
-    ) -> tuple[npt.NDArray[Any], Floats, Floats]:
-        """Return what is believed of new rows.
+        By the root, since the posterior must not confirm itself where no label speaks.
+        """
+        self._root = np.sqrt(weights)
+        self.labelled.fit(self._mass(self.labelled.votes))
+
+    def combine(self, votes: Votes) -> tuple[npt.NDArray[Any], Floats]:
+        """Return what is believed of new contested rows.
+
+        Parameters
+        ----------
+        votes : ndarray of int32, shape (n, k)
+
+        Returns
+        -------
+        apart : ndarray of int, shape (n, a)
+            How many models vote differently on each labelled row.
+        belief : ndarray of float64, shape (n, n_classes)
+        """
+        apart = self.labelled.apart(votes)
+        return apart, self._belief(votes, apart)
+
+    def even(self, votes: Votes, split: npt.NDArray[np.bool_], belief: Floats) -> Floats:
+        """Return what is believed of rows as if all classes were as frequent, shape (n, n_classes).
 
         Parameters
         ----------
         votes : ndarray of int32, shape (n, k)
         split : ndarray of bool, shape (n,)
             Which rows are contested.
-        weights : ndarray of float64, shape (k,)
-            Posterior, by which :meth:`fit` has learnt.
-
-        Returns
-        -------
-        apart : ndarray of int, shape (contested rows, a)
-            How many models vote differently on each labelled row.
         belief : ndarray of float64, shape (contested rows, n_classes)
-        even : ndarray of float64, shape (n, n_classes)
-            What is believed of all rows, as if all classes were as frequent.
+            Of these.
         """
-        apart = self.labelled.apart(votes[split])
-        belief = self._belief(votes[split], apart, weights)
         even = agreed(votes, self.n_classes)
         even[split] = balanced(belief, self.labelled.balance)
-        return apart, belief, even
+        return even
 
-    def _belief(self, votes: Votes, apart: npt.NDArray[Any], weights: Floats) -> Floats:
-        return self.labelled.believed(apart, self._mass(votes, weights))
+    def _belief(self, votes: Votes, apart: npt.NDArray[Any]) -> Floats:
+        return self.labelled.believed(apart, self._mass(votes))
 
-    def _mass(self, votes: Votes, weights: Floats) -> Floats:
-        """Return what is believed where no label speaks, by the root of the posterior: it must not confirm itself."""
-        return vote_mass(np.broadcast_to(np.sqrt(weights), votes.shape), votes, self.n_classes)
+    def _mass(self, votes: Votes) -> Floats:
+        """Return what is believed where no label speaks."""
+        return vote_mass(np.repeat(self._root[None], len(votes), axis=0), votes, self.n_classes)
 
-    def right(self, place: slice, weights: Floats) -> Floats:
+    def right(self, place: slice) -> Floats:
         """Return the probability, without an answer, that each vote on contested rows is the label, shape (n, k)."""
         votes = self.rows["votes"][place]
-        return level(of_votes(self.belief(place, weights), votes), votes)
+        return level(of_votes(self.belief(place), votes), votes)
 
-    def belief(self, place: slice, weights: Floats) -> Floats:
+    def belief(self, place: slice | npt.NDArray[np.int64]) -> Floats:
         """Return how probable each class of contested rows is without an answer, shape (n, n_classes)."""
-        return self._belief(self.rows["votes"][place], self.rows["apart"][place, : len(self.labelled)], weights)
+        return self._belief(self.rows["votes"][place], self.rows["apart"][place, : len(self.labelled)])
 
-    def believed(self, since: int, weights: Floats) -> tuple[npt.NDArray[np.int64], Votes, Floats]:
-        """Return numbers, votes, and the probability that each is right, of the contested rows from a number on.
-
-        Parameters
-        ----------
-        since : int
-        weights : ndarray of float64, shape (k,)
-            Posterior, by which :meth:`fit` has learnt.
-        """
+    def believed(self, since: int) -> tuple[npt.NDArray[np.int64], Votes, Floats]:
+        """Return numbers, votes, and the probability that each is right, of the contested rows from a number on."""
         first = self.since(since)
         votes, status = self.rows["votes"][first:], self.rows["status"][first:]
-        right = self.right(slice(first, None), weights)
+        right = self.right(slice(first, None))
         known = status >= 0
         right[known] = level((votes[known] == status[known, None]).astype(np.float64), votes[known])
         return self.rows["number"][first:], votes, right
@@ -249,7 +251,6 @@ class Recall:
             "votes": votes,
             "status": np.array([self.status(window.ids[i]) for i in fresh], np.int64),
             "apart": np.zeros((len(fresh), MOST), np.uint16),
-            "gain": np.zeros(len(fresh)),
             "doubt": np.zeros(len(fresh)),
             "said": np.repeat(agreed[:, None], 1 + N_COMBINERS, axis=1),
         }
@@ -338,7 +339,6 @@ def _contested(k: int) -> dict[str, npt.NDArray[Any]]:
     return _window(k) | {
         "status": np.zeros(0, np.int64),
         "apart": np.zeros((0, MOST), np.uint16),
-        "gain": np.zeros(0),
         "doubt": np.zeros(0),
         "said": np.zeros((0, 1 + N_COMBINERS), np.int32),
     }

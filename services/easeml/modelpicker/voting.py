@@ -14,6 +14,8 @@ Votes = npt.NDArray[np.int32]
 MISSING = -1
 """Vote of a model that has no prediction for a row."""
 
+_LEAST = float(np.finfo(np.float64).tiny)
+
 
 def exponential_weights(losses: Floats, rates: Floats) -> Floats:
     """Return w proportional to exp(-eta (L - min L)).
@@ -51,11 +53,8 @@ def vote_mass(weights: Floats, votes: Votes, n_classes: int) -> Floats:
     n, width = len(votes), n_classes + 1
     # the first column collects the missing votes and is cut off
     keys = votes + (np.arange(n) * width + 1)[:, None]
-    # without rows, counts are integers
-    found = np.bincount(keys.ravel(), weights.ravel(), n * width).astype(np.float64)
-    mass = found.reshape(n, width)[:, 1:]
-    total = mass.sum(axis=1, keepdims=True)
-    return np.asarray(np.divide(mass, total, out=np.zeros_like(mass), where=total > 0), dtype=np.float64)
+    mass = np.bincount(keys.ravel(), weights.ravel(), n * width).reshape(n, width)[:, 1:]
+    return np.asarray(mass / np.maximum(mass.sum(axis=1, keepdims=True), _LEAST), dtype=np.float64)
 
 
 def contested(votes: Votes) -> npt.NDArray[np.bool_]:
