@@ -131,11 +131,15 @@ def offsets(client: AdminClient, places: list[tuple[str, int]], spec: OffsetSpec
         When the broker does not tell.
     """
     deadline = time.monotonic() + _TIMEOUT
+    refused = False
     while places:
-        asked = client.list_offsets({TopicPartition(*place): spec for place in places}, request_timeout=_TIMEOUT)
         try:
-            return {(p.topic, p.partition): future.result(_TIMEOUT).offset for p, future in asked.items()}
+            if refused:  # a client keeps what it heard of leaders, also past a bounce, until it asks about all topics
+                client.list_topics(timeout=_TIMEOUT)
+            asked = client.list_offsets({TopicPartition(*place): spec for place in places}, request_timeout=_TIMEOUT)
+            return {(p.topic, p.partition): future.result().offset for p, future in asked.items()}
         except KafkaException as error:
+            refused = True
             if error.args[0].code() not in (*NOT_YET, KafkaError._NOENT) or time.monotonic() > deadline:
                 raise UnavailableError(f"The broker does not tell its offsets ({error}).", mend="Try again.") from error
             time.sleep(_RETRY)

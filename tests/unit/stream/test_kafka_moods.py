@@ -37,13 +37,19 @@ def test_a_partition_without_a_leader_is_asked_again(monkeypatch):
 
 
 class Admin:
-    """Lists offsets after some refusals."""
+    """Lists offsets after some refusals, if it is told each time to look who leads now."""
 
     def __init__(self, *codes):
         self.codes = list(codes)
+        self.is_stale = False
+
+    def list_topics(self, timeout):
+        self.is_stale = False
 
     def list_offsets(self, asked, request_timeout):
+        assert not self.is_stale
         future = Future()
+        self.is_stale = bool(self.codes)
         if self.codes:
             future.set_exception(KafkaException(KafkaError(self.codes.pop(0))))
         else:
@@ -53,7 +59,7 @@ class Admin:
 
 def test_the_ends_of_partitions_without_a_leader_are_asked_again(monkeypatch):
     monkeypatch.setattr(reader, "_RETRY", 0.0)
-    client = Admin(KafkaError._NOENT, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION)
+    client = Admin(KafkaError._NOENT, KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION)
     assert reader.offsets(client, [PLACE], reader._LATEST) == {PLACE: 7}
     monkeypatch.setattr(reader, "_TIMEOUT", -1.0)
     for code in (KafkaError._NOENT, KafkaError.TOPIC_AUTHORIZATION_FAILED):
