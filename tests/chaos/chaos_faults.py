@@ -43,12 +43,12 @@ PATIENCE = 300.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How often each fault comes, how long those last that have a length (seconds), whether to all at once."""
+    """How often each fault comes, how long those last that have a length (seconds), how many get it at a time."""
 
     times: int
     stop: float
     slow: float
-    together: bool = False
+    together: int = 1
 
 
 @dataclass
@@ -78,9 +78,10 @@ def schedule(plan: Plan, rng: random.Random) -> list[tuple[str, tuple[str, ...]]
     """Return what is done in turn, as a fault and those it is done to; a bounce is everybody's."""
     everybody = tuple(PROCESSES)
     kinds = [*PER_SERVICE * plan.times, *[STOP] * bool(plan.stop)]
-    whom = [everybody] if plan.together else [(name,) for name in everybody]
-    turns = [(kind, names) for kind in kinds for names in whom]
-    turns += [(kind, everybody) for kind in BOUNCES * plan.times]
+    turns: list[tuple[str, tuple[str, ...]]] = [(kind, everybody) for kind in BOUNCES * plan.times]
+    for kind in kinds:
+        some = rng.sample(everybody, len(everybody))
+        turns += [(kind, tuple(some[at : at + plan.together])) for at in range(0, len(some), plan.together)]
     rng.shuffle(turns)
     return turns
 

@@ -1,9 +1,16 @@
-"""The ledger as JSON lines and as a page."""
+"""The ledger as JSON lines, one file for each part of it, and as one page of all parts.
+
+The first line of a file tells what its part was and found, in the fields of ``Summary``; then come the faults, in those
+of ``Entry``, and the deaths at named points of a batch.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import platform
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +21,8 @@ from chaos_faults import ENDS, Entry
 
 YOUNG = 30.0
 """Seconds after its start in which a process still takes memory for what it begins with."""
+WRONG = 100
+"""Things that are wrong, of which no more are told."""
 
 
 @dataclass(frozen=True)
@@ -28,27 +37,84 @@ class Sample:
 
 
 @dataclass
-class Run:
-    """What a run was and found."""
+class Summary:
+    """What a part of the ledger was and found.
 
+    Parameters
+    ----------
+    part, date, machine, command, broker : str
+        The part, when it began (UTC), where, how, and on which broker.
+    minutes : float
+        From the first fault to the last look.
+    busy : float
+        Load average of the last minute before it began: what else the machine had to do.
+    capacity, rate : float
+        Production messages a second that the services can do together (0: not measured), and that they were sent.
+    counts : dict
+        How many messages the broker took, how many of them were lost, and so on, as the page says it.
+    wrong : list of str
+        What is wrong, in words.
+    memory : dict
+        Process -> largest MiB, MiB an hour (None for few samples), most messages behind.
+    """
+
+    part: str
+    date: str
+    machine: str
     command: str
     broker: str
     minutes: float
+    busy: float
     capacity: float
     rate: float
-    produced: int
-    ledger: list[Entry]
-    samples: list[Sample]
-    found: Verdicts
-    deaths: list[dict[str, Any]]
-    """What services said that died in the middle of a batch: name, point, batch, offsets in flight, lag."""
+    counts: dict[str, int]
+    wrong: list[str]
+    memory: dict[str, tuple[float, float | None, int]]
 
 
-def slope(samples: list[Sample]) -> float:
-    """Return the growth of memory in MiB an hour: the median of the slopes of pairs (Theil and Sen), NaN for few."""
+def machine() -> str:
+    """Return what this machine is."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB, Python {platform.python_version()}"
+
+
+def counts(found: Verdicts, faults: int, deaths: int, produced: int) -> dict[str, int]:
+    """Return the numbers of a part."""
+    return {
+        "faults": faults,
+        "deaths at a named point of a batch": deaths,
+        "acked messages": found.acked,
+        "of them by the load itself": produced,
+        "lost": len(found.lost),
+        "unseen": len(found.unseen),
+        "duplicate effects": len(found.twice),
+        "broken invariants": len(found.broken),
+        "duplicates (the same id again, harmless)": found.duplicates,
+        "corrupt messages given up, once by each reader": found.dead_letters,
+    }
+
+
+def wrong(found: Verdicts) -> list[str]:
+    """Return what is wrong, in words."""
+    return [*found.lost, *found.unseen, *found.twice, *found.broken][:WRONG]
+
+
+def memory(samples: Iterable[Sample]) -> dict[str, tuple[float, float | None, int]]:
+    """Return what each process took: largest MiB, MiB an hour, most messages behind."""
+    by_service: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        by_service[sample.service].append(sample)
+    return {
+        name: (max(s.megabytes for s in some), slope(some), max(s.lag for s in some))
+        for name, some in sorted(by_service.items())
+    }
+
+
+def slope(samples: list[Sample]) -> float | None:
+    """Return the growth of memory in MiB an hour: the median of the slopes of pairs (Theil and Sen), None for few."""
     grown = [sample for sample in samples if sample.age >= YOUNG]
     if len(grown) < 10:
-        return float("nan")
+        return None
     at = np.array([sample.at for sample in grown])
     size = np.array([sample.megabytes for sample in grown])
     left, right = np.triu_indices(len(at), 1)
@@ -56,94 +122,98 @@ def slope(samples: list[Sample]) -> float:
     return float(np.median((size[right] - size[left])[apart > 0] / apart[apart > 0])) * 3600
 
 
-def write(run: Run, lines: Path, page: Path) -> None:
-    """Write both."""
-    with lines.open("w") as file:
-        for entry in run.ledger:
-            file.write(json.dumps(asdict(entry)) + "\n")
-        for death in run.deaths:
-            file.write(json.dumps(death) + "\n")
-    page.write_text(text(run, lines.name))
+def write(folder: Path, summary: Summary, ledger: list[Entry], deaths: list[dict[str, Any]]) -> str:
+    """Write the part, and the page of all parts that are in the folder; return the page."""
+    lines = [asdict(summary), *map(asdict, ledger), *deaths]
+    (folder / f"{summary.part}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    parts = []
+    for path in sorted(folder.glob("*.jsonl")):
+        first, *rest = map(json.loads, path.read_text().splitlines())
+        parts.append((Summary(**first), [Entry(**line) for line in rest if "fault" in line]))
+    page = text(parts)
+    (folder / "LEDGER.md").write_text(page)
+    return page
 
 
-def text(run: Run, lines: str) -> str:
+def text(parts: list[tuple[Summary, list[Entry]]]) -> str:
     """Return the page."""
-    found = run.found
-    words = [
-        ("faults", len(run.ledger)),
-        ("deaths at a named point of a batch", len(run.deaths)),
-        ("acked messages", found.acked),
-        ("of them by the load itself", run.produced),
-        ("lost", len(found.lost)),
-        ("unseen", len(found.unseen)),
-        ("duplicate effects", len(found.twice)),
-        ("broken invariants", len(found.broken)),
-        ("duplicates (the same id again, harmless)", found.duplicates),
-        ("corrupt messages given up, once by each reader", found.dead_letters),
-    ]
-    made = f"Made by `{run.command}` on {run.broker}, {run.minutes:.0f} minutes."
-    load = f"Load: {run.rate:.1f} production messages a second, and all that follows from them."
-    if run.capacity:
-        load += f" The services can do {run.capacity:.1f} together, measured at the start of the same run."
-    page = [
-        "# Ledger of the faults",
-        "",
-        f"{made} Each fault, with the offsets in flight, is a line of [`{lines}`]({lines}).",
-        "",
-        load,
-        "",
-        "| | |",
-        "|---|---:|",
-        *(f"| {name} | {count:,} |" for name, count in words),
-        "",
-        "## Until the next message is applied",
-        "",
-        "Seconds; of a STOP from its end, of all others from the injection, so a bounce counts the broker's own start.",
-        "",
-        *_recoveries(run.ledger),
-        "",
-        "## Each service",
-        "",
-        "Recovery is that of TERM, KILL and lost state. Memory is resident (RSS) with worker processes.",
-        "",
-        *_services(run),
-    ]
-    wrong = [*found.lost, *found.unseen, *found.twice, *found.broken]
-    if wrong:
-        page += ["", "## What is wrong", "", *(f"- {each}" for each in wrong[:100])]
+    page = ["# Ledger of the faults", ""]
+    for one, _ in parts:
+        page += _heading(one)
+    columns = {one.part: one.counts for one, _ in parts}
+    if len(parts) > 1:
+        columns["all"] = {name: sum(each[name] for each in columns.values()) for name in parts[0][0].counts}
+    page += [_row("", *columns), f"|---|{'---:|' * len(columns)}"]
+    page += [_row(name, *(f"{each[name]:,}" for each in columns.values())) for name in parts[0][0].counts]
+    entries = [entry for _, some in parts for entry in some]
+    if entries:
+        page += ["", "## Until the next message is applied", "", *_recoveries(entries)]
+        page += ["", "## Recovery of each service", "", *_services(entries)]
+    for one, _ in parts:
+        page += ["", f"## Memory and messages behind: {one.part}", "", *_memory(one)]
+    told = [each for one, _ in parts for each in one.wrong]
+    if told:
+        page += ["", "## What is wrong", "", *(f"- {each}" for each in told)]
     return "\n".join(page) + "\n"
 
 
-def _recoveries(ledger: list[Entry]) -> list[str]:
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _heading(one: Summary) -> list[str]:
+    rate = f"{one.rate:.1f} production messages a second, and all that follows from them"
+    able = f", of the {one.capacity:.1f} that the services can do together" if one.capacity else ""
+    made = f"`{one.command}` on {one.broker}, {one.date}, {one.minutes:.0f} minutes"
+    where = f"{one.machine}, load average {one.busy:.1f} before"
+    lines = f"[`{one.part}.jsonl`]({one.part}.jsonl)"
+    return [f"- **{one.part}** ({lines}): {made}; {where}. Load: {rate}{able}.", ""]
+
+
+def _recoveries(entries: list[Entry]) -> list[str]:
     by_fault: dict[str, list[Entry]] = defaultdict(list)
-    for entry in ledger:
+    for entry in entries:
         by_fault[entry.fault].append(entry)
-    page = ["| fault | times | with input in flight | p50 | p95 | worst |", "|---|---:|---:|---:|---:|---:|"]
-    for fault, entries in sorted(by_fault.items()):
-        busy = sum(bool(entry.in_flight) for entry in entries)
-        page.append(f"| {fault} | {len(entries)} | {busy} | {_quantiles(entries)} |")
-    return page
-
-
-def _services(run: Run) -> list[str]:
     page = [
-        "| service | faults | p50 | p95 | worst | MiB | MiB an hour | most messages behind |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "Seconds; of a STOP from its end, of all others from the injection, so a bounce counts the broker's own start.",
+        "",
+        "| fault | times | with input in flight | p50 | p95 | worst |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
-    for name in sorted({entry.service for entry in run.ledger}):
-        entries = [entry for entry in run.ledger if entry.service == name]
-        restarts = [entry for entry in entries if entry.fault in ENDS]
-        samples = [sample for sample in run.samples if sample.service == name]
-        largest = max((sample.megabytes for sample in samples), default=0.0)
-        behind = max((sample.lag for sample in samples), default=0)
-        page.append(
-            f"| {name} | {len(entries)} | {_quantiles(restarts)} | {largest:.0f} | {slope(samples):.1f} | {behind} |"
-        )
+    for fault, some in sorted(by_fault.items()):
+        busy = sum(bool(entry.in_flight) for entry in some)
+        page.append(_row(fault, str(len(some)), str(busy), *_quantiles(some)))
     return page
 
 
-def _quantiles(entries: list[Entry]) -> str:
+def _services(entries: list[Entry]) -> list[str]:
+    page = [
+        "Seconds after TERM, KILL and lost state.",
+        "",
+        "| service | faults | p50 | p95 | worst |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name in sorted({entry.service for entry in entries}):
+        some = [entry for entry in entries if entry.service == name]
+        ended = [entry for entry in some if entry.fault in ENDS]
+        page.append(_row(name, str(len(some)), *_quantiles(ended)))
+    return page
+
+
+def _memory(one: Summary) -> list[str]:
+    page = [
+        "Resident memory (RSS) with worker processes.",
+        "",
+        "| service | MiB | MiB an hour | most messages behind |",
+        "|---|---:|---:|---:|",
+    ]
+    for name, (largest, growth, behind) in one.memory.items():
+        page.append(_row(name, f"{largest:.0f}", "-" if growth is None else f"{growth:.1f}", str(behind)))
+    return page
+
+
+def _quantiles(entries: list[Entry]) -> tuple[str, ...]:
     seconds = [entry.recovery for entry in entries if entry.recovery is not None]
     if not seconds:
-        return "- | - | -"
-    return " | ".join(f"{value:.1f}" for value in (*np.percentile(seconds, [50, 95]), max(seconds)))
+        return ("-", "-", "-")
+    return tuple(f"{value:.1f}" for value in (*np.percentile(seconds, [50, 95]), max(seconds)))

@@ -1,20 +1,23 @@
 """Faults for every process of a house under load, and the ledger of what became of them.
 
 ``make chaos`` makes the published ledger: the house on Apache Kafka, each fault five times for every process and a STOP
-of a minute each, in 110 minutes. ``python tests/chaos/ledger.py --quick --embedded --out build`` does each thing once,
-to all at the same moment, on the embedded broker. It ends with 1 when a message was lost, never seen, or had its effect
-twice.
+of a minute each, in 50 minutes, and then an hour undisturbed, of another house. ``--part`` makes one of the two, at
+another time; the page is made of all parts in its folder. ``python tests/chaos/ledger.py --quick --embedded --out
+build`` does each thing once, to all at the same moment, on the embedded broker. It ends with 1 when a message was lost,
+never seen, or had its effect twice.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 import threading
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -24,14 +27,16 @@ from chaos_checks import Evidence, check
 from chaos_faults import INPUTS, Faults, Plan, schedule
 from chaos_house import ChaosHouse
 from chaos_load import Load, Rates
-from chaos_report import Run, Sample
+from chaos_report import Sample, Summary
 from chaos_serving import check_serving
 
 from easeml.stream.topics import TICKS
 from easeml.supervisor.roster import PROCESSES
 
+MINUTES = {"faults": "minutes", "soak": "soak"}
+"""Part of the ledger -> option with its length."""
 QUICK = {
-    "together": True,
+    "together": len(PROCESSES),
     "times": 1,
     "stop": 8.0,
     "slow": 2.0,
@@ -44,6 +49,7 @@ QUICK = {
     "behind": 50,
     "new_app": 1000.0,
     "minutes": 0.1,
+    "soak": 0.0,
 }
 """Options where nothing else is said."""
 SHARE = 0.5
@@ -141,17 +147,19 @@ def disturb(
     time.sleep(max(0.0, begun + 60 * minutes - time.monotonic()))
 
 
-def play(options: argparse.Namespace, home: Path) -> Run:
-    """Start a house, disturb it, let it come to rest and look at what it did."""
+def play(options: argparse.Namespace, part: str, home: Path) -> bool:
+    """Start a house, disturb it, let it come to rest, look at what it did and write that down; return whether well."""
     rng = random.Random(options.seed)
+    faulty = part == "faults"
     plan = Plan(options.times, options.stop, options.slow, options.together)
-    with ChaosHouse(home, kafka=not options.embedded, kill_batch=options.kill_batch) as house:
+    date, busy = datetime.now(UTC), os.getloadavg()[0]
+    with ChaosHouse(home, kafka=not options.embedded, kill_batch=options.kill_batch * faulty) as house:
         with Load(
             house.settings, options.apps, options.models, Rates(0.0, options.rows, options.skips, options.new_app)
         ) as load:
             watch = Watch(house, load, options.behind)
             load.start()
-            print("waiting for models", flush=True)
+            print(f"{part}: waiting for models", flush=True)
             house.until(lambda: load.settled() or load.failure, SETTLED_SECONDS, "there are models")
             capacity = measure(house, load, options.burst) if options.burst else 0.0
             load.rates = replace(load.rates, messages=max(SHARE * capacity, options.least))
@@ -159,20 +167,23 @@ def play(options: argparse.Namespace, home: Path) -> Run:
             faults = Faults(house, plan, rng)
             watch.start()
             house.until(lambda: len(house.deaths()) == house.wanted_deaths, REST_SECONDS, "services died in a batch")
-            disturb(house, load, faults, schedule(plan, rng), options.minutes)
+            disturb(house, load, faults, schedule(plan, rng) if faulty else [], getattr(options, MINUTES[part]))
             load.rows.clear()
             rest(house, load)
         watch.close()
         evidence = Evidence.of_house(house)
         found = check(evidence, faults.corrupted)
         check_serving(evidence, house.settings.store_uri, found)
-        broker = "the embedded broker" if options.embedded else "Apache Kafka"
-        command = " ".join(["python", "tests/chaos/ledger.py", *sys.argv[1:]])
-        minutes = (time.monotonic() - watch.begun) / 60
-        return Run(
-            command, broker, minutes, capacity, load.rates.messages, sum(load.acked.values()), faults.ledger,
-            watch.samples, found, house.deaths(),
+        summary = Summary(
+            part, f"{date:%Y-%m-%d %H:%M} UTC", chaos_report.machine(),
+            " ".join(["python", "tests/chaos/ledger.py", *sys.argv[1:]]),
+            "the embedded broker" if options.embedded else "Apache Kafka", (time.monotonic() - watch.begun) / 60, busy,
+            capacity, load.rates.messages,
+            chaos_report.counts(found, len(faults.ledger), len(house.deaths()), sum(load.acked.values())),
+            chaos_report.wrong(found), chaos_report.memory(watch.samples),
         )  # fmt: skip
+        print(chaos_report.write(options.out, summary, faults.ledger, house.deaths()), flush=True)
+        return found.good
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
@@ -180,11 +191,13 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--quick", action="store_true", help="each fault once, to all at once, in a minute or two")
     made.add_argument("--embedded", action="store_true", help="the embedded broker instead of Apache Kafka")
-    made.add_argument("--minutes", type=float, default=110.0, help="minutes over which the faults are spread")
+    made.add_argument("--part", choices=MINUTES, help="only this part of the ledger; else both")
+    made.add_argument("--minutes", type=float, default=50.0, help="minutes over which the faults are spread")
+    made.add_argument("--soak", type=float, default=60.0, help="minutes undisturbed, of another house; 0: none")
     made.add_argument("--times", type=int, default=5, help="how often each fault comes to each process")
     made.add_argument("--stop", type=float, default=60.0, help="seconds of a STOP; 0: none")
     made.add_argument("--slow", type=float, default=8.0, help="seconds for which a network is slow")
-    made.add_argument("--together", action="store_true", help="each fault to all processes at once")
+    made.add_argument("--together", type=int, default=1, help="processes that get a fault at the same moment")
     made.add_argument("--kill-batch", type=int, default=0, help="die at each named point too, from this batch on")
     made.add_argument("--apps", type=int, default=3, help="apps with production rows")
     made.add_argument("--models", type=int, default=10, help="models of each that score at a time")
@@ -195,7 +208,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     made.add_argument("--skips", type=float, default=60.0, help="questions that readers pass over a second")
     made.add_argument("--new-app", type=float, default=240.0, help="seconds from one new app to the next")
     made.add_argument("--seed", type=int, default=1, help="of the order of the faults and of the noise")
-    made.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of LEDGER.md and ledger.jsonl")
+    made.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of LEDGER.md and its parts")
     if "--quick" in arguments:
         made.set_defaults(**QUICK)
     return made.parse_args(arguments)
@@ -205,11 +218,12 @@ def main() -> int:
     """Make the ledger; return the exit status."""
     options = parsed(sys.argv[1:])
     options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="easeml-chaos-") as folder:
-        run = play(options, Path(folder))
-    chaos_report.write(run, options.out / "ledger.jsonl", options.out / "LEDGER.md")
-    print((options.out / "LEDGER.md").read_text())
-    return 0 if run.found.good else 1
+    good = True
+    for part, minutes in MINUTES.items():
+        if options.part in {None, part} and getattr(options, minutes):
+            with tempfile.TemporaryDirectory(prefix="easeml-chaos-") as folder:
+                good &= play(options, part, Path(folder))
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
