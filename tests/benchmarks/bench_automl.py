@@ -5,7 +5,7 @@ search has seen. FLAML runs where another interpreter has it (``--peers PYTHON``
 metric accuracy, its budget counted in CPU seconds as ours is: its clock is that of its process.
 
     pip install "flaml[automl]==2.7.0" scikit-learn==1.9.1 lightgbm==4.7.0 xgboost==2.1.4    # an environment of its own
-    python tests/benchmarks/bench_automl.py [--sets wine,iris] [--splits 10] [--seconds 10] [--peers PYTHON]
+    python tests/benchmarks/bench_automl.py [--sets wine,iris] [--splits 10] [--first 0] [--seconds 10] [--peers PYTHON]
         [--peer-seconds 60] [--peer-splits 10] [--stream [--stream-splits 1]]
 
 All of it takes 13 CPU minutes of ours and 80 of FLAML's. With ``--stream`` the same rows also go through DataMagic, the
@@ -147,14 +147,14 @@ def measure(name, options, street):
     """Return our, FLAML's and the stream's accuracies and CPU seconds, one row per split."""
     frame, labels = SETS[name]()
     mine, theirs, published = [], [], []
-    for split in range(options.splits):
+    for split in range(options.first, options.first + options.splits):
         rows, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=split, stratify=labels)
         mine.append(ours(frame, labels, rows, test, options.seconds))
         line = f"{name} split {split}: ours {mine[-1][0]:.4f} in {mine[-1][1]:.1f} CPU s ({mine[-1][2]})"
-        if options.peers and split < options.peer_splits:
+        if options.peers and len(theirs) < options.peer_splits:
             theirs.append(peer(options.peers, frame, labels, rows, test, options.peer_seconds, split))
             line += f", FLAML {theirs[-1][0]:.4f} in {theirs[-1][1]:.1f} CPU s ({theirs[-1][2]})"
-        if street is not None and split < options.stream_splits:
+        if street is not None and len(published) < options.stream_splits:
             published.append(streamed(street, f"{name}-{split}", frame, labels, rows, test, split))
             line += ", through the stream {:.4f} in {:.1f} CPU s ({})".format(*published[-1])
         print(line, flush=True)
@@ -165,6 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default=",".join(SETS), help="data sets, separated by commas")
     parser.add_argument("--splits", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="first split: choices are made on others than 0 to 9")
     parser.add_argument("--seconds", type=float, default=10.0, help="our CPU seconds per split")
     parser.add_argument("--peers", default=os.environ.get("EASEML_PEER_PYTHON", ""), help="interpreter with FLAML")
     parser.add_argument("--peer-seconds", type=float, default=60.0, help="FLAML's CPU seconds per split")

@@ -23,7 +23,7 @@ Train = Callable[[AlgorithmAnnounced, int, Floats, Codes], Any]
 
 _FEWEST = 18
 """Arms that race at least, where nobody says how many."""
-_SECONDS = 5.0
+_SECONDS = 5.5
 """CPU seconds that the cost hints of the arms may promise together, where there are more."""
 _LEAST_ROWS = 250
 """A training of fewer rows costs no less."""
@@ -102,7 +102,7 @@ def affordable(rows: int, folds: int) -> int:
     Examples
     --------
     >>> affordable(100, folds=8), affordable(500, folds=5), affordable(5000, folds=4)
-    (36, 24, 18)
+    (37, 25, 18)
     """
     seconds = np.cumsum([arm.cost_hint for arm in ARMS]) * folds * max(rows, _LEAST_ROWS) / 1000
     return max(_FEWEST, int((seconds <= _SECONDS).sum()))

@@ -12,6 +12,9 @@ from typing import Any
 
 from easeml.stream.payloads import AlgorithmAnnounced
 
+_CAUTIOUS: dict[str, Any] = {"learning_rate": 0.1, "min_samples_leaf": 20}
+"""With few leaves: many small steps, where larger trees learn a few noisy labels by heart."""
+
 _ROWS: tuple[tuple[str, str, dict[str, Any], float], ...] = (
     ("lda", "lda", {}, 0.01),
     ("logistic", "logistic", {"C": 1.0}, 0.02),
@@ -21,6 +24,8 @@ _ROWS: tuple[tuple[str, str, dict[str, Any], float], ...] = (
     ("svm-components", "svm", {"C": 10.0, "reduce": 32, "scale": "clip"}, 0.04),
     ("extra-trees-leaf-3", "extra_trees", {"trees": 100, "min_leaf": 3}, 0.1),
     ("boosting", "boosting", {"max_iter": 40, "learning_rate": 0.15}, 0.25),
+    ("boosting-shallow", "boosting", {"max_iter": 100, "max_leaf_nodes": 4} | _CAUTIOUS, 0.15),
+    ("boosting-leaf-20", "boosting", {"max_iter": 60, "max_leaf_nodes": 7} | _CAUTIOUS, 0.15),
     ("svm-c10", "svm", {"C": 10.0, "scale": "clip"}, 0.04),
     ("knn-5", "knn", {"n_neighbors": 5}, 0.01),
     ("qda", "qda", {}, 0.01),
