@@ -142,9 +142,11 @@ def disturb(
         assert load.failure is None, load.failure
         faults.inject(kind, names)
         worst = max(entry.recovery or 0.0 for entry in faults.ledger[-len(names) :])
-        whom = "all" if len(names) > 1 else names[0]
+        whom = "all" if len(names) == len(PROCESSES) else ", ".join(names)
         print(f"{time.monotonic() - begun:7.1f} s  {kind:<13} {whom:<12} {worst:.1f} s", flush=True)
-    time.sleep(max(0.0, begun + 60 * minutes - time.monotonic()))
+    while time.monotonic() < begun + 60 * minutes:
+        assert load.failure is None, load.failure
+        time.sleep(min(SAMPLE_SECONDS, max(0.0, begun + 60 * minutes - time.monotonic())))
 
 
 def play(options: argparse.Namespace, part: str, home: Path) -> bool:
@@ -163,6 +165,7 @@ def play(options: argparse.Namespace, part: str, home: Path) -> bool:
             house.until(lambda: load.settled() or load.failure, SETTLED_SECONDS, "there are models")
             capacity = measure(house, load, options.burst) if options.burst else 0.0
             load.rates = replace(load.rates, messages=max(SHARE * capacity, options.least))
+            print(f"{part}: {load.rates.messages:.1f} production messages a second", flush=True)
             load.rows.set()
             faults = Faults(house, plan, rng)
             watch.start()
