@@ -1,5 +1,8 @@
 """Train one algorithm on one version of the data: pure, single-threaded, reproducible.
 
+The model learns from all training rows, also those by which a committee chose its members in folds, and from no
+validation row, not even once it is chosen: the advisor, the market and whoever picks a model go on judging it by them.
+
 Source: the trial of ease.ml's "fit one model for one user" step, Li et al., PVLDB 2018, section 3.
 """
 

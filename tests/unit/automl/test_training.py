@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 
-from easeml.artifacts import Encoder
+from easeml.artifacts import Encoder, dump
 from easeml.automl.families import FAMILIES
 from easeml.automl.training import train
 from easeml.errors import ConfigurationError, InvalidDataError
@@ -77,6 +77,16 @@ def test_unlabelled_rows_are_left_out():
     codes = CODES.copy()
     codes[::3] = -1
     assert fit("lda", codes=codes).accuracy > 0.9
+
+
+@pytest.mark.parametrize("family", ["lda", "committee"])
+def test_validation_rows_judge_a_model_and_teach_it_nothing(family):
+    codes = CODES.copy()
+    codes[100:] = (codes[100:] + 1) % 3
+    right, wrong = fit(family), fit(family, codes=codes)
+    assert right.accuracy > 0.9
+    assert wrong.accuracy < 0.1
+    assert dump(right.model) == dump(wrong.model)
 
 
 def test_a_frame_of_every_kind():
