@@ -135,7 +135,12 @@ class BrokerProcess:
         self.start()
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # an interruption, too, would leave the process to itself
+            self.kill()
+            self._scratch.cleanup()
+            raise
         return self
 
     def __exit__(
