@@ -30,6 +30,7 @@ from easeml.stream.messages import Record
 from easeml.stream.payloads import (
     Annotation,
     Answer,
+    AppDeleted,
     AuditRecord,
     Budget,
     ModelPublished,
@@ -193,9 +194,10 @@ def _labels(evidence: Evidence, found: Verdicts) -> None:
 
 
 def _trials(evidence: Evidence, found: Verdicts) -> None:
-    """Check that each trial ended once, and that each that was trained published its model once."""
+    """Check that each trial ended once, unless its app is gone, and that each trained one published its model once."""
     ended = Counter(event.data.trial for event in evidence.of(TrialFinished))
-    for trial in {event.data.trial for event in evidence.of(TrialAssigned)}:
+    deleted = {event.app for event in evidence.of(AppDeleted)}
+    for trial in {event.data.trial for event in evidence.of(TrialAssigned) if event.app not in deleted}:
         if ended[trial] != 1:
             (found.twice if ended[trial] else found.lost).append(f"trial {trial} ended {ended[trial]} times")
     models = Counter((event.app, event.data.model) for event in evidence.of(ModelPublished))

@@ -318,10 +318,9 @@ def answers(cluster: MemoryCluster) -> Iterator[list[Said]]:
 
 
 def truth_of(row: str, column: str | None) -> str:
-    """Return a label, or a cell of a training row, as answers name it; all pool rows are those of train."""
-    return (
-        TRUTH[re.sub("^(pool|spare)-", "train-", row)] if column is None else str(FRAMES[Pillar.TRAIN].loc[row, column])
-    )
+    """Return a label, or a cell of a training or pool row, as answers name it; all pool rows are those of train."""
+    row = re.sub("^(pool|spare)-", "train-", row)
+    return TRUTH[row] if column is None else str(FRAMES[Pillar.TRAIN].loc[row, column])
 
 
 def annotation(asked: Any, value: int, annotator: str) -> Said:

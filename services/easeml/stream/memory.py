@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,7 @@ from easeml.stream.changelog import Snapshot, changelog_topic
 from easeml.stream.events import Event
 from easeml.stream.lanes import BATCH_EVENTS, Lanes
 from easeml.stream.messages import Message, Record
-from easeml.stream.partition import Effects, HandlerCrashError, PartitionProcessor
+from easeml.stream.partition import Effects, HandlerCrashError, Item, PartitionProcessor
 from easeml.stream.payloads import Payload, Tick
 from easeml.stream.poison import EVERY_SERVICE, PREFIX, Burial, dead_letter
 from easeml.stream.service import Service
@@ -49,6 +50,15 @@ class _KilledError(Exception):
     """The simulated process is gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """A job that is done, and what it returned or raised; its event does not know yet."""
+
+    item: Item
+    result: Any
+    failure: Exception | None
+
+
 @dataclass
 class _Instance:
     """One running service."""
@@ -56,6 +66,7 @@ class _Instance:
     service: Service[Any]
     lanes: dict[int, Lanes] = field(default_factory=dict)
     fetched: dict[tuple[str, int], int] = field(default_factory=dict)
+    jobs: defaultdict[int, deque[_Answered]] = field(default_factory=lambda: defaultdict(deque))
     batches: int = 0
     kills: list[tuple[str, int]] = field(default_factory=list)
 
@@ -74,7 +85,8 @@ class MemoryCluster:
     settings : Settings, optional
         Limits; partitions are taken from the argument.
     rng : random.Random, optional
-        Draws which service, partition and topic goes next and how long batches are; None: in order of arrival.
+        Draws which service, partition and topic goes next, how long batches are and how many events pass until a job's
+        result is there; None: in order of arrival, with every result at once.
     batch_events : int
         Most events of a batch.
     crash_at : str, optional
@@ -142,8 +154,11 @@ class MemoryCluster:
         name = topic if isinstance(topic, str) else topic.name
         self._append(Message(name, partition, key, value, tuple(headers)))
 
-    def tick(self, seconds: int = 1) -> None:
-        """Let the clock run, one tick event a second on every partition, and the services with it."""
+    def tick(self, seconds: int = 1, *, run: bool = True) -> None:
+        """Let the clock run, one tick event a second on every partition, and the services with it, unless told not to.
+
+        A clock that was moved forward by hand goes on from there, as after a pause of the whole house.
+        """
         for _ in range(seconds):
             self.now += 1
             data = Tick(self._ticks, self.now)
@@ -152,7 +167,8 @@ class MemoryCluster:
                 headers = tuple(envelope.headers(identity, "easeml/supervisor", data, self.now))
                 self._append(Message(TICKS.name, partition, b"tick", codec.encode(data), headers))
             self._ticks += 1
-            self.run()
+            if run:
+                self.run()
 
     def records(self, topic: Topic | str) -> list[Record]:
         """Return the raw messages of a topic in the order of publication."""
@@ -235,8 +251,14 @@ class MemoryCluster:
                 retried = True
             self._hurry = retried
 
-    def _turn(self) -> bool:
-        places = [(name, number) for name, instance in self._instances.items() for number in instance.lanes]
+    def turn(self, without: Collection[str] = ()) -> bool:
+        """Let every service, some apart, write one batch at most; return whether one did."""
+        self._hurry = False
+        return self._turn(without)
+
+    def _turn(self, without: Collection[str] = ()) -> bool:
+        present = {name: instance for name, instance in self._instances.items() if name not in without}
+        places = [(name, number) for name, instance in present.items() for number in instance.lanes]
         if self._rng is not None:
             self._rng.shuffle(places)
         worked = False
@@ -261,22 +283,37 @@ class MemoryCluster:
         if self._rng is not None and not self._hurry:
             limit = self._rng.randint(1, self._batch_events)
         stepped = 0
-        while (stepped < limit or lanes.replaying) and lanes.step(self.now):
-            stepped += 1
-            while lanes.jobs:
-                item = lanes.jobs.pop()
-                assert item.job is not None
-                stepped -= 1  # its event is still to come
-                try:
-                    lanes.finish(item, item.job.function(*item.job.arguments))
-                except Exception as error:
-                    lanes.finish(item, None, error)
+        while stepped < limit or lanes.replaying:
+            if lanes.step(self.now):
+                stepped += 1 - self._begin_jobs(instance, number)  # the event of a job is still to come
+            elif not instance.jobs[number] or self._later():
+                break
+            if instance.jobs[number] and not self._later():
+                done = instance.jobs[number].popleft()
+                lanes.finish(done.item, done.result, done.failure)
         effects = lanes.take()
         if effects is None:
             return False
         instance.batches += 1
         self._write(instance, effects)
         return True
+
+    def _later(self) -> bool:
+        """Whether something else comes before a job's result."""
+        return self._rng is not None and not self._hurry and self._rng.random() < 0.5
+
+    @staticmethod
+    def _begin_jobs(instance: _Instance, number: int) -> int:
+        """Do the jobs that wait, in their order, as one worker process does; return how many."""
+        jobs, instance.lanes[number].jobs = instance.lanes[number].jobs, []
+        for item in jobs:
+            assert item.job is not None
+            try:
+                answered = _Answered(item, item.job.function(*item.job.arguments), None)
+            except Exception as error:
+                answered = _Answered(item, None, error)
+            instance.jobs[number].append(answered)
+        return len(jobs)
 
     def _fetch(self, instance: _Instance, lanes: Lanes, number: int) -> None:
         for topic in lanes.lanes:
@@ -327,6 +364,7 @@ class MemoryCluster:
             choose = self._rng.choice if self._rng is not None else None
             lanes = Lanes(processor, snapshot, choose)
             instance.lanes[number] = lanes
+            instance.jobs[number].clear()
             for topic, lane in lanes.lanes.items():
                 instance.fetched[topic, number] = lane.expected
 

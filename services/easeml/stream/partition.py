@@ -279,7 +279,8 @@ class PartitionProcessor:
                 fold(event)
         for app in self.apps if route.handle else ():
             tenant = self._tenants[app]
-            if app not in self._broadcast.apps or event.offset <= tenant.applied.get(event.topic, -1):
+            known = event.offset <= tenant.applied.get(event.topic, -1) or event.id in tenant.window
+            if app not in self._broadcast.apps or known:
                 continue
             try:
                 outputs = tenant.handle(route, replace(event, app=app), self._context(event, app, None))
@@ -289,7 +290,9 @@ class PartitionProcessor:
                 self._letter(item, error, app)
                 continue
             self._publish(event, outputs, (app,))
-            tenant.quiet = tenant.quiet and not outputs
+            if outputs:
+                tenant.quiet = False
+                tenant.window.add(event.id)  # not every tick: the window shall reach back further than its length in s
             tenant.applied[event.topic] = event.offset
         self._ticks.append(event.id)
         return self._done(item, "events")

@@ -326,6 +326,19 @@ def test_ticks_reach_every_app_with_state_and_quiet_ones_cost_no_record():
     assert len(records) == 1 + 6 + 1  # the note, the odd ticks, and tick 10, which had an output
 
 
+def test_a_tick_that_comes_again_after_a_restart_says_nothing_more():
+    """Its outputs have ids of the first time: said anew of a newer state, readers who know the ids would miss them."""
+    cluster = cluster_of(Merger())
+    cluster.publish(ANNOTATIONS, note(1))
+    cluster.tick(7)
+    (said,) = (event for event in cluster.events(AUDIT) if event.data.action == "tick")
+    cluster.restart("merger")
+    for record in cluster.records(TICKS):
+        cluster.publish_bytes(record.topic, record.value, record.key, record.headers, record.partition)
+    cluster.run()
+    assert [event.data for event in cluster.events(AUDIT) if event.id == said.id] == [said.data]
+
+
 def test_a_deleted_app_is_forgotten_and_may_come_back_empty():
     cluster = cluster_of(Merger())
     cluster.publish(DATA_VERSIONS, version(5))
