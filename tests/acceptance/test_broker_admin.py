@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -30,16 +30,28 @@ def refusal(future: object) -> int:
     return caught.value.args[0].code()
 
 
-def test_topics_are_created_listed_and_deleted(admin: AdminClient, name: str) -> None:
-    admin.create_topics([NewTopic(name, 3, 1)])[name].result(30)
-    assert sorted(admin.list_topics(name, timeout=10).topics[name].partitions) == [0, 1, 2]
-    assert refusal(admin.create_topics([NewTopic(name, 3, 1)])[name]) == ErrorCode.topic_already_exists
-    admin.delete_topics([name])[name].result(30)
+def heard(condition: Callable[[], bool]) -> None:
+    """Wait: a real cluster answers before every broker has heard of it."""
     deadline = time.monotonic() + 30
-    # A real cluster answers before every broker has heard of it.
-    while name in admin.list_topics(timeout=10).topics:
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+async def heard_soon(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for the same without blocking the event loop."""
+    deadline = time.monotonic() + 30
+    while not await condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+def test_topics_are_created_listed_and_deleted(admin: AdminClient, name: str) -> None:
+    admin.create_topics([NewTopic(name, 3, 1)])[name].result(30)
+    heard(lambda: sorted(admin.list_topics(name, timeout=10).topics[name].partitions) == [0, 1, 2])
+    assert refusal(admin.create_topics([NewTopic(name, 3, 1)])[name]) == ErrorCode.topic_already_exists
+    admin.delete_topics([name])[name].result(30)
+    heard(lambda: name not in admin.list_topics(timeout=10).topics)
     assert refusal(admin.delete_topics([name])[name]) == ErrorCode.unknown_topic_or_partition
 
 
@@ -47,7 +59,9 @@ def test_a_topic_created_again_is_empty(admin: AdminClient, client: Client, make
     topic = make_topic()
     client.produce(topic, [Record(b"old")] * 5)
     admin.delete_topics([topic])[topic].result(30)
+    heard(lambda: topic not in admin.list_topics(timeout=10).topics)
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    heard(lambda: topic in admin.list_topics(timeout=10).topics)
     assert client.bounds(topic) == (0, 0)
     assert client.produce(topic, [Record(b"new")]) == [0]
 
@@ -131,17 +145,22 @@ def test_the_cluster_is_described(admin: AdminClient, bootstrap_servers: str) ->
 
 
 def test_aiokafka_administers_too(bootstrap_servers: str, name: str) -> None:
+    async def has(admin: AIOKafkaAdminClient, partitions: int) -> bool:
+        if name not in await admin.list_topics():
+            return partitions == 0
+        (described,) = await admin.describe_topics([name])
+        return len(described["partitions"]) == partitions
+
     async def work() -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
         await admin.start()
         try:
             await admin.create_topics([AioNewTopic(name, 2, 1)])
-            assert name in await admin.list_topics()
+            await heard_soon(lambda: has(admin, 2))
             await admin.create_partitions({name: AioNewPartitions(4)})
-            described = await admin.describe_topics([name])
-            assert len(described[0]["partitions"]) == 4
+            await heard_soon(lambda: has(admin, 4))
             await admin.delete_topics([name])
-            assert name not in await admin.list_topics()
+            await heard_soon(lambda: has(admin, 0))
         finally:
             await admin.close()
 
