@@ -111,6 +111,10 @@ class TopicReader:
             for position in self._consumer.position(self._partitions):
                 if position.offset >= 0:
                     positions[position.topic, position.partition] = position.offset
+            if not found:  # what was to come may have gone since: a consumer that got nothing has no position
+                behind = [place for place, end in ends.items() if positions[place] < end]
+                for place, start in offsets(self._admin, behind, _EARLIEST).items():
+                    positions[place] = max(positions[place], start)
             yield from found
 
     def replay(self) -> Iterator[Event[Any]]:
