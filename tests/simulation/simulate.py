@@ -44,9 +44,9 @@ class Outcome:
     done: list[str]
 
 
-def simulate(seed: int, store: str) -> Outcome:
-    """Live through a day and judge it."""
-    day = Day(seed, store)
+def simulate(seed: int, store: str, *, short: bool = False) -> Outcome:
+    """Live through a day, perhaps a short one, and judge it."""
+    day = Day(seed, store, short=short)
     try:
         day.live()
         digest, messages, restarts = day.digest(), len(day.cluster._order), day.cluster.restarts
@@ -57,14 +57,14 @@ def simulate(seed: int, store: str) -> Outcome:
     return Outcome(digest, messages, restarts, faults, day.done)
 
 
-def again(seed: int) -> str:
+def again(seed: int, *, short: bool = False) -> str:
     """Return the command that lives through one day again."""
-    return f"python tests/simulation/simulate.py --first {seed} --seeds 1"
+    return f"python tests/simulation/simulate.py --first {seed} --seeds 1{' --short' if short else ''}"
 
 
-def report(seed: int, outcome: Outcome) -> str:
+def report(seed: int, outcome: Outcome, *, short: bool = False) -> str:
     """Return what is wrong with a day, what had been done, and how to see it again."""
-    return "\n".join([f"seed {seed}: {again(seed)}", *outcome.faults, "what was done:", *outcome.done])
+    return "\n".join([f"seed {seed}: {again(seed, short=short)}", *outcome.faults, "what was done:", *outcome.done])
 
 
 def main() -> int:
@@ -72,16 +72,17 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, default=100, help="days")
     options.add_argument("--first", type=int, default=0, help="first seed")
+    options.add_argument("--short", action="store_true", help="shorter days, as in the tests")
     given = options.parse_args()
     logging.disable(logging.ERROR)  # killed services say so; what matters is judged
     began, bad, messages, restarts = time.process_time(), [], 0, 0
     with tempfile.TemporaryDirectory() as store, tiny():
         for seed in range(given.first, given.first + given.seeds):
-            outcome = simulate(seed, Path(store).as_uri())
+            outcome = simulate(seed, Path(store).as_uri(), short=given.short)
             messages, restarts = messages + outcome.messages, restarts + outcome.restarts
             if outcome.faults:
                 bad.append(seed)
-                print(report(seed, outcome), flush=True)
+                print(report(seed, outcome, short=given.short), flush=True)
             elif given.seeds == 1:
                 print(f"seed {seed}: all is well, digest {outcome.digest}\n" + "\n".join(outcome.done))
     seconds = time.process_time() - began

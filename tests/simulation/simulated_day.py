@@ -103,13 +103,15 @@ class Day:
         Of everything.
     store : str
         URI of the artifact store.
+    short : bool
+        Whether users say less: some of what nothing else depends on, drawn anew each day, is left out.
     """
 
-    def __init__(self, seed: int, store: str) -> None:
+    def __init__(self, seed: int, store: str, *, short: bool = False) -> None:
         easeml.snoopy.work._studies.clear()
         easeml.cpclean.work._studies.clear()
-        self.seed = seed
         self.store = store
+        self._short = short
         self.rng = rng = random.Random(f"day {seed}")
         self.partitions = rng.choice((1, 1, 2))
         self.cluster = MemoryCluster(
@@ -136,11 +138,12 @@ class Day:
         rng = self.rng
         halves = [(0, 10), (10, SIZES[Pillar.TRAIN])]
         said = [house.rows(Pillar.TRAIN, *part) for part in halves]
-        said += [house.rows(Pillar.VALIDATION), house.rows(Pillar.TEST), house.rows(Pillar.POOL, 0, 8)]
-        said += [house.truth_of_test(labelled=LABELLED), *house.outsider(), house.doubts()]
+        said += [house.rows(Pillar.VALIDATION), house.rows(Pillar.TEST), house.truth_of_test(labelled=LABELLED)]
         said += [house.version(pillar, SIZES[pillar]) for pillar in (Pillar.TRAIN, Pillar.VALIDATION)]
-        said += [house.rows(Pillar.PRODUCTION, start, start + 6) for start in range(0, 30, 6)]
-        said += [_file(1), replace(_label_doubts(), id="label-doubts")]
+        further = [[house.rows(Pillar.POOL, 0, 8)], house.outsider(), [house.doubts()], [_label_doubts()], [_file(1)]]
+        further += [[house.rows(Pillar.PRODUCTION, start, start + 6)] for start in range(0, 30, 6)]
+        for some in rng.sample(further, 3) if self._short else further:
+            said += some
         if rng.random() < 0.3:
             said.append(Said(APPS, replace(self.app, acquisition_budget=7, cleaning_budget=4), "more-budget"))
         rng.shuffle(said)
