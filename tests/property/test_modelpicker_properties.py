@@ -4,8 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import betabinom
+from scipy.stats import t as student
 
 from easeml.modelpicker import ModelPicker, information_gain
+from easeml.modelpicker.drift import blocks_since_a_shift
 from easeml.modelpicker.information import Known
 from easeml.modelpicker.voting import contested, vote_mass
 
@@ -167,3 +169,26 @@ def test_intervals_hold_at_every_time():
         missed += failed
     # three intervals of level 0.05 each; the bound is far from tight
     assert missed / runs <= 0.15
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 40), st.floats(0, 1), st.sampled_from([0.0, 0.02, 0.2]))
+def test_a_shift_is_the_cut_of_the_greatest_t_statistic(seed, n, shift, noise):
+    rng = np.random.default_rng(seed)
+    blocks = 0.3 + noise * rng.standard_normal((n, 2))
+    blocks[rng.integers(n + 1) :, rng.integers(2)] += shift
+    blocks = blocks.clip(0, 1)
+    found = {}
+    for cut in range(3, n - 2):
+        for values in blocks.T:
+            older, newer = values[:cut], values[cut:]
+            within = (((older - older.mean()) ** 2).sum() + ((newer - newer.mean()) ** 2).sum()) / (n - 2)
+            share = (values.sum() + 1) / (n + 2)
+            spread = max(within, share * (1 - share) / 20)
+            far = abs(older.mean() - newer.mean()) / np.sqrt(spread * (1 / cut + 1 / (n - cut)))
+            found[cut] = max(far, found.get(cut, 0.0))
+    told = blocks_since_a_shift(blocks)
+    proved = bool(found) and max(found.values()) > student.isf(1e-5 / (2 * len(found)), n - 2)
+    assert (told > 0) == proved
+    if told:
+        np.testing.assert_allclose(found[n - told], max(found.values()))

@@ -19,7 +19,7 @@ from easeml.modelpicker.voting import MISSING, Floats, Votes
 
 N_COMBINERS = 2
 _HALF_LIFE = 15.0
-_ANSWER = 20.0
+_ANSWER = 40.0
 _FLAT = 0.1
 _DEVIATIONS = 1.0
 _HEAD_START = 1.0

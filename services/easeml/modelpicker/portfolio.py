@@ -274,8 +274,8 @@ class Portfolio:
         shares = vote_mass(np.ones(votes.shape), votes, self.n_classes)
         impurity = 1 - (shares**2).sum(axis=1)
         for contest, value in zip(split.tolist(), impurity.tolist(), strict=True):
-            if self._vote_watch.update(contested=contest, impurity=value):
-                self._alarm()
+            if ago := self._vote_watch.update(contested=contest, impurity=value):
+                self._alarm(ago)
 
     def _ask_due(self, contest: bool, asked: list[Asked]) -> None:
         """Spend the labels due, as far as there are rows to ask about; the newest one may be contested."""
@@ -358,20 +358,20 @@ class Portfolio:
         )
         if self.drift:
             self.memory.labelled.temper(_TEMPER)
-            self._alarm()
+            self._alarm(_DOUBTFUL)
         else:
             self._weigh()
         self._judge()
 
-    def _alarm(self) -> None:
-        """Begin anew what was learnt from rows before a change."""
+    def _alarm(self, ago: int) -> None:
+        """Begin anew what was learnt from rows before a change some rows ago."""
         self.drift = True
         self.alarms += 1
         self._validated.temper()
         self._certificates.restart(self.k)
         self._audits = Audits(self.k)
         if self.half_life is not None:
-            self._since = self.pace.row - _DOUBTFUL
+            self._since = self.pace.row - ago
             self._evidence = Evidence()
             self.pace.restart()
         self._weigh()
@@ -414,6 +414,7 @@ class Portfolio:
         self._groups = np.append(self._groups, self._groups[same.argmax()] if same.any() else self.k)
         for part in (self._standing, self._certificates, self._audits, self._validated):
             part.join()
+        self._vote_watch = VoteWatch()
         self._compare()
         self._judge()
 
@@ -429,6 +430,7 @@ class Portfolio:
         self._think()
         for part in (self.memory, self._standing, self._certificates, self._audits, self._validated):
             part.leave(index)
+        self._vote_watch = VoteWatch()
         first: dict[int, int] = {}
         groups = np.delete(self._groups, index).tolist()
         self._groups = np.array([first.setdefault(group, i) for i, group in enumerate(groups)], np.int64)

@@ -19,6 +19,7 @@ FREE, OPEN = -2, -1
 """Status of a row that may be asked about, and of one that is; a label from 0 on is the answer."""
 
 _REMEMBERED = 1000
+_SHARPEST = 200.0
 
 
 @dataclass(slots=True)
@@ -146,11 +147,12 @@ class Recall:
         self.rows["apart"][:, : len(self.labelled)] = self.labelled.apart(self.rows["votes"])
 
     def fit(self, weights: Floats) -> None:
-        """Learn from the labels where vote mass by the root of a posterior, shape (k,), is wrong.
+        """Learn from the labels where vote mass by a posterior, shape (k,), is wrong.
 
-        By the root, since the posterior must not confirm itself where no label speaks.
+        By its root, and as sharp as after 200 labels at most: the posterior must not confirm itself where no label
+        speaks.
         """
-        self._root = np.sqrt(weights)
+        self._root = weights ** (0.5 * min(1.0, _SHARPEST / max(self.labelled.weights.sum(), 1.0)))
         self.labelled.fit(self._mass(self.labelled.votes))
 
     def combine(self, votes: Votes) -> tuple[npt.NDArray[Any], Floats]:

@@ -11,7 +11,7 @@ from modelpicker_streams import identifies, play, reference, stream
 
 from easeml.errors import ConfigurationError, ConflictError
 from easeml.modelpicker import ModelPicker, information_gain
-from easeml.modelpicker.drift import Adwin
+from easeml.modelpicker.drift import Adwin, VoteWatch
 from easeml.modelpicker.information import Known
 
 PUBLISHED = {"policy": "modelpicker", "half_life": None}
@@ -182,6 +182,26 @@ def test_a_detector_is_silent_without_a_change():
     rng = np.random.default_rng(12)
     detector = Adwin()
     assert sum(detector.update(float(x)) for x in rng.random(3000) < 0.3) == 0
+
+
+def test_votes_that_split_otherwise_raise_one_alarm_that_tells_since_when():
+    rng = np.random.default_rng(13)
+    watch = VoteWatch()
+    alarms = {}
+    for row in range(900):
+        if ago := watch.update(contested=rng.random() < (0.2 if row < 400 else 0.8), impurity=rng.random() / 2):
+            alarms[row] = ago
+    assert list(alarms) == [459]
+    assert alarms[459] == 60
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.9, 1.0])
+def test_votes_that_split_as_ever_raise_no_alarm(share):
+    rng = np.random.default_rng(14)
+    for _ in range(10):
+        watch = VoteWatch()
+        split = rng.random(3000) < share
+        assert not any(watch.update(contested=one, impurity=one / 2) for one in split.tolist())
 
 
 def known(right=(), k=3, worth=0.0, validated=None):

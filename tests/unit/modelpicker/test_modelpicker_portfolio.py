@@ -154,6 +154,19 @@ def test_a_sudden_change_is_followed(half_life):
     assert pick.alarms == len(alarms)
 
 
+def test_a_model_that_joins_and_one_that_leaves_are_no_drift():
+    truth, votes = stream(1200, [0.95, 0.93, 0.4], seed=5)
+    pick = picker(2, budget=60, horizon=1200)
+    for i in range(1200):
+        if i == 400:
+            pick.add_model("poor", votes[list(pick.lookback_rows), 2])
+        if i == 800:
+            pick.retire_model("poor")
+        for row in pick.step(votes[i, : pick.k], i).query:
+            pick.answer(row, int(truth[row]))
+    assert pick.alarms == 0
+
+
 def test_there_is_no_scale():
     with pytest.raises(ConfigurationError, match="scale"):
         picker(scale=1.0)

@@ -60,7 +60,7 @@ class AppDefined:
     redundancy: int = 1  #: people who must answer a question before it counts; one decides about test rows
     price_column: str = ""  #: numeric column with the price of a pool row's label, in labels; empty: 1 each
     horizon: int = 1000  #: production rows over which the label budget is to be spread
-    picker_policy: str = "modelpicker"  #: policy of the ModelPicker
+    picker_policy: str = "portfolio"  #: policy of the ModelPicker: portfolio, or modelpicker, the published algorithm
     picker_half_life: float | None = None  #: rows after which a loss counts half; null: found by itself; inf: never
     gate_min_gain: float = 0.0  #: validation accuracy a model must gain over the baseline to be submitted to CI
     gate_per_day: int = 100  #: models submitted to CI per day at most
