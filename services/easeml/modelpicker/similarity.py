@@ -88,8 +88,8 @@ class Labelled:
 
         Cost O(n a k).
         """
+        own = votes[:, self._distinct].T.astype(self._symbol, "C")[:, :, None]
         step = max(_BLOCK // max(self._across.size, 1), 1)
-        own = np.ascontiguousarray(votes[:, self._distinct].T, self._symbol)[:, :, None]
         apart = np.empty((len(votes), len(self)), self._count)
         # blocks stay in the cache
         for i in range(0, len(votes), step):
@@ -109,8 +109,11 @@ class Labelled:
 
     def believed(self, apart: npt.NDArray[Any], mass: Floats) -> Floats:
         """Return how probable each class is, shape (n, n_classes), from vote mass of that shape; cost O(n a c)."""
-        found = np.maximum(mass + self._alike[apart] @ self.coefficients, _LEAST / self.n_classes)
-        return np.asarray(found / found.sum(axis=1, keepdims=True), np.float64)
+        found: Floats = self._alike[apart] @ self.coefficients
+        found += mass
+        np.maximum(found, _LEAST / self.n_classes, out=found)
+        found /= found.sum(axis=1, keepdims=True)
+        return found
 
     def add(self, votes: Votes, label: int, number: int) -> None:
         """Take a labelled row."""
