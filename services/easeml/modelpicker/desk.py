@@ -57,6 +57,8 @@ class Desk:
     due_row, due_at : int, float
         Rows before this number no longer wait for votes from this tick on. Only ticks measure waiting: event
         times come from the data that caused an event and may lie far back.
+    packed : Packed or None
+        The storable form; None once something has changed. Of many models' votes only the last ones complete a row.
     """
 
     app: str
@@ -71,6 +73,7 @@ class Desk:
     validations: dict[str, tuple[float, float]] = field(default_factory=dict)
     due_row: int = 0
     due_at: float = 0.0
+    packed: Packed | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -91,6 +94,7 @@ class Desk:
             found = Validation.checked(metrics["accuracy"], metrics["validation_rows"])
         except InvalidDataError as error:
             raise Poison(f"Model {model}: {error.message}", mend=error.mend, reason=error.reason) from error
+        self.packed = None
         if self.picker is not None and model in self.models:
             self.picker.validate(model, *found)
         elif model not in self.retired:
@@ -108,6 +112,7 @@ class Desk:
         """
         if model in self.models or model in self.retired:
             return
+        self.packed = None
         picker = self._current(app, rng)
         lookback = [str(row) for row in picker.lookback_rows]
         votes = rows.votes(lookback, (model,), picker.n_classes)[:, 0]
@@ -120,6 +125,7 @@ class Desk:
 
     def retire(self, model: str) -> None:
         """Let a model leave for good."""
+        self.packed = None
         if model not in self.retired:
             self.retired.append(model)
         self.validations.pop(model, None)
@@ -136,6 +142,7 @@ class Desk:
         """
         if self.picker is None:
             raise Poison(f"Row {row_id!r} was not asked about.", mend="No model takes part yet.", reason="not_asked")
+        self.packed = None
         try:
             self.picker.answer(row_id, label)
         except NotFoundError as error:
@@ -168,6 +175,8 @@ class Desk:
                 said += self._questions(app, decision)
             said += self._value_anew(picker, app)
             said += self._pick(picker)
+            if ready or said or tick is not None:
+                self.packed = None
         return said
 
     def _overdue(self, rows: Joining, tick: float | None) -> int:
@@ -195,8 +204,10 @@ class Desk:
                 )
             except ConfigurationError as error:
                 raise Poison(error.message, mend=error.mend, reason=error.reason) from error
-            self.picker = picker
-        picker.grant(app.label_budget, app.horizon)
+            self.picker, self.packed = picker, None
+        if (picker.budget, picker.horizon) != (app.label_budget, app.horizon):
+            picker.grant(app.label_budget, app.horizon)
+            self.packed = None
         return picker
 
     def _questions(self, app: AppDefined, decision: Decision) -> list[Payload]:
@@ -208,7 +219,7 @@ class Desk:
         known = [picker.labels_answered, list(self.models)]
         if known == self.valued:
             return []
-        self.valued = known
+        self.valued, self.packed = known, None
         rows, beliefs, gains = picker.valued()
         self.promised = {str(row): self.promised[str(row)] for row in rows}
         return [
@@ -241,11 +252,14 @@ class Desk:
         return [ModelPicked(self.app, best, picker.labels_answered, picker.rows_seen, drift, self.period, posterior)]
 
     def pack(self) -> Packed:
-        """Return the storable form."""
-        document: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__ if name != "picker"}
-        arrays: dict[str, npt.NDArray[Any]] = {}
-        document["picker"] = _split(self.picker.state(), "", arrays) if self.picker is not None else None
-        return Packed(document, arrays)
+        """Return the storable form; the same object as long as nothing changes."""
+        if self.packed is None:
+            kept = [name for name in self.__slots__ if name not in ("picker", "packed")]
+            document: dict[str, Any] = {name: getattr(self, name) for name in kept}
+            arrays: dict[str, npt.NDArray[Any]] = {}
+            document["picker"] = _split(self.picker.state(), "", arrays) if self.picker is not None else None
+            self.packed = Packed(document, arrays)
+        return self.packed
 
     @classmethod
     def unpack(cls, packed: Packed) -> Desk:

@@ -117,6 +117,11 @@ class ModelPicker:
         return self._engine.pace.budget
 
     @property
+    def horizon(self) -> int:
+        """Rows over which the budget is spread."""
+        return self._engine.pace.horizon
+
+    @property
     def rows_seen(self) -> int:
         """Rows stepped through."""
         return self._engine.pace.row

@@ -271,15 +271,16 @@ class Recall:
 
     def state(self) -> dict[str, Any]:
         """Return lists of row ids and arrays; how rows compare follows from the rest."""
-        k, questions = self.window["votes"].shape[1], list(self.open.values())
+        k, questions, symbol = self.window["votes"].shape[1], list(self.open.values()), self.labelled.symbol
         rows = self.rows.state()
         del rows["apart"]
+        rows["votes"] = rows["votes"].astype(symbol)
         return {
             "lookback": self.lookback,
             "answered_ids": list(self.labels),
             "answered_labels": np.array(list(self.labels.values()), np.int64),
             "open_ids": list(self.open),
-            "open_votes": np.array([q.votes for q in questions], np.int32).reshape(len(questions), k),
+            "open_votes": np.array([q.votes for q in questions], symbol).reshape(len(questions), k),
             "open_numbers": np.array([q.number for q in questions], np.int64),
             "open_said": np.array([q.said for q in questions], np.int32).reshape(-1, 1 + N_COMBINERS),
             "open_expected": np.array([q.expected for q in questions]).reshape(len(questions), k),
@@ -287,7 +288,7 @@ class Recall:
             "open_audits": np.array([q.audit for q in questions], np.float64),
             "window_ids": list(self.window.ids),
             "window_numbers": self.window["number"].copy(),
-            "window_votes": self.window["votes"].copy(),
+            "window_votes": self.window["votes"].astype(symbol),
             "rows": rows,
             "labelled": self.labelled.state(),
         }

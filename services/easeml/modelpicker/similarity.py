@@ -41,6 +41,8 @@ class Labelled:
 
     Attributes
     ----------
+    symbol : dtype
+        The smallest that holds a vote.
     votes : ndarray of int, shape (a, k)
     labels : ndarray of int64, shape (a,)
     numbers : ndarray of int64, shape (a,)
@@ -54,7 +56,7 @@ class Labelled:
 
     def __init__(self, k: int, n_classes: int) -> None:
         self.n_classes = n_classes
-        self._symbol = np.min_scalar_type(-n_classes)
+        self.symbol = np.min_scalar_type(-n_classes)
         self.votes: Votes = np.zeros((0, k), np.int32)
         self.labels = np.zeros(0, np.int64)
         self.numbers = np.zeros(0, np.int64)
@@ -81,14 +83,14 @@ class Labelled:
         self._between = self.apart(self.votes)
 
     def _line_up(self) -> None:
-        self._across = np.ascontiguousarray(self.votes[:, self._distinct].T, self._symbol)[:, None]
+        self._across = np.ascontiguousarray(self.votes[:, self._distinct].T, self.symbol)[:, None]
 
     def apart(self, votes: Votes) -> npt.NDArray[Any]:
         """Return how many models vote differently on each labelled row, shape (n, a), from votes of shape (n, k).
 
         Cost O(n a k).
         """
-        own = votes[:, self._distinct].T.astype(self._symbol, "C")[:, :, None]
+        own = votes[:, self._distinct].T.astype(self.symbol, "C")[:, :, None]
         step = max(_BLOCK // max(self._across.size, 1), 1)
         apart = np.empty((len(votes), len(self)), self._count)
         # blocks stay in the cache
@@ -161,14 +163,17 @@ class Labelled:
         self.right = np.delete(self.right, index, axis=1)
 
     def state(self) -> dict[str, Any]:
-        """Return the arrays."""
-        names = ("votes", "labels", "numbers", "weights", "right")
-        return {name: getattr(self, name).copy() for name in names}
+        """Return the arrays; where a model voted, votes and labels tell whether it was right."""
+        named = {name: getattr(self, name).copy() for name in ("labels", "numbers", "weights")}
+        return named | {"votes": self.votes.astype(self.symbol), "right": self.right[self.votes == MISSING]}
 
     @classmethod
     def from_state(cls, state: dict[str, Any], k: int, n_classes: int) -> Self:
         """Return what :meth:`state` described."""
         rows = cls(k, n_classes)
-        for name, value in rows.state().items():
-            setattr(rows, name, np.array(state[name], value.dtype).reshape(len(state["labels"]), *value.shape[1:]))
+        rows.labels, rows.numbers = np.array(state["labels"], np.int64), np.array(state["numbers"], np.int64)
+        rows.weights = np.array(state["weights"], np.float64)
+        rows.votes = np.array(state["votes"], np.int32).reshape(len(rows.labels), k)
+        rows.right = (rows.votes == rows.labels[:, None]).astype(np.float64)
+        rows.right[rows.votes == MISSING] = state["right"]
         return rows

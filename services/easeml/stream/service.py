@@ -135,7 +135,11 @@ class Service(ABC, Generic[S]):
 
     @abstractmethod
     def pack(self, state: S) -> Packed:
-        """Return the storable form of a state."""
+        """Return the storable form of a state.
+
+        A service that returns the very object of the last time says that nothing has changed since, which spares the
+        copy of a large state.
+        """
 
     @abstractmethod
     def unpack(self, app: str, packed: Packed) -> S:

@@ -11,7 +11,7 @@ from easeml.stream.changelog import Stored, Window
 from easeml.stream.events import Event, Output
 from easeml.stream.payloads import StateRecord
 from easeml.stream.routing import Route
-from easeml.stream.service import Context, Service
+from easeml.stream.service import Context, Packed, Service
 
 S = TypeVar("S")
 
@@ -45,6 +45,7 @@ class Tenant(Generic[S]):
     since: list[tuple[Route, Event[Any], Context]] = field(default_factory=list)
     touched: bool = False
     quiet: bool = True
+    packed: Packed | None = None
 
     @classmethod
     def new(cls, service: Service[S], app: str) -> Tenant[S]:
@@ -84,9 +85,11 @@ class Tenant(Generic[S]):
         return list(outputs)
 
     def save(self) -> None:
-        """Make a checkpoint when something was handled since the last one."""
+        """Make a checkpoint when something was handled since the last one that changed the state."""
         if self.since:
-            self.checkpoint = Stored.freeze(self.service.pack(self.value))
+            packed = self.service.pack(self.value)
+            if packed is not self.packed:
+                self.packed, self.checkpoint = packed, Stored.freeze(packed)
             self.since.clear()
 
     def _take_back(self) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from easeml.ids import EventId
+from easeml.modelpicker.desk import Desk
 from easeml.modelpicker.service import ModelPickerService
 from easeml.stream.memory import POINTS, MemoryCluster
 from easeml.stream.payloads import (
@@ -177,6 +178,36 @@ def test_a_row_waits_two_seconds_for_a_silent_model():
     house.cluster.run()
     assert house.picker.rows_seen == 50
     assert house.questions() == []
+
+
+@pytest.mark.parametrize("policy", ["portfolio", "modelpicker"])
+def test_the_state_is_packed_anew_when_it_changed_and_only_then(monkeypatch, policy):
+    plain, kept, anew = Desk.pack, [], []
+
+    def checked(desk):
+        before = desk.packed
+        packed = plain(desk)
+        fresh = plain(dataclasses.replace(desk, packed=None))
+        assert packed.document == fresh.document
+        assert packed.arrays.keys() == fresh.arrays.keys()
+        for name, array in fresh.arrays.items():
+            np.testing.assert_array_equal(packed.arrays[name], array, err_msg=name)
+        (kept if packed is before else anew).append(packed)
+        return packed
+
+    monkeypatch.setattr(Desk, "pack", checked)
+    house = House(dataclasses.replace(APP, picker_policy=policy))
+    house.models.append("late")
+    house.stream(0, 200, step=1)
+    house.passed("late")
+    house.stream(200, 300, step=1)
+    house.cluster.publish(MODELS, ModelRetired("churn", "weak", "worse"))
+    house.cluster.publish(APPS, dataclasses.replace(APP, picker_policy=policy, label_budget=APP.label_budget + 5))
+    house.cluster.tick(4)
+    house.stream(300, 330, step=1)
+    # one of two or three models completes a row
+    assert len(kept) > 300
+    assert len(anew) > 300
 
 
 def test_a_late_model_joins_with_its_votes_on_recent_rows():
