@@ -8,6 +8,7 @@ from house import APP, HERE, ROOMS, UUID5, Alone, comparable, event, header, lin
 
 from easeml.ids import EventId
 from easeml.labels.queue import Queue
+from easeml.modelpicker.desk import Desk
 from easeml.stream.changelog import Stored
 from easeml.stream.memory import POINTS
 from easeml.stream.payloads import AppDeleted
@@ -38,9 +39,9 @@ RARE = {
 """Topics that a quiet day does not write: servers write annotations and recorded rows, failing models retire, shifts
 bring adapted models, and the one small upload goes to the pool."""
 
-SHOWN = {Queue: ("now", "columns")}
-"""What a state holds for display alone, or every handler sets anew; storing the newest tick would write every state
-every second."""
+SHOWN = {Queue: ("now", "columns"), Desk: ("packed",)}
+"""What a state holds for display alone, every handler sets anew, or is itself the packed state; storing the newest tick
+would write every state every second."""
 
 
 def test_the_table_of_rooms_is_the_roster():
