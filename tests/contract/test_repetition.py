@@ -9,6 +9,7 @@ from house import APP, HERE, ROOMS, UUID5, Alone, comparable, event, header, lin
 from easeml.ids import EventId
 from easeml.labels.queue import Queue
 from easeml.modelpicker.desk import Desk
+from easeml.modelpicker.rows import Rows
 from easeml.stream.changelog import Stored
 from easeml.stream.memory import POINTS
 from easeml.stream.payloads import AppDeleted
@@ -158,6 +159,8 @@ def content(value: object) -> object:
         return (value.dtype.str, value.shape, value.tobytes())
     if isinstance(value, np.random.Generator):
         return content(value.bit_generator.state)
+    if isinstance(value, Rows):
+        return content(value.state())  # their columns have room for rows to come
     if isinstance(value, dict):
         return [(key, content(item)) for key, item in value.items()]
     if isinstance(value, list | tuple):
