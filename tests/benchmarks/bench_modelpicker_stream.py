@@ -13,6 +13,7 @@ record of the question that it caused. Memory is the picker's peak over both. La
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
@@ -36,11 +37,22 @@ from easeml.stream.topics import ANSWERS, APPS, PICKS, PREDICTIONS, QUESTIONS, V
 MODELS, CLASSES = 80, 10
 
 
+class Program(subprocess.Popen):
+    """A service as a container starts it: nothing is imported but what it needs."""
+
+    join = subprocess.Popen.wait
+    exitcode = property(subprocess.Popen.poll)
+
+
 class Alley(Street):
     """A broker and the picker."""
 
     def start(self, names=("modelpicker",)):
         super().start(names)
+
+    def _process(self, name, environment):
+        with (self.home / f"{name}.log").open("ab") as log:
+            return Program([sys.executable, "-m", f"easeml.{name}"], env=environment, stdout=log, stderr=log)
 
 
 class Annotator:

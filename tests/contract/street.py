@@ -110,8 +110,12 @@ class Street:
         others = {key: value for key, value in os.environ.items() if not key.startswith("EASEML_")}
         (self.home / "run" / f"{name}.json").unlink(missing_ok=True)
         environment = others | ours | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        self.processes[name] = FORKS.Process(target=live, args=(name, environment, self.home / f"{name}.log"))
-        self.processes[name].start()
+        self.processes[name] = self._process(name, environment)
+
+    def _process(self, name: str, environment: dict[str, str]) -> Any:
+        process = FORKS.Process(target=live, args=(name, environment, self.home / f"{name}.log"))
+        process.start()
+        return process
 
     def supervise(self) -> None:
         """Start again what ended with an error, as the supervisor does; nothing may end without one."""
