@@ -128,7 +128,6 @@ class Day:
         self._stalled: dict[str, int] = {}
         self._asked: dict[str, Question] = {}
         self._heard: dict[str, list[str]] = {}
-        self._said: list[Said] = []
         self._read = 0
 
     # -- what users say ----------------------------------------------------------------------------------------------

@@ -211,7 +211,7 @@ class Portfolio:
 
     def _apart(self, votes: Votes) -> npt.NDArray[np.bool_]:
         """Return on which rows models differ that never did before."""
-        if not self._alike:
+        if len(self.memory.labelled.distinct) == self.k:
             return np.zeros(len(votes), np.bool_)
         return np.asarray((votes != votes[:, self._groups]).any(axis=1))
 
@@ -224,9 +224,7 @@ class Portfolio:
 
     def _compare(self) -> None:
         """Make everything anew that depends on which models are distinct."""
-        distinct = np.unique(self._groups)
-        self._alike = len(distinct) < self.k
-        self.memory.labelled.compare(distinct)
+        self.memory.labelled.compare(np.unique(self._groups))
         self.memory.recount()
         self._weigh()
 
@@ -469,7 +467,6 @@ class Portfolio:
         )
         engine.drift, engine.alarms = bool(state["drift"]), int(state["alarms"])
         engine.pace, engine._groups = pace, groups
-        engine._alike = len(np.unique(groups)) < k
         engine._waiting, engine._since = int(state["waiting"]), int(state["since"])
         engine._starved = bool(state["starved"])
         engine.memory = Recall.from_state(state["memory"], k, n_classes, np.unique(groups))

@@ -43,6 +43,8 @@ class Labelled:
     ----------
     symbol : dtype
         The smallest that holds a vote.
+    distinct : ndarray of int64
+        The models that are counted when rows are compared.
     votes : ndarray of int, shape (a, k)
     labels : ndarray of int64, shape (a,)
     numbers : ndarray of int64, shape (a,)
@@ -75,7 +77,7 @@ class Labelled:
 
     def compare(self, distinct: npt.NDArray[np.int64]) -> None:
         """Count only these models, by index, when rows are compared."""
-        self._distinct = distinct
+        self.distinct = distinct
         apart = np.arange(len(distinct) + 1) / max(len(distinct), 1)
         self._alike = 1 - apart + np.exp(-_SHARPNESS * apart)
         self._count = np.min_scalar_type(len(distinct))
@@ -83,14 +85,14 @@ class Labelled:
         self._between = self.apart(self.votes)
 
     def _line_up(self) -> None:
-        self._across = np.ascontiguousarray(self.votes[:, self._distinct].T, self.symbol)[:, None]
+        self._across = np.ascontiguousarray(self.votes[:, self.distinct].T, self.symbol)[:, None]
 
     def apart(self, votes: Votes) -> npt.NDArray[Any]:
         """Return how many models vote differently on each labelled row, shape (n, a), from votes of shape (n, k).
 
         Cost O(n a k).
         """
-        own = votes[:, self._distinct].T.astype(self.symbol, "C")[:, :, None]
+        own = votes[:, self.distinct].T.astype(self.symbol, "C")[:, :, None]
         step = max(_BLOCK // max(self._across.size, 1), 1)
         apart = np.empty((len(votes), len(self)), self._count)
         # blocks stay in the cache
@@ -133,8 +135,8 @@ class Labelled:
 
     def newest_apart(self, votes: Votes) -> npt.NDArray[Any]:
         """Return how many models vote differently on the newest labelled row, shape (n,) from (n, k)."""
-        newest = self.votes[-1, self._distinct]
-        return np.asarray((votes[:, self._distinct] != newest).sum(axis=1))
+        newest = self.votes[-1, self.distinct]
+        return np.asarray((votes[:, self.distinct] != newest).sum(axis=1))
 
     def expire(self, before: int) -> bool:
         """Drop the rows that are too many, or from before a row number where those are many; return whether any."""
@@ -145,7 +147,7 @@ class Labelled:
         kept = slice(max(surplus, old), None)
         for name in ("votes", "labels", "numbers", "weights", "right"):
             setattr(self, name, getattr(self, name)[kept])
-        self.compare(self._distinct)
+        self.compare(self.distinct)
         return True
 
     def temper(self, factor: float) -> None:
