@@ -68,12 +68,22 @@ def _named(schema: typing.Any) -> typing.Iterator[tuple[str, dict]]:
             yield from _named(inner)
 
 
+_known: dict[int, tuple[dict, dict[str, dict]]] = {}
+"""Identity of a schema -> the schema, which keeps the identity its own, and its records by name."""
+
+
+def _names(schema: dict) -> dict[str, dict]:
+    if id(schema) not in _known:
+        _known[id(schema)] = schema, dict(_named(schema))
+    return _known[id(schema)][1]
+
+
 class Walk:
     """One walk over a record's bytes."""
 
     def __init__(self, data: bytes, schema: dict, at: int = 0) -> None:
         self.data = data
-        self.names = dict(_named(schema))
+        self.names = _names(schema)
         self.found = Found()
         self.found.end = self._value(schema, at, "")
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from damage import damaged
-from house import APP, PARTITIONS, Alone, Recording, event
+from house import APP, PARTITIONS, ROOMS, Alone, Recording, event
 from oracle import ACCEPTED, EITHER, Rules, describe, judge
 
 from easeml.stream.changelog import Stored
@@ -30,8 +30,10 @@ from easeml.stream.topics import ALGORITHMS, APPS, TICKS
 ENVELOPE = ("schema", "too_large", "wrong_payload", "not_finite", "unknown_app", "wrong_partition")
 """Reasons that schema and envelope decide."""
 SHARED = (APPS.name, ALGORITHMS.name)
-REFUSED_INPUTS, OPEN_INPUTS = 800, 200
-CHUNK = 40
+REFUSED_INPUTS, OPEN_INPUTS = 8000, 200
+"""Damaged messages of an episode: what is refused changes nothing, so one life bears as many as one likes."""
+CHUNK = 10
+"""Sound messages between two moments at which the service works."""
 WAITING = 200
 """Seconds after which nothing may be waited with any more: a trainer gives up a minute after the recorded day."""
 PATIENCE = 120.0
@@ -86,6 +88,8 @@ class Episode:
         Service.
     recording : Recording
         Where sound messages come from.
+    sound : list of list of Record
+        Sound messages that are damaged, as ``specimens`` finds them.
     seed : int
         Of all choices.
     refused : bool
@@ -94,44 +98,35 @@ class Episode:
         Number of damaged messages.
     """
 
-    def __init__(self, name: str, recording: Recording, seed: int, *, refused: bool, inputs: int) -> None:
+    def __init__(
+        self, name: str, recording: Recording, sound: list[list[Record]], seed: int, *, refused: bool, inputs: int
+    ) -> None:
         self.life = Alone(name, recording, settings=Settings.load(fuse=10**9))
         self.tally = Tally()
         self._refused = refused
+        self._introduction = recording.introduction()
         self._left = inputs
         self._rng = random.Random(f"{name}/{seed}/{refused}")
         service = self.life.service
         self._routed = frozenset((line.topic.name, line.payload.__name__) for line in service.table())
-        self._topics = (*Routes(service).topics, *SHARED)
-        self._groups = self._grouped()
-        self._all = [record for group in self._groups for record in group]
+        self._groups = sound
+        self._all = [record for group in sound for record in group]
         self._sent: list[Sent] = []
-        self._heard = 0
-        self._pauses: set[int] = set()
         self._read = len(self.life.cluster._order)
-
-    def _grouped(self) -> list[list[Record]]:
-        """Return sound messages by topic and payload, so that rare ones get their share."""
-        groups: dict[tuple[str, str], list[Record]] = {}
-        for record in self.life.recording.records:
-            if record.topic in self._topics:
-                groups.setdefault((record.topic, type(event(record).data).__name__), []).append(_foreign(record))
-        return list(groups.values())
 
     def play(self) -> Tally:
         """Play the episode and return what happened."""
         heard = self.life.inputs
         per_message = self._left / len(heard)
         due = 0.0
-        for record in heard:
+        for place, record in enumerate(heard, 1):
             due += per_message
             while due >= 1 and self._left:
                 due -= 1
                 self._harm()
             self.life.put([record])
-            self._heard += 1
             self._note(self.life.fed[-1], "")
-            if len(self._sent) >= CHUNK:
+            if place % CHUNK == 0:
                 self._run()
         while self._left:
             self._harm()
@@ -157,10 +152,9 @@ class Episode:
         self.tally.inputs += 1
         self.tally.damages[kind] += 1
         self._note(record, kind, verdict)
-        if record.topic in SHARED:
+        if record.topic in SHARED and not self._refused:
             self._run()
-            if not self._refused:
-                self.life.put(self.life.recording.introduction())
+            self.life.put(self._introduction)
 
     def _choose(self) -> tuple[str, Record, str]:
         while True:
@@ -182,7 +176,6 @@ class Episode:
     # -- what came of it -------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._pauses.add(self._heard)
         started, crashes = time.process_time(), self.life.cluster.restarts
         try:
             with limited(PATIENCE):
@@ -248,15 +241,6 @@ class Episode:
             "\n".join([f"{self.life.name}: {what}", *(f"{s.kind}: {describe(s.record)}" for s in sent)])
         )
 
-    def undisturbed(self) -> Alone:
-        """Return the life of the service with the sound messages alone, that paused where this one did."""
-        life = Alone(self.life.name, self.life.recording)
-        for place, record in enumerate(self.life.inputs, 1):
-            life.put([record])
-            if place in self._pauses:
-                life.cluster.run()
-        return life
-
     def remembers(self) -> bool:
         """Whether state can be stored and read back, and a restart changes nothing."""
         before = self.life.state()
@@ -267,6 +251,16 @@ class Episode:
         self.life.cluster.restart(self.life.name)
         self.life.cluster.run()
         return again == before and self.life.state() == before
+
+
+def specimens(name: str, recording: Recording) -> list[list[Record]]:
+    """Return sound messages for a service by topic and payload, so that rare ones get their share."""
+    topics = (*Routes(ROOMS[name](recording.store)).topics, *SHARED)
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in recording.records:
+        if record.topic in topics:
+            groups.setdefault((record.topic, type(event(record).data).__name__), []).append(_foreign(record))
+    return list(groups.values())
 
 
 def _foreign(record: Record) -> Record:
@@ -301,22 +295,30 @@ def fuzz(
     told: Callable[[Tally], None] = lambda _: None,
 ) -> Tally:
     """Return what became of so many damaged messages, a ``share`` of them in episodes where all must be given up."""
+    sound = specimens(name, recording)
+
+    def episode(number: int, *, refused: bool, inputs: int) -> Episode:
+        return Episode(name, recording, sound, seed + number, refused=refused, inputs=inputs)
+
+    calm = episode(0, refused=True, inputs=0)
+    calm.play()
+    undisturbed = calm.life.end()
     tally = Tally()
     refused, number = round(inputs * share), 0
     while tally.inputs < inputs:
         only = tally.inputs < refused
         size = min(REFUSED_INPUTS, refused - tally.inputs) if only else min(OPEN_INPUTS, inputs - tally.inputs)
-        episode = Episode(name, recording, seed + number, refused=only, inputs=size)
-        tally.add(episode.play())
-        if only and episode.life.end() != episode.undisturbed().end():
+        one = episode(number, refused=only, inputs=size)
+        tally.add(one.play())
+        if only and one.life.end() != undisturbed:
             tally.faults.append(f"{name}: messages that were given up left a trace; seed {seed + number}")
         if not only:
             if number % 10 == 0:
-                twin = Episode(name, recording, seed + number, refused=False, inputs=size)
+                twin = episode(number, refused=False, inputs=size)
                 twin.play()
-                if twin.life.end() != episode.life.end() or twin.tally.outcomes != episode.tally.outcomes:
+                if twin.life.end() != one.life.end() or twin.tally.outcomes != one.tally.outcomes:
                     tally.faults.append(f"{name}: two lives with the same messages differ; seed {seed + number}")
-            if not episode.remembers():
+            if not one.remembers():
                 tally.faults.append(f"{name}: a restart changed the state; seed {seed + number}")
         number += 1
         told(tally)
