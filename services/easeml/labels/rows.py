@@ -44,6 +44,10 @@ Value: TypeAlias = float | str | bool | datetime | Image | None
 
 
 KEEP_BYTES = 64 * 2**20
+_SLACK = 1.25
+"""Rows are dropped when there are so many times those to keep: which ones are asked about is looked up once for all."""
+_BYTES_PER_BATCH = 500
+"""What a batch takes beside what it holds."""
 _BYTES_PER_ROW = 250
 """What the id of a row takes where it is looked up."""
 _BYTES_PER_TEXT = 60
@@ -59,13 +63,18 @@ class Rows:
         Returns the row ids that open questions are about; such rows are not dropped.
     keep_bytes : int
         Bytes kept, roughly; whole batches before them are dropped, the newest one never.
+    keep_rows : float
+        Rows kept at least, where bytes allow it; whole batches before them are dropped too, many at a time.
     """
 
-    def __init__(self, asked: Callable[[], AbstractSet[str]], keep_bytes: int = KEEP_BYTES) -> None:
+    def __init__(
+        self, asked: Callable[[], AbstractSet[str]], keep_bytes: int = KEEP_BYTES, keep_rows: float = math.inf
+    ) -> None:
         self._asked = asked
         self._keep_bytes = keep_bytes
+        self._keep_rows = keep_rows
         self._batches: deque[RelationBatch] = deque()
-        self._bytes = 0
+        self._bytes = self._count = 0
         self._places: dict[str, tuple[RelationBatch, int]] = {}
         self._pinned: dict[str, dict[str, Value]] = {}
         self._answers: dict[str, dict[str, str]] = {}
@@ -83,8 +92,9 @@ class Rows:
             batch = replace(batch, columns=self._batches[-1].columns)  # each message brings its own copy
         self._batches.append(batch)
         self._bytes += _size(batch)
+        self._count += len(batch.row_ids)
         self._places.update((row_id, (batch, index)) for index, row_id in enumerate(batch.row_ids))
-        if self._bytes > self._keep_bytes and len(self._batches) > 1:
+        if self._bytes > self._keep_bytes or self._count > _SLACK * self._keep_rows:
             self._drop()
 
     def answer(self, row_id: str, column: str, text: str) -> None:
@@ -103,9 +113,12 @@ class Rows:
     def _drop(self) -> None:
         asked = self._asked()
         self._pinned = {row_id: row for row_id, row in self._pinned.items() if row_id in asked}
-        while self._bytes > self._keep_bytes and len(self._batches) > 1:
+        while len(self._batches) > 1 and (
+            self._bytes > self._keep_bytes or self._count - len(self._batches[0].row_ids) >= self._keep_rows
+        ):
             oldest = self._batches.popleft()
             self._bytes -= _size(oldest)
+            self._count -= len(oldest.row_ids)
             for row_id in oldest.row_ids:
                 batch, index = self._places.get(row_id, (None, 0))
                 if batch is oldest:
@@ -119,7 +132,8 @@ def _size(batch: RelationBatch) -> int:
     values = [getattr(batch, item.name) for item in fields(batch)]
     arrays = sum(value.nbytes for value in values if isinstance(value, np.ndarray))
     texts = [*batch.texts, *batch.candidate_texts, *batch.alternative_texts]
-    return arrays + _BYTES_PER_ROW * len(batch.row_ids) + sum(map(len, texts)) + _BYTES_PER_TEXT * len(texts)
+    names, words = _BYTES_PER_ROW * len(batch.row_ids), sum(map(len, texts)) + _BYTES_PER_TEXT * len(texts)
+    return _BYTES_PER_BATCH + arrays + names + words
 
 
 def check(batch: RelationBatch) -> None:

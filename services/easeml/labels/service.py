@@ -6,6 +6,7 @@ an annotation on the topic, and the handler of that annotation decides.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -43,6 +44,8 @@ from easeml.stream.topics import (
 
 SHOWN = (Pillar.TRAIN, Pillar.POOL, Pillar.PRODUCTION, Pillar.TEST)
 """Pillars whose rows are shown beside a question."""
+_KEPT_ROWS = {Pillar.PRODUCTION: 2000}
+"""Of rows that never end so many are kept, beside those with an open question: they are asked about as they come."""
 
 
 class LabelsService(Service[Queue]):
@@ -140,7 +143,7 @@ class LabelsService(Service[Queue]):
             queues = _queues(self.queues[app]) if app in self.queues else ()
             return {row for queue in queues for row in queue.rows_asked(pillar)}
 
-        return self._rows.setdefault((app, pillar), Rows(asked))
+        return self._rows.setdefault((app, pillar), Rows(asked, keep_rows=_KEPT_ROWS.get(pillar, math.inf)))
 
     def _done(self, state: Queue, ctx: Context, change: Callable[[], list[Output]]) -> list[Output]:
         for queue in _queues(state):

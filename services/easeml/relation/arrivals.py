@@ -45,7 +45,8 @@ class Arrivals:
         if event_id in self._told or event_id in self._dropped:
             return
         self._told[event_id] = data
-        self._new.append(data)
+        if self._view is not None:
+            self._new.append(data)
         if isinstance(data, RelationBatch) and self._keep_last is not None:
             self._batches.append(event_id)
             self._rows += len(data.row_ids)
@@ -57,7 +58,7 @@ class Arrivals:
             del self._told[self._batches.popleft()]
             self._rows -= size
             self._gone += size
-            self._view = None
+            self._view, self._new = None, []
         if self._gone >= least:
             self._forget()
             self._gone = 0

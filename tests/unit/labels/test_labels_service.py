@@ -230,6 +230,18 @@ def test_only_the_newest_rows_are_kept_and_those_asked_about():
     assert not kept.show("r1")
 
 
+def test_of_rows_without_end_so_many_are_kept_and_those_asked_about():
+    looked = []
+    kept = Rows(lambda: looked.append(1) or {"r3"}, keep_rows=100)
+    for start in range(1000):
+        kept.fold(rows(f"r{start}"))
+    shown = [place for place in range(1000) if kept.show(f"r{place}")]
+    assert shown[0] == 3
+    assert shown[1:] == list(range(shown[1], 1000))
+    assert 100 <= len(shown) - 1 <= 125
+    assert len(looked) < 50
+
+
 def test_wide_rows_are_kept_in_smaller_numbers():
     wide = {"columns": (Column("photo", ColumnKind.TENSOR, shape=(100,)),), "numeric": np.empty(0)}
     kept = Rows(set, keep_bytes=20 * ROW)

@@ -1,12 +1,23 @@
 """What came for a pillar: once each, bounded where wanted, judged by the app as it is defined now."""
 
+import gc
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from easeml.relation import Relation
 from easeml.relation.arrivals import Arrivals
-from easeml.stream.payloads import Answer, AppDefined, CandidateBatch, Column, ColumnKind, Pillar, QuestionKind
+from easeml.stream.payloads import (
+    Answer,
+    AppDefined,
+    CandidateBatch,
+    Column,
+    ColumnKind,
+    Pillar,
+    QuestionKind,
+    RelationBatch,
+)
 
 APP = AppDefined("pond", "kind", ("carp", "pike"), (Column("x", ColumnKind.NUMERIC),))
 
@@ -38,6 +49,16 @@ def test_the_last_rows_stay_and_an_old_batch_does_not_come_back():
     assert set(arrivals.relation(APP).row_ids) == {f"{place}-{row}" for place in (5, 6, 7) for row in range(10)}
     arrivals.add("b0", batch([f"0-{row}" for row in range(10)]))
     assert arrivals.count(APP) == 30
+
+
+def test_batches_that_nobody_looks_at_are_let_go():
+    arrivals = filled(30, 3)
+    arrivals.relation(APP)
+    for place in range(3, 40):
+        arrivals.add(f"b{place}", batch([f"{place}-{row}" for row in range(10)]))
+    gc.collect()
+    mine = {f"{place}-0" for place in range(40)}
+    assert sum(type(one) is RelationBatch and one.row_ids[0] in mine for one in gc.get_objects()) <= 4
 
 
 def test_answers_go_with_their_rows_and_stay_with_rows_published_again():
