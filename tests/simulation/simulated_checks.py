@@ -28,7 +28,7 @@ from easeml.cpclean.work import Found as Cleaned
 from easeml.cpclean.work import Task
 from easeml.cpclean.work import work as clean
 from easeml.datamagic.versions import contents
-from easeml.datamagic.versions.keeper import Ledger
+from easeml.datamagic.versions.ledger import Ledger
 from easeml.labels.queue import Closed
 from easeml.labels.votes import SKIPPED
 from easeml.market.study import Assignment, Findings, study

@@ -2,7 +2,7 @@
 
 Event in: Upload, RelationBatch, CandidateBatch, Answer, DataVersion, Tick. Event out: RelationBatch, TestLabels,
 DataVersion, OperatorRun; Upload to itself, one for each further slice of a large file.
-Reading, repairs and splitting run in a worker process (``uploads``); what a pillar holds is a set digest (``keeper``).
+Reading, repairs and splitting run in a worker process (``uploads``); what a pillar holds is a set digest (``ledger``).
 One upload of an app goes on at a time, and each step of it waits until all rows sent before have come back: so what is
 known of other rows does not depend on timing. An upload's version is announced when its rows have come back; its row
 count and content hash are the pillar's then, with candidates and answers, as in the keeper's own versions.
@@ -31,7 +31,7 @@ from easeml.datamagic.ingestion.shelf import Mark, Shelf
 from easeml.datamagic.ingestion.sources import Sources
 from easeml.datamagic.ingestion.tasks import TOLD, Made, Task
 from easeml.datamagic.versions import candidate_checks, contents, keeper
-from easeml.datamagic.versions.keeper import Ledger, Rows
+from easeml.datamagic.versions.ledger import KEPT_ROWS, Ledger, Rows
 from easeml.errors import Busy, Poison
 from easeml.ids import EventId
 from easeml.relation import check_pillar, validate_batch
@@ -127,7 +127,8 @@ class DataMagicService(Service[DataMagicState]):
 
     def _ledger(self, app: str, pillar: Pillar) -> Ledger:
         ledgers = self._ledgers.setdefault(app, {})
-        return ledgers.setdefault(pillar, Ledger(features=pillar in JUDGING))
+        keep_last = KEPT_ROWS if pillar is Pillar.PRODUCTION else None
+        return ledgers.setdefault(pillar, Ledger(features=pillar in JUDGING, keep_last=keep_last))
 
     def _sent(self, event: Event[Upload]) -> None:
         if event.source != OWN_SOURCE:

@@ -267,7 +267,7 @@ def strangers(town):
 
 @pytest.mark.parametrize("restart", [False, True])
 def test_candidates_of_rows_that_never_come_are_told_once_with_row_and_column(known, monkeypatch, restart):
-    monkeypatch.setattr("easeml.datamagic.versions.keeper.STRANGE_SECONDS", 20.0)
+    monkeypatch.setattr("easeml.datamagic.versions.ledger.STRANGE_SECONDS", 20.0)
     known.cluster.publish(CANDIDATES, cells())
     known.cluster.publish(CANDIDATES, cells("r99"))
     known.cluster.publish(CANDIDATES, cells("late"))
@@ -291,7 +291,7 @@ def test_candidates_of_rows_that_never_come_are_told_once_with_row_and_column(kn
 
 
 def test_candidates_wait_while_their_pillar_has_no_rows(town, monkeypatch):
-    monkeypatch.setattr("easeml.datamagic.versions.keeper.STRANGE_SECONDS", 5.0)
+    monkeypatch.setattr("easeml.datamagic.versions.ledger.STRANGE_SECONDS", 5.0)
     town.cluster.publish(CANDIDATES, cells())
     town.cluster.tick(20)
     assert strangers(town) == []

@@ -1,7 +1,7 @@
 """What a message of candidates must fulfil before it counts.
 
 Whether its rows are known is not asked: rows may come later, and what is known of them waits. Those that do not come
-in time are told (``keeper.Ledger.strangers``).
+in time are told (``ledger.Ledger.strangers``).
 """
 
 from __future__ import annotations
