@@ -61,7 +61,7 @@ fuzz: setup  ## 100,000 damaged messages for every service (hours; FUZZ="--input
 lock: COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 lock:  ## resolve the lock files anew (needs uv): of this environment, of the image, and of what builds the wheel
 	$(COMPILE) --all-extras --group dev pyproject.toml -o requirements.lock
-	$(COMPILE) -c requirements.lock --extra documents --extra files --extra s3 pyproject.toml -o deploy/image.lock
+	$(COMPILE) -c requirements.lock --extra documents --extra files --extra s3 --extra tracing pyproject.toml -o deploy/image.lock
 	$(COMPILE) -c requirements.lock --group build -o deploy/build.lock
 
 chart: CHART := deploy/helm/easeml

@@ -1,4 +1,4 @@
-"""Says trouble with the broker once per outage and once a minute, not at every attempt to reach it."""
+"""Says trouble with the broker, or with a collector of traces, once per outage and minute, not at every attempt."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ TALKATIVE = (
     "asyncio",
 )
 """Loggers that speak at every attempt."""
+TRACES = "opentelemetry."
+"""Begins the names of loggers that tell, with or without a traceback, that spans are not sent."""
 
 _OUTAGE = re.compile(
     r"connect|brokers are down|_TRANSPORT|transport failure|timed? ?out|Broken pipe|not take a message|socket\.send",
@@ -37,7 +39,8 @@ class _Trouble:
 class Calm(logging.Filter):
     """Lets the first line of each kind of trouble pass, and one a minute while it lasts.
 
-    All lines about a connection that fails are one kind; other lines are of one kind when they differ in numbers only.
+    All lines about a connection that fails are one kind, and so are all about spans that are not sent; other lines are
+    of one kind when they differ in numbers only.
 
     Parameters
     ----------
@@ -52,14 +55,17 @@ class Calm(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a line is written; one that stands for others says how many."""
-        if record.name not in TALKATIVE or record.exc_info:
+        traces = record.name.startswith(TRACES)
+        if not traces and (record.name not in TALKATIVE or record.exc_info):
             return True
         text = record.getMessage()
         kind = "outage" if _OUTAGE.search(text) else f"{record.name} {_CHANGING.sub('#', text)}"
+        kind = TRACES if traces else kind
         now = self._clock()
         self._troubles = {k: t for k, t in self._troubles.items() if now - t.seen < MINUTE}
         trouble = self._troubles.get(kind)
-        if trouble is None or now - trouble.seen > PAUSE:
+        # A collector is tried every few seconds, with growing pauses.
+        if trouble is None or now - trouble.seen > (MINUTE if traces else PAUSE):
             self._troubles[kind] = _Trouble(now, now)
             return True
         trouble.seen = now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -27,7 +28,7 @@ class Reporting(Protocol):
 
 
 class HealthServer:
-    """Answers 200 SERVING or 503 NOT_SERVING with the reasons, and what the process says of itself.
+    """Answers 200 SERVING or 503 NOT_SERVING with the reasons, its version, and what the process says of itself.
 
     Parameters
     ----------
@@ -38,6 +39,8 @@ class HealthServer:
     def __init__(self, reporting: Reporting) -> None:
         self._reporting = reporting
         self._runner: web.AppRunner | None = None
+        # As it was at the start: the files may be of a newer one by now.
+        self._version = metadata.version("easeml-streaming")
         self.port = 0
         """Port listened on, once started."""
 
@@ -68,7 +71,8 @@ class HealthServer:
 
     async def _health(self, _request: web.Request) -> web.Response:
         reasons = self._reporting.reasons()
-        body = {"status": "NOT_SERVING" if reasons else "SERVING", "reasons": reasons, **self._reporting.told()}
+        status = "NOT_SERVING" if reasons else "SERVING"
+        body = {"status": status, "reasons": reasons, "version": self._version, **self._reporting.told()}
         return web.json_response(body, status=503 if reasons else 200)
 
     async def _metrics(self, _request: web.Request) -> web.Response:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from easeml.errors import ConfigurationError, EaseMLError
-from easeml.stream import killpoints, logs
+from easeml.stream import killpoints, logs, tracing
 from easeml.stream.health import HealthServer
 from easeml.stream.jobs import Workers
 from easeml.stream.outbox import Outbox
@@ -92,6 +92,7 @@ def run(service: Service[Any], settings: Settings | None = None, *, extra: Seque
     finally:
         if workers is not None:
             workers.close()
+        tracing.close()
 
 
 async def _main(
@@ -106,6 +107,7 @@ async def _main(
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # a supervisor that stops us itself ignores Ctrl-C for us
             loop.add_signal_handler(number, stop.set)
+    tracing.started(service.name)  # here, for the workers are forked before there is any thread
     instance = f"{service.name}-{os.environ.get('EASEML_INSTANCE') or socket.gethostname()}"
     runtime = Runtime(service, settings, instance=instance, workers=workers, kill_point=kill_point)
     health = HealthServer(runtime)

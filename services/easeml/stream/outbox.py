@@ -18,6 +18,7 @@ from easeml.stream.messages import Message
 from easeml.stream.payloads import Payload
 from easeml.stream.settings import Settings
 from easeml.stream.topics import Topic, partition_of
+from easeml.stream.tracing import publishing
 
 _KAFKA_LOG = logging.getLogger("easeml.kafka")
 
@@ -128,11 +129,12 @@ class Outbox:
         UnavailableError
             When the broker does not take it.
         """
-        now = time.time()
-        headers = envelope.headers(id or EventId.random(), f"easeml/{self._source}", data, now)
+        now, identity = time.time(), id or EventId.random()
         partition = partition_of(envelope.partition_key(data), self._settings.partitions)
         value = codec.encode(data)
-        await self.send([Message(topic.name, partition, topic.key(data).encode(), value, tuple(headers))])
+        with publishing(self._source, topic, partition, identity, data) as traceparent:
+            headers = envelope.headers(identity, f"easeml/{self._source}", data, now, traceparent)
+            await self.send([Message(topic.name, partition, topic.key(data).encode(), value, tuple(headers))])
 
     def close(self) -> None:
         """Give what is queued a moment to arrive, then leave."""

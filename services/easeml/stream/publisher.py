@@ -16,6 +16,7 @@ from easeml.stream.admin import wire_bytes
 from easeml.stream.payloads import Payload
 from easeml.stream.settings import Settings
 from easeml.stream.topics import Topic, partition_of
+from easeml.stream.tracing import publishing
 
 log = logging.getLogger(__name__)
 
@@ -74,27 +75,26 @@ class EventPublisher:
             )
         if partition is None:
             partition = partition_of(envelope.partition_key(data), self._settings.partitions)
-        headers: list[tuple[str, str | bytes | None]] = [
-            *envelope.headers(event_id, f"easeml/{self._source}", data, time.time())
-        ]
+        with publishing(self._source, topic, partition, event_id, data) as traceparent:
+            headers = envelope.headers(event_id, f"easeml/{self._source}", data, time.time(), traceparent)
+            self._produce(topic, topic.key(data).encode(), value, partition, headers)
+        self._producer.poll(0)
+        return event_id
+
+    def _produce(
+        self, topic: Topic, key: bytes, value: bytes, partition: int, headers: list[tuple[str, bytes]]
+    ) -> None:
         while True:
             try:
                 self._producer.produce(
-                    topic.name,
-                    value,
-                    topic.key(data).encode(),
-                    partition,
-                    headers=headers,
-                    on_delivery=self._delivered,
+                    topic.name, value, key, partition, headers=[*headers], on_delivery=self._delivered
                 )
             except BufferError:  # the queue is full: let the broker take some
                 self._producer.poll(0.1)
                 continue
             except KafkaException as error:  # what the broker said of the topic before is known at once
                 raise _refusal(error.args[0], 1) from error
-            break
-        self._producer.poll(0)
-        return event_id
+            return
 
     def flush(self) -> None:
         """Wait until the broker has every event.

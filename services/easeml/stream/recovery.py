@@ -15,6 +15,7 @@ from easeml.stream.lanes import Lanes
 from easeml.stream.partition import PartitionProcessor
 from easeml.stream.service import Service
 from easeml.stream.settings import Settings
+from easeml.stream.tracing import started
 from easeml.stream.views import Broadcast
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,14 @@ async def recover(
         When the changelog holds something that is not the kernel's.
     """
     begun = time.monotonic()
+    tracing = started(service.name)
+    make = PartitionProcessor if tracing is None else tracing.processor
     reader = await asyncio.to_thread(BulkReader, settings)
     try:
         snapshots = await _snapshots(reader, service.name, partitions)
         lanes = {}
         for number in partitions:
-            processor = PartitionProcessor(service, number, settings, broadcast, snapshots[number])
+            processor = make(service, number, settings, broadcast, snapshots[number])
             lanes[number] = Lanes(processor, snapshots[number])
         begins = await asyncio.to_thread(reader.bounds, [(t, n) for n in partitions for t in lanes[n].lanes])
         folded = await _refold(reader, lanes, {place: low for place, (low, _) in begins.items()})

@@ -10,6 +10,7 @@ import yaml
 from deploy_files import COMPOSE, DEPLOY, MODULES, PROMETHEUS, ROOT, variable
 
 from easeml.cli.verbs import VERBS
+from easeml.stream.tracing import wanted
 
 OURS = {name: service for name, service in COMPOSE.items() if "easeml:" in service["image"]}
 LASTING = {name: service for name, service in OURS.items() if name in MODULES}
@@ -36,6 +37,14 @@ def test_every_variable_is_a_setting_and_every_file_of_a_secret_is_there(name):
     files = [str(v) for v in service["environment"].values() if str(v).startswith("/run/secrets/")]
     assert {file.rpartition("/")[2] for file in files} <= set(service["secrets"])
     assert not [key for key in ours if re.search("TOKEN|PASSWORD|SEED", key) and not key.endswith("_FILE")]
+
+
+def test_traces_are_off_until_an_endpoint_is_named():
+    given = {key: str(value) for key, value in LASTING["ci"]["environment"].items() if key.startswith("OTEL_")}
+    plain = {key: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value) for key, value in given.items()}
+    assert not wanted(plain)
+    assert wanted(plain | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"})
+    assert {key for key, value in given.items() if value != f"${{{key}:-{plain[key]}}}"} == set(), "named as outside"
 
 
 @pytest.mark.parametrize("name", COMPOSE)

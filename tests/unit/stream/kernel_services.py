@@ -13,10 +13,11 @@ from easeml.stream.payloads import (
     Column,
     ColumnKind,
     DataVersion,
+    TestSetNeeded,
     Tick,
 )
 from easeml.stream.service import Job, On, Packed, Service
-from easeml.stream.topics import ANNOTATIONS, AUDIT, DATA_VERSIONS, TICKS
+from easeml.stream.topics import ANNOTATIONS, AUDIT, DATA_VERSIONS, TESTSETS, TICKS
 
 
 def app(name="churn"):
@@ -65,6 +66,21 @@ class Summer(Service):
         if event.data.value == -99:
             raise RuntimeError("bug")
         yield line(event.app, "add", str(state["total"]), f"{context.rng.random():.6f}")
+
+
+class Relay(Summer):
+    """Answers the lines that the others write."""
+
+    name = "relay"
+
+    def table(self):
+        return (On(AUDIT, AuditRecord, handle=self.relay),)
+
+    def produces(self):
+        return (TESTSETS,)
+
+    def relay(self, state, event, context):
+        yield Output(TESTSETS, TestSetNeeded(event.app, 1, 1, "relayed"))
 
 
 class Merger(Service):

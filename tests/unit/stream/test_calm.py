@@ -37,3 +37,14 @@ def test_other_lines_pass_once_per_kind_and_other_loggers_always():
     assert not said(calm, clock, 0.1, "SASL authentication error 59")
     assert said(calm, clock, 0.2, "Topic authorization failed")
     assert all(said(calm, clock, 0.3, "Connection refused", name="easeml.serving") for _ in range(3))
+
+
+def test_a_collector_that_is_away_is_told_once_a_minute_and_hides_no_outage():
+    clock = [0.0]
+    calm = Calm(lambda: clock[0])
+    exporter, queue = "opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.sdk._shared_internal"
+    assert said(calm, clock, 0.0, "Transient error: connection refused, retrying in 1.0s", name=exporter)
+    assert not said(calm, clock, 1.0, "Queue full, dropping Span.", name=queue)
+    assert said(calm, clock, 2.0, "Connect to broker failed: connection refused")
+    assert not said(calm, clock, 40.0, "Failed to export spans batch due to timeout", name=exporter)
+    assert "3 lines like it" in said(calm, clock, 70.0, "Failed to export spans batch", name=exporter)
