@@ -123,7 +123,7 @@ class Tracing:
 
         A span that the caller has open is its parent.
         """
-        self._ids.give(_digest(16, event_id), _digest(8, self.program, event_id))
+        self._ids.give(_digest(16, event_id), _digest(8, self.program, event_id, "send"))
         attributes = _attributes("send", topic, partition, event_id, data)
         span = self._tracer.start_span(f"send {topic}", None, trace.SpanKind.PRODUCER, attributes)
         try:

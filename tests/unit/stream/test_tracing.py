@@ -265,6 +265,16 @@ def test_a_publication_is_the_parent_of_what_follows_and_a_child_of_its_caller()
     assert "SECRET" not in failed.to_json()
 
 
+def test_a_service_that_handles_what_it_publishes_has_two_spans_for_it(spans):
+    cluster = cluster_of(Summer())
+    exporter = InMemorySpanExporter()
+    with Tracing("summer", SimpleSpanProcessor(exporter)).published(ANNOTATIONS.name, 0, EventId("x"), note(4)) as sent:
+        published(cluster, note(4), sent)
+    cluster.run()
+    (own,), (handled,) = exporter.get_finished_spans(), spans.get_finished_spans()
+    assert handled.parent.span_id == own.context.span_id != handled.context.span_id
+
+
 # -- the switch ------------------------------------------------------------------------------------------------------
 
 
