@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import shutil
 import stat
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
-from easeml.cli import waiting
+from easeml.cli import compatibility, waiting
+from easeml.cli.findings import Finding, some
 from easeml.cli.session import Session, session
 from easeml.cli.status import service_row
 from easeml.errors import EaseMLError
@@ -38,23 +37,6 @@ _RECENT = 60
 _SKEW = 5.0
 """Seconds that the clocks of broker and machine may differ."""
 _SECRETS = ("epoch_seed", "house.key")
-_NAMED = 3
-"""Topics that a finding names; more are counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing the doctor looked at."""
-
-    subject: str
-    well: bool
-    text: str
-    waits: bool = False  #: nothing is broken, but somebody has to do something
-
-    @property
-    def state(self) -> str:
-        """One word for people."""
-        return "WRONG" if not self.well else "WAITS" if self.waits else "ok"
 
 
 def doctor(context: typer.Context) -> None:
@@ -78,24 +60,29 @@ def _examine(current: Session) -> Iterator[Finding]:
     yield Finding("house", stack is not None or bool(current.settings.bootstrap_servers), here)
     try:
         settings = connected(current.settings)
+        brokers = admin.metadata(settings).brokers.values()
         present = admin.existing(settings)
     except EaseMLError as error:
         yield Finding("broker", False, str(error))
         return
     yield Finding("broker", True, f"answers at {settings.bootstrap_servers}")
+    yield from (compatibility.broker(settings, one.host, one.port) for one in brokers)
     try:
         yield from cluster(settings, present)
     except EaseMLError as error:
         yield Finding("broker", False, str(error))
     for name in PROCESSES:
         row = service_row(current.settings, name)
-        yield Finding(name, row["state"] == "SERVING", f"{row['state']} {row['reasons']}".strip())
+        other = compatibility.running(row["version"])
+        told = f"{row['state']} {'; '.join(filter(None, (row['reasons'], other)))}".strip()
+        yield Finding(name, row["state"] == "SERVING" and not other, told)
 
 
 def machine(settings: Settings) -> Iterator[Finding]:
-    """Yield what there is to say of Python and the disks."""
-    version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("python", (3, 11) <= sys.version_info[:2] <= (3, 13), f"{version}; 3.11 to 3.13 are tested")
+    """Yield what there is to say of Python, its libraries and the disks."""
+    yield compatibility.this_python()
+    yield compatibility.libraries()
+    yield compatibility.this_kafka_library()
     places = {"disk": settings.home}
     if settings.artifacts_uri.startswith("file://"):
         places["disk of models"] = Path(settings.artifacts_uri.removeprefix("file://"))
@@ -149,7 +136,7 @@ def cluster(settings: Settings, present: Mapping[str, admin.TopicLayout]) -> Ite
     yield Finding(
         "replicas",
         not fewer,
-        f"{_some(fewer)} have fewer than EASEML_REPLICATION_FACTOR={settings.replication_factor}; move them with "
+        f"{some(fewer)} have fewer than EASEML_REPLICATION_FACTOR={settings.replication_factor}; move them with "
         "kafka-reassign-partitions"
         if fewer
         else f"{settings.replication_factor} of each partition at least",
@@ -178,7 +165,7 @@ def keeping(settings: Settings, present: Mapping[str, admin.TopicLayout]) -> Fin
         for key, value in config.items()
         if key != "min.cleanable.dirty.ratio" and found[name].get(key) != value
     ]
-    return Finding("retention", not wrong, _some(wrong, "; ") if wrong else f"{len(wanted)} topics as created")
+    return Finding("retention", not wrong, some(wrong, "; ") if wrong else f"{len(wanted)} topics as created")
 
 
 def rights(found: frozenset[Grant] | None) -> Finding:
@@ -190,9 +177,9 @@ def rights(found: frozenset[Grant] | None) -> Finding:
     beyond = [f"{r.account} may {r.operation} {r.kind} {r.name}" for r in sorted(found - wanted)]
     texts = []
     if lacking:
-        texts.append(f"{_some(lacking)}; 'easeml acls --apply' gives the rights")
+        texts.append(f"{some(lacking)}; 'easeml acls --apply' gives the rights")
     if beyond:
-        texts.append(f"more than the catalogue says: {_some(beyond)}; take it away with kafka-acls --remove")
+        texts.append(f"more than the catalogue says: {some(beyond)}; take it away with kafka-acls --remove")
     return Finding("rights", not texts, "; ".join(texts) or f"{len(found)}, as the catalogue of topics says")
 
 
@@ -225,7 +212,7 @@ def versions(records: list[Record]) -> Finding:
         elif schema.payload not in BY_NAME[record.topic].payloads:
             strange[f"{schema.subject} on {record.topic}"] += 1
     told = [f"{name} ({count} messages)" for name, count in sorted(strange.items())]
-    text = f"unknown here: {_some(told)}; upgrade this program if they are newer, or stop who writes them"
+    text = f"unknown here: {some(told)}; upgrade this program if they are newer, or stop who writes them"
     return Finding("schemas", not strange, text if strange else f"{len(records)} newest messages are of released ones")
 
 
@@ -244,11 +231,6 @@ def clock(ticks: list[Record], now: float) -> Finding:
         text = f"{len(own)} ticks in {span:.0f} s: two clocks tick; stop one house or one clock process"
         return Finding("clock", False, text)
     return Finding("clock", True, f"the last tick came {max(-ahead, 0):.0f} s ago")
-
-
-def _some(texts: list[str], between: str = ", ") -> str:
-    more = len(texts) - _NAMED
-    return between.join(sorted(texts)[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _read(settings: Settings) -> Iterator[Finding]:

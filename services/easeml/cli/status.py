@@ -46,6 +46,7 @@ def service_row(settings: Settings, name: str) -> dict[str, Any]:
         "pid": "",
         "lag": "",
         "address": "",
+        "version": "",
         "reasons": "",
     }
     if running is None or not alive(running["pid"]):
@@ -56,6 +57,7 @@ def service_row(settings: Settings, name: str) -> dict[str, Any]:
         "pid": running["pid"],
         "lag": health.get("lag", ""),
         "address": ", ".join(doors(settings, running.get("ports", {})).values()),
+        "version": health.get("version", ""),
         "reasons": "; ".join(health.get("reasons", [])),
     }
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
-from easeml.cli import doctor
+from easeml.cli import compatibility, doctor
+from easeml.cli.session import Session
 from easeml.stream import admin, codec
 from easeml.stream.grants import Grant, grants
 from easeml.stream.messages import Record
@@ -46,6 +52,41 @@ def test_a_sound_cluster_is_well(seen):
     assert {name for name, finding in found.items() if not finding.well} == set()
     assert found["clock"].state == "WAITS"
     assert "as created" in found["retention"].text
+
+
+def test_every_broker_speaks_what_is_needed(own):
+    for one in admin.metadata(own).brokers.values():
+        finding = compatibility.broker(own, one.host, one.port)
+        assert finding.well, finding.text
+
+
+def test_a_process_of_another_version_is_wrong(own, tmp_path):
+    house = own.model_copy(update={"home": tmp_path})
+    with answers({"status": "SERVING", "reasons": [], "version": "0.0.1"}) as port:
+        write_run_file(tmp_path, "ci", health_port=port, ports={}, ready=True)
+        found = {finding.subject: finding for finding in doctor._examine(Session(house, as_json=False))}
+    assert not found["ci"].well
+    assert re.fullmatch(r"SERVING runs 0\.0\.1, but \S+ is installed here: start it again .*", found["ci"].text)
+    assert not found["labels"].well
+    assert found["labels"].text == "not running"
+    assert found["libraries"].well
+
+
+@contextmanager
+def answers(health):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(health).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
 
 
 def test_a_topic_kept_otherwise_is_named_with_its_mend(own, seen):
