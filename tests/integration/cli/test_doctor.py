@@ -16,6 +16,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
+from brokers import guarded_broker
 from easeml.cli import compatibility, doctor
 from easeml.cli.session import Session
 from easeml.stream import admin, codec
@@ -23,6 +24,7 @@ from easeml.stream.grants import Grant, grants
 from easeml.stream.messages import Record
 from easeml.stream.payloads import Tick
 from easeml.stream.runfiles import write_run_file
+from easeml.stream.settings import Settings
 from easeml.stream.topics import AUDIT, MODELS, TICKS
 from easeml.supervisor.roster import SERVICES
 
@@ -58,6 +60,18 @@ def test_every_broker_speaks_what_is_needed(own):
     for one in admin.metadata(own).brokers.values():
         finding = compatibility.broker(own, one.host, one.port)
         assert finding.well, finding.text
+
+
+def test_a_broker_with_accounts_tells_what_it_speaks_before_a_login(tmp_path):
+    broker = guarded_broker(tmp_path)
+    broker.start()
+    try:
+        settings = Settings(**broker.login())
+        (one,) = admin.metadata(settings).brokers.values()
+        finding = compatibility.broker(settings, one.host, one.port)
+        assert finding.well, finding.text
+    finally:
+        broker.terminate()
 
 
 def test_a_process_of_another_version_is_wrong(own, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import struct
 import threading
 from contextlib import contextmanager
@@ -109,17 +110,16 @@ def test_a_process_of_another_version_is_told():
 
 
 @contextmanager
-def answering(*answers):
-    """A port that answers one request of each connection with the next of these bytes."""
+def answering(answer, tls=None):
+    """A port that answers one request with these bytes, over TLS where there is a context."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve():
-            for answer in answers:
-                connection, _ = server.accept()
-                with connection:
-                    size = struct.unpack(">i", connection.recv(4))[0]
-                    assert struct.unpack(">hhih", connection.recv(size)) == (18, 0, 0, -1)
-                    connection.sendall(answer)
+            connection, _ = server.accept()
+            with connection if tls is None else tls.wrap_socket(connection, server_side=True) as connection:
+                size = struct.unpack(">i", connection.recv(4))[0]
+                assert struct.unpack(">hhih", connection.recv(size)) == (18, 0, 0, -1)
+                connection.sendall(answer)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -140,6 +140,15 @@ def judged(answer, settings=PLAIN):
 
 def test_a_broker_that_speaks_all_is_well():
     assert judged(told(SERVED)).well
+
+
+def test_a_broker_is_asked_over_tls_too(certificates):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "server.crt", certificates / "server.key")
+    settings = Settings(security_protocol="SASL_SSL", ssl_ca_file=str(certificates / "ca.crt"))
+    with answering(told(SERVED), context) as port:
+        finding = compatibility.broker(settings, "127.0.0.1", port)
+    assert finding.well, finding.text
 
 
 def test_an_older_broker_is_told_which_one_is_needed():
