@@ -48,8 +48,9 @@ e2e: setup  ## every page in a real browser, the demo and the tutorial; screensh
 demo: setup  ## a real data set from upload to the best model, on the embedded broker
 	$(BIN)/easeml demo
 
-bench: setup  ## every benchmark, as ratios against a peer in the same run
-	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+# All that the bars ask, and the README's table anew: make bench BENCH="--full --keep".
+bench: setup  ## one table of how fast and how good all is, beside peers in the same run (half an hour)
+	$(BIN)/python tests/benchmarks/table.py $(BENCH)
 
 # A short one: make chaos CHAOS="--quick --embedded --out build".
 chaos: setup  ## faults for every service under load, and the ledger of what became of them (2 hours; Java 17, Maven)

@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import river.datasets
+from figures import tell
 from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
@@ -184,8 +185,26 @@ def main() -> None:
             os.environ["EASEML_PARTITIONS"] = str(PARTITIONS)
             street = running.enter_context(AutoMLStreet(Path(running.enter_context(tempfile.TemporaryDirectory()))))
         for name in options.sets.split(","):
-            table.add_row(name, *cells_of(*measure(name, options, street)))
+            found = measure(name, options, street)
+            table.add_row(name, *cells_of(*found))
+            tell_of(name, *found)
     Console().print(table)
+
+
+def tell_of(name, mine, theirs, published):
+    """Tell the mean accuracies of a data set, FLAML's as the peer."""
+    flaml = np.mean([row[0] for row in theirs]) if theirs else np.nan
+    for what, found in (("", mine), (" through the stream", published)):
+        if found:
+            paired = np.mean([row[0] for row in found[: len(theirs) or None]])
+            told = f"{name}: accuracy within 10 CPU s{what}, mean of {len(found)} splits"
+            tell(
+                told,
+                paired,
+                "%",
+                least=flaml - ALLOWANCE if theirs else None,
+                peer=f"FLAML {100 * flaml:.2f} %" if theirs else "",
+            )
 
 
 def cells_of(mine, theirs, published):

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from figures import tell
 
 from easeml.broker.process import BrokerProcess
 
@@ -76,6 +77,7 @@ class Bench:
     def produce_small(self) -> Row:
         count = 1_500_000
         took = self.write(self.topic(), 100, count)
+        tell("messages of 100 bytes written a second, acks=all", count / took["wall"], least=660_000)
         return (
             "produce 100 B, acks=all",
             f"{count / took['wall'] / 1e3:.0f} k msg/s",
@@ -105,6 +107,7 @@ class Bench:
         self.write(topic, size, count)
         took = self.read(topic, count)
         volume = count * size / 1e6
+        tell("read, messages of 24 kB", volume / took["wall"], "MB/s", least=620)
         return (
             "consume 24 KB",
             f"{volume / took['wall']:.0f} MB/s",
@@ -137,6 +140,9 @@ class Bench:
                     times.append((time.perf_counter() - begin) * 1000)
         consumer.close()
         cuts = statistics.quantiles(times, n=100)
+        bare = ping_pong()
+        tell("from a producer to a consumer, p50", cuts[49], "ms", most=0.2, peer=f"bare socket {bare[49]:.2g} ms")
+        tell("from a producer to a consumer, p99", cuts[98], "ms", most=4.9, peer=f"bare socket {bare[98]:.2g} ms")
         return (
             "produce -> consumed, p50/p99",
             f"{cuts[49]:.2f} / {cuts[98]:.2f} ms",
@@ -158,6 +164,7 @@ class Bench:
             consumer, took = self._joined(topic, f"bench-{uuid.uuid4().hex[:8]}")
             times.append(took)
             consumer.close()
+        tell("the first member joins a group", statistics.median(times), "s", most=0.2)
         return "first member joins a group", f"{statistics.median(times):.2f} s", ""
 
     def static_restart(self, name: str, **options: object) -> Row:
@@ -170,11 +177,13 @@ class Bench:
             consumer, took = self._joined(topic, group, **options)
             times.append(took)
         consumer.close()
+        if options.get("reconnect.backoff.ms"):
+            tell("a static member comes back, settings of our services", statistics.median(times), "s", most=0.05)
         return name, f"{statistics.median(times):.3f} s", ""
 
 
-def ping_pong() -> Row:
-    """Measure the physical limit: 100 bytes to another process and back over a bare socket.
+def ping_pong() -> list[float]:
+    """Return the percentiles, in ms, of the physical limit: 100 bytes to another process and back over a bare socket.
 
     A message on its way from a producer to a consumer wakes five threads or processes, this wakes two.
     """
@@ -190,7 +199,11 @@ def ping_pong() -> Row:
                 connection.recv(4096)
                 times.append((time.perf_counter() - begin) * 1000)
         child.join()
-    cuts = statistics.quantiles(times, n=100)
+    return statistics.quantiles(times, n=100)
+
+
+def bare_socket() -> Row:
+    cuts = ping_pong()
     return "bare socket there and back, p50/p99", f"{cuts[49]:.2f} / {cuts[98]:.2f} ms", ""
 
 
@@ -215,6 +228,7 @@ def start_time() -> Row:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(started(Path(folder)))
         took = asyncio.run(started(Path(folder)))
+    tell("start, imports done", took, "s", most=0.1)
     return "start, imports done", f"{took:.3f} s", ""
 
 
@@ -239,7 +253,7 @@ def measure(bench: Bench) -> list[Row]:
         bench.produce_large(),
         bench.consume_large(),
         bench.round_trip(),
-        ping_pong(),
+        bare_socket(),
         bench.join(),
         # librdkafka pauses for half of reconnect.backoff.ms (100 unless set) between its first two connections.
         bench.static_restart("static member comes back, client's defaults"),

@@ -18,6 +18,7 @@ import sys
 import time
 
 import numpy as np
+from figures import tell
 from rich.console import Console
 from rich.table import Table
 from scipy.special import betaln
@@ -118,6 +119,10 @@ def label_table(table, quick):
             right = np.mean([found == outcome for found in outcomes])
             figures.append(f"{np.median(used):,.0f} (<= {used.max():,}; {right:.1%} {outcome.lower()})")
         name, peer = ("closed form, d known", closed_form) if pool or steps > 1 else ("aGRAPA, d unknown", agrapa)
+        if pool:
+            told = "labels until a change of .04 passes n - o > 0.02 +/- 0.01, share of changes known"
+            peer = f"a test set of fixed size {plan(CONDITION, **protocol).references['official_code']:,}"
+            tell(told, np.median(used), "labels", most=450, peer=peer)
         figure = plan(CONDITION, **protocol)
         ends = [np.median(peer(rng, min(runs, 200), gain, 0.001 / figure.histories)) for gain in (0.0, 0.04)]
         known = "d known" if pool else f"d from {n:,} rows"
@@ -141,6 +146,7 @@ def wrong_decisions(table, quick):
             counts[judge(book, "new", new, old).outcome] += 1
         for outcome in ("PASSED", "FAILED"):
             wrong = counts[outcome]
+            tell(f"wrongly {outcome.lower()} at delta {delta}, {runs:,} null runs", wrong / runs, "%", most=delta)
             low = beta.ppf(0.025, wrong, runs - wrong + 1) if wrong else 0.0
             high = beta.ppf(0.975, wrong + 1, runs - wrong)
             table.add_row(
@@ -190,6 +196,8 @@ def emocontext(table, quick):
                 evaluation.observe(index, int(truth[index]))
         bought.append(book.labels_bought)
     published = plan("n - o > 0.02 +/- 0.02", reliability=0.998, steps=7, adaptivity="none").references
+    peer = f"Hoeffding {published['paper_text']:,}, Bennett {published['formula_bennett_known_p=0.1']:,}"
+    tell("EmoContext, 7 commits: test labels", max(bought), "labels", most=780, peer=peer)
     table.add_row(
         f"EmoContext, 7 commits: distinct labels, {len(bought)} orders",
         f"median {np.median(bought):.0f}, at most {max(bought)}",

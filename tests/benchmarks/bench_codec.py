@@ -9,6 +9,7 @@ from functools import partial
 
 import fastavro
 import numpy as np
+from figures import tell
 
 from easeml.stream import codec, schemas
 from easeml.stream.payloads import Column, ColumnKind, Pillar, RelationBatch, TrialFinished, TrialOutcome
@@ -52,6 +53,8 @@ def main() -> None:
             lambda plain=plain, schema=schema: fastavro.schemaless_writer(io.BytesIO(), schema, plain),
         )
         times = [microseconds(call, number) for call in calls]
+        for what, ours, peer in (("decode", *times[:2]), ("encode", *times[2:])):
+            tell(f"{what} {name}", ours, "µs", peer=f"fastavro {peer:,.3g} µs")
         print(f"{name:<28}{len(raw):>9}" + "".join(f"{time:>10.1f}" for time in times))
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from figures import tell
 from threadpoolctl import threadpool_limits
 
 from easeml.cpclean import CandidateRows, CertainPredictions, certain_predictions
@@ -195,6 +196,8 @@ def speed(name: str, shape: tuple[int, int, int, int], bars: tuple[float, float,
     later = float(np.median(steps))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     value = f"{setup:.2f} s / {first * 1e3:.1f} ms / {later * 1e3:.1f} ms"
+    tell(f"{name}: first row to clean", setup + first, "s", most=bars[0] + bars[1])
+    tell(f"{name}: a later row to clean", later * 1e3, "ms", most=bars[2] * 1e3)
     bar = f"{bars[0]:g} + {bars[1]:g} s / {bars[2] * 1e3:g} ms"
     print(f"       {name}: {(~made.certain).sum()} of {len(points)} points uncertain, peak {peak:.2f} GiB")
     return say(
@@ -233,6 +236,10 @@ def loop(data: Reference, points: int, bars: tuple[int, float] | None, goal: str
     share = closed(data, rows[:tenth])
     figures = f"{len(rows)} rows, {share:.0%}, {spent:.1f} s"
     bar = f"{bars[0]}, {bars[1]:.0%}, 120 s" if bars else "-"
+    told = int((data.authors["authors_full"] == 1).sum())
+    most, least = bars or (None, None)
+    tell(f"{data.name}: rows cleaned until certain", len(rows), "rows", most=most, peer=f"official code {told} rows")
+    tell(f"{data.name}: gap closed by a tenth of them", share, "%", least=least)
     fits = bars is None or (len(rows) <= bars[0] and share >= bars[1] and spent <= 120)
     held.append(say(f"{data.name}: rows until certain, gap closed at 10 %, time", figures, bar, fits, goal))
     for run in ("full", "early"):

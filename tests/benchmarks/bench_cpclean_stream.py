@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from bench_cpclean import DATA, closed, reference, say, synthetic
+from figures import tell
 from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "cpclean"))
@@ -237,6 +238,8 @@ def latency(batch: int) -> bool:
         np.percentile(steps, 50) <= 20,
     )
     _, answers, times, last = run(job, batch, most=300)
+    tell("10,000 rows: an answer to the next question, processor time, p50", np.percentile(steps, 50), "ms", most=20)
+    tell("10,000 rows: an answer to the next question on the topics, p50", np.percentile(times, 50), "ms", most=20)
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     say(
         "N=10k, 1k dirty: answer to next question on the topics",

@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import pandas as pd
+from figures import tell
 from playwright.sync_api import Browser, CDPSession, Page
 
 from browsers import CHROMIUM, chromium
@@ -228,6 +229,7 @@ def browse(port: int) -> None:
         begun = time.monotonic()
         get(port, f"/api/apps/bench/rows/train?start={start}")
         taken.append(1000 * (time.monotonic() - begun))
+    tell("a page of 100,000 rows, median of 50", statistics.median(taken), "ms")
     print(f"other pages: median {statistics.median(taken):.0f} ms, slowest {max(taken):.0f} ms")
 
 
@@ -281,6 +283,8 @@ def visit(browser: Browser, pid: int, address: str, load: Load, seconds: float) 
     print(f"{load.sent:,} events at {load.sent / seconds:,.0f} a second; CPU of the server {100 * used / seconds:.0f}%")
     stale = ", ".join(visitor.address.rpartition("/")[2] for visitor in lost(browser, visitors))
     print(f"{len(visitors)} browsers, each asked {asked:.0f} times: {stale or 'none'} without the last state")
+    tell("pages that do not come to show the last state, of ten", len(lost(browser, visitors)), most=0)
+    tell("memory of the dashboard, ten browsers, 1,000 events/s", memory(pid, "VmHWM"), "MB", most=300)
     for name, visitor in zip(OPEN, visitors, strict=True):
         heap, elements, listeners = (growth(found) for found in (visitor.heap, visitor.elements, visitor.listeners))
         print(f"  {name:12} heap {heap} MB, elements {elements}, listeners {listeners}")

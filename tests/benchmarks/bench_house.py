@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from figures import tell
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
@@ -67,7 +69,8 @@ class Collector(threading.Thread):
                     self.predicted += len(event.data.row_ids)
 
 
-def prepare(client: Client, rows: int) -> dict[str, ModelPublished]:
+def prepare(client: Client, rows: int) -> tuple[dict[str, ModelPublished], float]:
+    """Return the ten best models that passed, and the seconds from the last row to the first model."""
     data = scenario.load()
     client.create_app(
         APP, label=scenario.LABEL, frame=data.train, condition="n > 0.2 +/- 0.2", steps=40, adaptivity="none",
@@ -75,12 +78,14 @@ def prepare(client: Client, rows: int) -> dict[str, ModelPublished]:
     )  # fmt: skip
     for pillar, frame in ((Pillar.TEST, data.test), (Pillar.TRAIN, data.train), (Pillar.VALIDATION, data.validation)):
         client.publish(APP, frame, pillar)
+    published, first = time.monotonic(), math.inf
     wanted = len(client.algorithms())
     models: dict[str, ModelPublished] = {}
     passed: set[str] = set()
     for event in client.events(APP):
         if isinstance(event.data, ModelPublished):
             models[event.data.model] = event.data
+            first = min(first, time.monotonic() - published)
         if isinstance(event.data, Verdict):
             passed.add(event.data.model)
         if len(models) == len(passed) == wanted:
@@ -89,7 +94,7 @@ def prepare(client: Client, rows: int) -> dict[str, ModelPublished]:
     with EventPublisher(client.settings, "bench") as publisher:
         for model in best[MODELS_WANTED:]:
             publisher.send(MODELS, ModelRetired(APP, model, "the benchmark wants ten"))
-    return {model: models[model] for model in best[:MODELS_WANTED]}
+    return {model: models[model] for model in best[:MODELS_WANTED]}, first
 
 
 def batches(client: Client, rows: int, tag: str):
@@ -139,7 +144,7 @@ def run(home: Path, rows: int) -> Table:
         time.sleep(3)
         rest = pss_megabytes(stack.pid)
         with Client(home=home) as client:
-            models = prepare(client, rows)
+            models, first = prepare(client, rows)
             collector = Collector(client)
             collector.start()
             with EventPublisher(client.settings, "bench") as publisher:
@@ -171,12 +176,19 @@ def run(home: Path, rows: int) -> Table:
         child.wait()
     table = Table("figure", "measured", title=f"The house with {len(models)} models, {os.cpu_count()} cores")
     table.add_row("start-up to all services ready", f"{ready:.1f} s")
+    tell("`easeml up`: all services and the broker ready", ready, "s", most=12)
+    table.add_row("first model after the last row", f"{first:.1f} s")
+    tell("the first model after an upload", first, "s", most=30)
     table.add_row("memory of the whole system at rest (PSS)", f"{rest:.0f} MiB")
+    tell("memory of the whole system at rest (PSS)", rest, "MiB", most=700)
     table.add_row(f"memory after {rows + len(sent):,} rows (PSS)", f"{loaded:.0f} MiB")
     table.add_row(f"rows/s through serving and ModelPicker, {BATCH} per message", f"{rows / seconds:,.0f}")
     table.add_row("rows/s of the bare models, no stream", f"{rows / bare:,.0f}")
     if len(delays):
         p50, p99 = np.percentile(delays * 1000, [50, 99])
+        told = f"a production batch to its question, {RATE:,} rows/s, {MODELS_WANTED} models"
+        tell(f"{told}, p50", p50, "ms", most=50)
+        tell(f"{told}, p99", p99, "ms", most=250)
         table.add_row(
             f"row to question at {RATE} rows/s, p50 / p99", f"{p50:.0f} / {p99:.0f} ms ({len(delays)} questions)"
         )

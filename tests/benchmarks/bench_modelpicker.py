@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from figures import tell
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
@@ -174,6 +175,13 @@ def identification(pool, sets, runs):
         chance = by_chance(name, seeds)
         theirs = [reached(labels, found, level) for level in LEVELS]
         bar = "/".join(map(str, BARS[name])) if name in BARS else "half of the published"
+        for level, p in enumerate(LEVELS):
+            ours = reached(budgets, shares, p)
+            told = f"{name}: labels until the best model is found in {p:.0%} of {runs} streams"
+            if not ours.startswith(">"):
+                most = BARS[name][level] if name in BARS and runs >= 300 else None
+                peer = f"published {theirs[level]}, chance {reached(*chance, p)}"
+                tell(told, float(ours.removeprefix("<= ")), "labels", most=most, peer=peer)
         curve = " ".join(f"{b}:{s:.3f}" for b, s in zip(budgets, shares, strict=True))
         drop = max((shares[i] - shares[j] for i in range(len(shares)) for j in range(i + 1, len(shares))), default=0.0)
         table.add_row(name, "portfolio", *(reached(budgets, shares, p) for p in LEVELS), curve, f"{drop:.3f}", bar)
@@ -240,6 +248,9 @@ def latencies(quick):
         with threadpool_limits(1):
             taken, asking, answers = latency(k, classes, rows, batch, rows // 200)
         step = "step" if batch == 1 else f"step_batch of {batch}"
+        limits = {(80, 1): 60, (80, 100): 20, (100, 1): 100}
+        typical = np.median(taken) if batch == 1 else np.mean(taken)
+        tell(f"a row of {k} models, {classes:,} classes, {step}", typical, "µs", most=limits[k, batch])
         table.add_row(
             f"k={k}, c={classes}, {step}",
             f"{np.median(taken):.0f}",

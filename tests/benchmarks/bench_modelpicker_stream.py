@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from bench_dashboard import memory
 from bench_modelpicker import DATA
+from figures import tell
 from rich.console import Console
 from rich.table import Table
 
@@ -120,13 +121,16 @@ def waits(street, annotator):
 def many_models(street, table, quick):
     rows = 2_000 if quick else 10_000
     _, seconds = played(street, made("fast", rows, rows // 100), 100, 0.0)
+    tell(f"rows of {MODELS} models through the service", rows / seconds, "rows/s")
     table.add_row(f"{MODELS} models, {CLASSES} classes, as fast as they go", f"{rows / seconds:,.0f} rows/s", "")
     rows = 500 if quick else 3_000
     annotator, _ = played(street, made("paced", rows, rows // 10), 10, 0.1)
     wait = waits(street, annotator)
+    tell("predictions to a question, 100 rows/s of 80 models, p50", np.median(wait), "ms")
     spread = f"p50 {np.median(wait):.0f}, p99 {np.percentile(wait, 99):.0f} ms of {len(wait)}"
     table.add_row("prediction batch to question, 100 rows/s", spread, "")
     pid = street.processes["modelpicker"].pid
+    tell("memory of the picker at its peak", memory(pid, "VmHWM"), "MB", most=300)
     table.add_row("memory of the picker at its peak", f"{memory(pid, 'VmHWM'):.0f} MB", "< 300 MB")
 
 
@@ -138,6 +142,7 @@ def drifting(street, table, quick):
         votes = Votes(f"drift{budget}", known, truth, budget)
         annotator, _ = played(street, votes, 5, 0.1)
         picks = [event.data for event in street.events(PICKS.name) if event.app == votes.app.app]
+        tell(f"drift in order, {budget} labels: right picks", votes.served(picks), "%", least=0.74)
         told = f"{votes.served(picks):.3f} right, {len(annotator.questions)} labels"
         table.add_row(f"drift in order, picks, {budget} labels", told, f">= .74, {budget} labels")
 

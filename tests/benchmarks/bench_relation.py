@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from figures import tell
 
 from easeml.relation import Relation
 from easeml.relation.arrow import read_parquet, relation_of, table_of, write_parquet
@@ -145,6 +146,9 @@ def main(rows: int) -> None:
         for what, ours, peer, unit in measured(frame):
             told = f"{peer:>12,.2f}{ours / peer:>8.2f}" if peer == peer else f"{'':>20}"  # noqa: PLR0124 - NaN
             over = f"  (bar {BAR})" if what == "memory of the relation" else ""
+            if what == "memory of the relation":
+                beside = f"pandas {peer:,.0f} MB"
+                tell(f"memory, {name}, {rows:,} rows, of the plain frame's", ours / peer, "x", most=BAR, peer=beside)
             print(f"{what:<36}{ours:>12,.2f}{told}  {unit}{over}")
 
 

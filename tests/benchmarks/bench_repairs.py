@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from figures import tell
 from river.datasets import ImageSegments, Phishing
 from sklearn.datasets import load_breast_cancer, load_wine
 
@@ -210,6 +211,7 @@ def main() -> None:
         mean, five, _ = best_of(truth, 5)
         _, eight, world = best_of(truth, 8)
         donors, quantiles = DESIGN[name]
+        tell(f"{name}: error of the best of 5 repairs", five, "sd", peer=f"mean {mean:.2f}, donors {donors:.2f}")
         print(f"{name:<15}{mean:>7.2f}{donors:>11.2f}{quantiles:>11.2f}{five:>11.3f}{eight:>11.3f}{world:>10.3f}")
     print("* figures of the design\n")
     print(f"{'error':<15}{'precision':>10}{'recall':>10}")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from figures import tell
 from river.datasets import ImageSegments
 from threadpoolctl import threadpool_limits
 
@@ -122,6 +123,9 @@ def measure(
             if repeat == 0:
                 assert len(cluster.events(PREDICTIONS)) - before == len(models)
         whole = 1000 * statistics.median(times)
+        if size == 100:
+            peer = f"bare predict {bare:.1f} ms, serving {whole:.1f} ms"
+            tell("what serving adds to ten models' predictions of 100 rows", whole / bare - 1, "%", most=0.3, peer=peer)
         print(
             f"{size:5}{bare:10.2f}{together:11.2f}{whole:12.2f}{whole / bare - 1:10.0%}{whole / together - 1:11.0%}",
             flush=True,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from figures import tell
 from river.datasets import Bananas, ImageSegments, Phishing
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial.distance import cdist
@@ -273,6 +274,9 @@ def main() -> int:
         size()
     print(f"\n{'figure':46}{'measured':>10}  {'bar':8}")
     for what, measured, bar, held in rows:
+        sign, _, limit = bar.partition(" ")
+        limits = {"least": float(limit)} if sign == ">=" else {"most": float(limit)} if limit else {}
+        tell(what, float(measured), **limits)
         print(f"{what:46}{measured:>10}  {bar:8}{'' if held else '  MISSED'}")
     return 0 if all(held for *_, held in rows) else 1
 

@@ -3,12 +3,16 @@
 (a) bulk path: messages of 100 rows x 30 columns read with confluent-kafka and decoded, against reading them alone
     (medians of rounds that do one after the other);
 (b) kernel path: the same messages through a service: decode, dedupe, state, one output each, all acks awaited.
-Samples per second of CPU time of the reading process is the robust figure on a shared machine.
+Samples per second of CPU time of the reading process is the robust figure on a shared machine. quixstreams reads the
+same topic, and then counts rows in its state and answers each message, where another interpreter has it
+(``--peers PYTHON``).
 """
 
+import argparse
 import json
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "stream"))
 
 from confluent_kafka import Consumer, TopicPartition
+from figures import tell
 from kernel_house import House
 from kernel_services import app
 
@@ -31,6 +36,32 @@ from easeml.stream.topics import APPS, DATA_PRODUCTION, PREDICTIONS
 
 ROWS, COLUMNS, ROUNDS = 100, 30, 9
 MESSAGES = int(os.environ.get("EASEML_BENCH_MESSAGES", "4000"))
+QUIX = """
+import logging, sys, time
+import numpy as np
+from quixstreams import Application
+servers, name, count, work, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "work", sys.argv[5]
+logging.disable(logging.CRITICAL)
+app = Application(broker_address=servers, consumer_group="quix-" + sys.argv[4], auto_offset_reset="earliest",
+                  state_dir=folder, loglevel=None)
+begun = []
+
+def mean(value):
+    if not begun:
+        begun.extend((time.perf_counter(), time.process_time()))
+    return float(np.frombuffer(value, np.float64, len(value) // 8).sum())
+
+def counted(value, state):
+    state.set("rows", state.get("rows", 0) + 1)
+    return value
+
+frame = app.dataframe(app.topic(name, value_deserializer="bytes")).apply(mean)
+if work:
+    frame = frame.apply(counted, stateful=True)
+    frame.to_topic(app.topic("quix-out", value_serializer="json"))
+app.run(count=count, timeout=120)
+print(time.perf_counter() - begun[0], time.process_time() - begun[1])
+"""
 
 
 class Scorer(Service):
@@ -97,6 +128,16 @@ def bulk(house, decode):
     return MESSAGES * ROWS / wall, MESSAGES * ROWS / cpu
 
 
+def quix(python, house, mode):
+    """Return samples per second, by the clock and by CPU time, of quixstreams."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [house.settings.bootstrap_servers, DATA_PRODUCTION.name, str(MESSAGES), mode, folder]
+        done = subprocess.run([python, "-c", QUIX, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"quixstreams failed in {python}: {done.stderr.strip().splitlines()[-1]}")
+    return [MESSAGES * ROWS / float(seconds) for seconds in done.stdout.split()]
+
+
 def cpu_seconds(pid):
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -121,7 +162,7 @@ def kernel(house):
     return done * ROWS / wall, done * ROWS / cpu
 
 
-def main():
+def main(peers):
     with tempfile.TemporaryDirectory() as folder, House(Path(folder), ["scorer"], partitions=1) as house:
         house.program = Path(__file__)
         fill(house)
@@ -135,6 +176,17 @@ def main():
         print(json.dumps({"bulk": "decode, us of CPU per message", "median": np.median(cost), "least": cost.min()}))
         wall, cpu = kernel(house)
         print(json.dumps({"kernel": "100 rows per message", "samples_per_s": round(wall), "per_cpu_s": round(cpu)}))
+        others = [f"raw confluent-kafka {raw[0]:,.0f}", ""]
+        if peers:
+            found = [quix(peers, house, mode) for mode in ("read", "work")]
+            print(json.dumps({"quixstreams": "read, work: per CPU s", "samples": [round(one[1]) for one in found]}))
+            others[0] += f", quixstreams {found[0][0]:,.0f} (bytes without a schema)"
+            others[1] = f"quixstreams {found[1][1]:,.0f} (bytes without a schema, acknowledged every 5 s)"
+        told = f"reading and decoding, messages of {ROWS} rows x {COLUMNS}"
+        tell(f"{told}, rows a second", decoded[0], "rows/s", peer=others[0])
+        tell(f"{told}, of reading alone", shares[0], "%", least=0.7, peer="raw confluent-kafka")
+        through = "through a service (decode, dedupe, state, output, all acknowledged), rows a second of one core"
+        tell(through, cpu, "rows/s", least=200_000, peer=others[1])
         print(json.dumps({"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
 
 
@@ -142,4 +194,6 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["scorer"]:
         run(Scorer())
     else:
-        main()
+        parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("--peers", default=os.environ.get("EASEML_PEER_PYTHON", ""), help="has quixstreams")
+        main(parser.parse_args().peers)
