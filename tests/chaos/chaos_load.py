@@ -58,7 +58,6 @@ SIZES = {Pillar.TRAIN: 45, Pillar.VALIDATION: 30, Pillar.TEST: 60}
 LABELLED = 30
 """Test rows whose label comes with the data; the others are asked for."""
 ORACLE = "ada"
-UPLOAD_SECONDS = 2.0
 _CENTRES = np.array([[0, 0, 0, 0], [2, 1, 0, 1], [0, 2, 2, 0]], float)
 
 
@@ -78,12 +77,13 @@ def frame(tag: str, numbers: range) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Rates:
-    """Production messages a second, rows in each, questions skipped a second, seconds from one new app to the next."""
+    """Production messages a second, rows in each, questions skipped a second, seconds to the next new app or upload."""
 
     messages: float
     rows: int
     skips: float
     new_app: float
+    upload: float = 2.0
 
 
 class Load(AbstractContextManager["Load"]):
@@ -200,7 +200,7 @@ class Load(AbstractContextManager["Load"]):
                 self._skip()
                 skipped += 1
             if now >= upload_at and self._flows:
-                upload_at = now + UPLOAD_SECONDS
+                upload_at = now + self.rates.upload
                 self._upload()
             if now >= app_at and self._flows:
                 app_at = now + self.rates.new_app

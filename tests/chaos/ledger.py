@@ -54,6 +54,9 @@ QUICK = {
 """Options where nothing else is said."""
 SHARE = 0.5
 """Of what the house can do."""
+SELDOM = 10.0
+"""In the soak new apps and uploads come so many times more seldom: the house has to keep their rows for good, and what
+is looked for is memory that grows although there is no more to keep."""
 SETTLED_SECONDS = 600.0
 REST_SECONDS = 900.0
 SILENCE_SECONDS = 5.0
@@ -155,10 +158,10 @@ def play(options: argparse.Namespace, part: str, home: Path) -> bool:
     faulty = part == "faults"
     plan = Plan(options.times, options.stop, options.slow, options.together)
     date, busy = datetime.now(UTC), os.getloadavg()[0]
+    seldom = 1.0 if faulty else SELDOM
+    rates = Rates(0.0, options.rows, options.skips, options.new_app * seldom, options.upload * seldom)
     with ChaosHouse(home, kafka=not options.embedded, kill_batch=options.kill_batch * faulty) as house:
-        with Load(
-            house.settings, options.apps, options.models, Rates(0.0, options.rows, options.skips, options.new_app)
-        ) as load:
+        with Load(house.settings, options.apps, options.models, rates) as load:
             watch = Watch(house, load, options.behind)
             load.start()
             print(f"{part}: waiting for models", flush=True)
@@ -210,6 +213,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     made.add_argument("--least", type=float, default=0.0, help="production messages a second, if half of that is less")
     made.add_argument("--skips", type=float, default=60.0, help="questions that readers pass over a second")
     made.add_argument("--new-app", type=float, default=240.0, help="seconds from one new app to the next")
+    made.add_argument("--upload", type=float, default=2.0, help="seconds from one uploaded file to the next")
     made.add_argument("--seed", type=int, default=1, help="of the order of the faults and of the noise")
     made.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of LEDGER.md and its parts")
     if "--quick" in arguments:
