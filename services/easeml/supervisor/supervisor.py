@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import gc
 import os
 import signal
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 from easeml.errors import ConfigurationError, ConflictError, EaseMLError, UnavailableError
 from easeml.stream.runfiles import read_run_file, run_folder, write_run_file
 from easeml.stream.settings import MISCONFIGURED, Settings
-from easeml.supervisor import roster, seed
+from easeml.supervisor import heap, roster, seed
 from easeml.supervisor.lastwords import last_words, size
 from easeml.supervisor.orphans import die_with_parent
 from easeml.supervisor.stack import STACK
@@ -95,8 +94,7 @@ class Supervisor:
             if not settings.bootstrap_servers:
                 self._fork_broker()  # it needs none of what is preloaded, and recovers its logs meanwhile
             roster.preload()
-            gc.collect()
-            gc.freeze()
+            heap.seal()
             if not settings.bootstrap_servers:
                 settings = self._await_broker()
             self._create_topics(settings)
