@@ -8,16 +8,16 @@ import gc
 _SMALL = range(1016, 23, -16)
 """Bytes of malloc's small blocks, one size for each of its bins; the largest first, for what is left goes to others."""
 _AT_ONCE, _ROUNDS = 64, 1000
+_FIELDS = (
+    *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+    *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+)
 
 
 class _Info(ctypes.Structure):
     """``struct mallinfo2`` of glibc's ``malloc.h``."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_size_t)
-        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd")
-        + ("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
-    )
+    _fields_ = tuple((name, ctypes.c_size_t) for name in _FIELDS)
 
 
 def seal() -> None:
