@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 
 from easeml.stream.grants import CLOCK, DASHBOARD, HOUSE, account
 from easeml.stream.topics import BY_NAME
+from easeml.stream.tracing import wanted
 from easeml.supervisor.roster import SERVICES
 
 MADE = ROOT / "tests" / "data" / "chart"
@@ -94,6 +95,9 @@ def test_the_values_fit_their_schema(case):
         ("services.ci.module", "os"),
         ("services.dashboard.healthPort", None),
         ("services.trainer.scale.topic", "trials"),
+        ("tracing.endpoint", "collector:4318"),
+        ("tracing.sampler", "sometimes"),
+        ("tracing.ratio", 2),
         ("replicas", 3),
     ],
 )
@@ -172,6 +176,14 @@ def test_every_variable_is_a_setting_and_no_secret_stands_in_one(pods):
                 assert items is None or name in {item["path"] for item in items}
 
 
+def test_traces_go_where_the_values_say_and_nowhere_else(pods, case):
+    for pod in pods.values():
+        for container in pod["containers"]:
+            environment = {pair["name"]: pair["value"] for pair in container["env"] if pair["name"].startswith("OTEL_")}
+            assert wanted(environment) == (case == "guarded")
+            assert set(environment.values()) <= {"http://collector.monitoring:4318", "parentbased_traceidratio", "0.1"}
+
+
 def test_on_a_cluster_with_accounts_each_has_its_own(pods, case):
     accounts = {
         container["name"]: pair["value"]
@@ -214,7 +226,7 @@ def test_only_the_doors_are_open_and_only_kafka_and_names_are_called(made, case)
     }
     assert sorted(whole["policyTypes"]) == ["Egress", "Ingress"]
     assert [port["port"] for rule in whole["egress"] for port in rule["ports"]] == (
-        [53, 53, 9092] if case == "default" else [53, 53, 9094, 443]
+        [53, 53, 9092] if case == "default" else [53, 53, 9094, 443, 4318]
     )
     health = {int(COMPOSE[name]["environment"]["EASEML_HEALTH_PORT"]) for name in MODULES}
     assert {port["port"] for rule in whole["ingress"] for port in rule["ports"]} == health

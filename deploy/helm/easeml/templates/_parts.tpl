@@ -58,6 +58,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - {name: AWS_DEFAULT_REGION, value: {{ . | quote }}}
 {{- end }}
 {{- end }}
+{{- if $v.tracing.endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ $v.tracing.endpoint | quote }}}
+- {name: OTEL_TRACES_SAMPLER, value: {{ $v.tracing.sampler | quote }}}
+- {name: OTEL_TRACES_SAMPLER_ARG, value: {{ $v.tracing.ratio | quote }}}
+{{- end }}
 {{- end }}
 
 {{- define "easeml.securityContext" -}}
