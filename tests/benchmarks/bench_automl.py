@@ -9,9 +9,9 @@ metric accuracy, its budget counted in CPU seconds as ours is: its clock is that
         [--peer-seconds 60] [--peer-splits 10] [--stream [--stream-splits 1]]
 
 All of it takes 13 CPU minutes of ours and 80 of FLAML's. With ``--stream`` the same rows also go through DataMagic, the
-scheduler and a trainer as processes on a broker: a seventh of the 70 % is uploaded as validation rows, the others as
-training rows, and of the models of the algorithms that a new house announces the one that promises most
-(``easeml.automl.choice``) is judged on the 30 %.
+scheduler and a trainer as processes on a broker: a twentieth of the 70 % is uploaded as validation rows, which no model
+learns from, the others as training rows, whose folds choose the members of the committee; and of the models of the
+algorithms that a new house announces the one that promises most (``easeml.automl.choice``) is judged on the 30 %.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def streamed(street, app, frame, labels, rows, test, split):
     whole = frame.assign(**{"label!": labels.astype(str)})
     # Equal rows go to one pillar, as in an upload that is split; DataMagic refuses validation rows that are trained on.
     equal = frame.iloc[rows].groupby(list(frame)).ngroup()
-    folds = StratifiedGroupKFold(7, shuffle=True, random_state=split).split(rows, labels[rows], equal)
+    folds = StratifiedGroupKFold(20, shuffle=True, random_state=split).split(rows, labels[rows], equal)
     train, validation = (rows[places] for places in next(folds))
     pillars = {Pillar.TRAIN: whole.iloc[train], Pillar.VALIDATION: whole.iloc[validation]}
     chosen = preferred(street.train(app, "label!", pillars, announcements()).values())
