@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from inspect import isasyncgenfunction
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
-from easeml.errors import EaseMLError
+from easeml.errors import EaseMLError, InvalidDataError
 from easeml.gate import Gate
 from easeml.labels.status import UnauthenticatedError, abort
 from easeml.stream.settings import Settings
@@ -129,27 +131,63 @@ class ErrorInterceptor(Interceptor):
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         handler = await continuation(details)
-        if handler is None or handler.request_streaming:
+        if handler is None:
             return handler
         where = details.method
         if not handler.response_streaming:
 
             async def answer(request: Any, context: Any) -> Any:
                 try:
-                    return await handler.unary_unary(request, context)
+                    return await handler.unary_unary(_read(request), context)
                 except Exception as error:
                     await _report(context, error, where)
 
-            return _like(handler, answer)
+            return _like(handler, answer, _reader(handler))
+
+        # Of streaming requests there are those of the reflection alone.
+        behavior, read = (handler.stream_stream, _each) if handler.request_streaming else (handler.unary_stream, _read)
 
         async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
             try:
-                async for message in handler.unary_stream(request, context):
+                async for message in behavior(read(request), context):
                     yield message
             except Exception as error:
                 await _report(context, error, where)
 
-        return _like(handler, stream)
+        async def writing(request: Any, context: Any) -> None:
+            try:
+                await behavior(read(request), context)
+            except Exception as error:
+                await _report(context, error, where)
+
+        return _like(handler, stream if isasyncgenfunction(behavior) else writing, _reader(handler))
+
+
+def _reader(handler: Any) -> Callable[[bytes], Any]:
+    """Return what reads a request; bytes that are none become the error, since gRPC would call it one of the server."""
+
+    def read(raw: bytes) -> Any:
+        try:
+            return handler.request_deserializer(raw)
+        except DecodeError as error:
+            return error
+
+    return read
+
+
+def _read(request: Any) -> Any:
+    if isinstance(request, DecodeError):
+        raise InvalidDataError(
+            f"The request cannot be read: {request}.",
+            mend="Send the message that the contract names for this method.",
+            reason="malformed",
+        )
+    return request
+
+
+async def _each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _read(request)
 
 
 async def _report(context: Any, error: Exception, where: str) -> None:
@@ -161,8 +199,8 @@ async def _report(context: Any, error: Exception, where: str) -> None:
     await abort(context, error, where)
 
 
-def _like(handler: Any, behavior: Callable[[Any, Any], Any]) -> Any:
-    """Return a handler of the same shape with another behaviour."""
+def _like(handler: Any, behavior: Callable[[Any, Any], Any], read: Callable[[bytes], Any] | None = None) -> Any:
+    """Return a handler of the same shape with another behaviour, and perhaps another way to read requests."""
     shapes = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
@@ -170,4 +208,4 @@ def _like(handler: Any, behavior: Callable[[Any, Any], Any]) -> Any:
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
     make: Any = shapes[bool(handler.request_streaming), bool(handler.response_streaming)]
-    return make(behavior, handler.request_deserializer, handler.response_serializer)
+    return make(behavior, read or handler.request_deserializer, handler.response_serializer)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
-import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from easeml.errors import ConfigurationError
 from easeml.ids import EventId
 from easeml.labels.access import Access, ErrorInterceptor, TokenInterceptor
+from easeml.labels.door import make_server
 from easeml.labels.service import LabelsService
 from easeml.labels.servicer import LabelServicer
 from easeml.labels.v1 import labels_pb2, labels_pb2_grpc
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 SERVICE: str = labels_pb2.DESCRIPTOR.services_by_name["LabelService"].full_name
 GRACE_SECONDS = 2.0
 MAX_RECEIVED_BYTES = 1_000_000
+MAX_CALLS = 1024
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.so_reuseport", 0),  # two servers on one port would share callers at random
     ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
@@ -98,11 +99,7 @@ class LabelServer:
             await publisher.publish(topic, annotation, id=identity)
 
         servicer = LabelServicer(self._service, publish, self._access, self._clock)
-        server = grpc.aio.server(
-            interceptors=[TokenInterceptor(self._access), ErrorInterceptor()],
-            options=_OPTIONS,
-            maximum_concurrent_rpcs=1024,
-        )
+        server: Any = make_server([TokenInterceptor(self._access), ErrorInterceptor()], _OPTIONS, MAX_CALLS)
         labels_pb2_grpc.add_LabelServiceServicer_to_server(servicer, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
