@@ -23,6 +23,7 @@ _BUFFER = 256 * 1024
 _SOCKET_BUFFER = 4 * 1024 * 1024
 _MOST_QUEUED_BYTES = 32 * 1024 * 1024
 _JOIN_BELOW = 64 * 1024
+_ALLOCATED_AT_ONCE = 2 * 1024 * 1024
 NO_ANSWER = object()
 """What a handler returns where the protocol has no response (``acks=0``)."""
 
@@ -140,12 +141,15 @@ class Connection(asyncio.BufferedProtocol):
         self._make_room(start)
 
     def _make_room(self, start: int) -> None:
-        # A frame larger than the buffer gets a buffer of exactly its size, so its bytes are not moved again.
+        # A frame larger than the buffer gets a buffer of exactly its size, so its bytes are not moved again. A very
+        # large one gets it by and by: whoever only announces it shall not take the memory for it.
         rest = self._filled - start
+        if start == 0 and rest < len(self._buffer) > _BUFFER:
+            return
         wanted = _BUFFER
         if rest >= 4:
             length = int.from_bytes(self._buffer[start : start + 4], "big")
-            wanted = max(4 + length, _BUFFER)
+            wanted = max(_BUFFER, min(4 + length, max(_ALLOCATED_AT_ONCE, 2 * rest)))
         if len(self._buffer) != wanted:
             fresh = bytearray(wanted)
             fresh[:rest] = memoryview(self._buffer)[start : self._filled]

@@ -12,8 +12,8 @@ import datetime as dt
 import struct
 import sys
 from functools import cache
-from types import ModuleType
-from typing import Any
+from types import ModuleType, UnionType
+from typing import Any, get_args, get_origin
 
 from kio.index import load_request_schema, load_response_schema
 from kio.schema.errors import ErrorCode
@@ -122,6 +122,29 @@ def build(kind: Any, /, **values: Any) -> Any:
     return kind(**{name: value for name, value in values.items() if name in names})
 
 
+@cache
+def _arrays(kind: Any) -> tuple[tuple[str, bool, bool], ...]:
+    """Return name, whether it may be null, and whether its items hold arrays themselves, of each array of a type."""
+    found = []
+    for field in dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ():
+        parts = field.type.__args__ if isinstance(field.type, UnionType) else (field.type,)
+        arrays = [part for part in parts if get_origin(part) is tuple]
+        if arrays:
+            found.append((field.name, len(parts) > 1, bool(_arrays(get_args(arrays[0])[0]))))
+    return tuple(found)
+
+
+def _check_arrays(entity: Any) -> None:
+    """Refuse an array that is null where its type allows none: kio reads it all the same."""
+    kind: Any = type(entity)
+    for name, nullable, nested in _arrays(kind):
+        items = getattr(entity, name)
+        if items is None and not nullable:
+            raise UnservedRequestError(f"{name} is null.")
+        for item in items if nested and items else ():
+            _check_arrays(item)
+
+
 def decode(frame: memoryview) -> Request:
     """Read one request frame (without its length prefix).
 
@@ -149,6 +172,7 @@ def decode(frame: memoryview) -> Request:
     try:
         header, size = read_header(frame, 0)
         body, _ = read_body(frame, size)
+        _check_arrays(body)
     except Exception as error:  # kio raises many kinds for malformed bytes; to us all mean the same
         raise UnservedRequestError(f"API {api_key} version {version} does not parse: {error}") from error
     return Request(api_key, version, correlation_id, header.client_id or "", body)
