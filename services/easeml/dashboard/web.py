@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -119,7 +119,7 @@ class Web:
             *registry.routes(),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
-        handlers = {EaseMLError: on_error, HTTPException: _absent, Exception: on_error}
+        handlers = {EaseMLError: on_error, ClientDisconnect: _gone, HTTPException: _absent, Exception: on_error}
         return Doorkeeper(Starlette(routes=routes, exception_handlers=handlers), self._gate)
 
     def stop(self) -> None:
@@ -327,6 +327,11 @@ def _number(request: Request, name: str) -> int:
 def _event(news: News, changes: list[tuple[str, str]]) -> str:
     content = json.dumps({"reset": news.reset, "changes": changes})
     return f"id: {news.id}\ndata: {content}\n\n"
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Return what nobody reads: the caller hung up in the middle of the request."""
+    return Response(status_code=400)
 
 
 async def _absent(_request: Request, error: Exception) -> Response:

@@ -161,7 +161,7 @@ class PredictServer:
         app = request.match_info["app"]
         state = self._state(app, self._caller(request))
         model = _picked_model(app, state)
-        asked = _Request(await request.read(), state)
+        asked = _Request(await _body(request), state)
         if asked.record and Right.RECORD not in self._caller(request).rights:
             raise PermissionDeniedError(
                 "This token does not allow rows to be recorded.",
@@ -203,6 +203,16 @@ class PredictServer:
                 f"No app {app!r} is served here.", mend="Create it and wait for its first model.", reason="unknown_app"
             )
         return state
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, ConnectionError) as error:  # the latter: the caller has gone, and reads no answer
+        raise InvalidDataError(
+            "The request's body is not what its headers say.",
+            mend="Send its true length and encoding, or neither Content-Encoding nor Transfer-Encoding.",
+        ) from error
 
 
 class _UnauthenticatedError(EaseMLError):

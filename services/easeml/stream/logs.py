@@ -8,6 +8,7 @@ from typing import Literal
 
 import structlog
 
+from easeml.stream.callers import Callers
 from easeml.stream.calm import Calm
 
 
@@ -57,6 +58,7 @@ def configure(service: str, form: Literal["console", "json"]) -> None:
         )
     )
     handler.addFilter(Calm())
+    handler.addFilter(Callers())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

@@ -118,7 +118,7 @@ class Door:
     def shows(self, who):
         return {"authorization": f"Bearer {self.tokens[who]}"}
 
-    async def call(self, method, path, body=None, **headers):
+    async def call(self, method, path, body=None, *, gone=False, **headers):
         """Return status and body of a reply."""
         path, _, query = path.partition("?")
         named = {"host": HOST} | {name.replace("_", "-"): text.format(**self.known) for name, text in headers.items()}
@@ -135,6 +135,8 @@ class Door:
         sent = []
 
         async def receive():
+            if gone:
+                return {"type": "http.disconnect"}
             return {"type": "http.request", "body": json.dumps(body or {}).encode(), "more_body": False}
 
         async def send(message):
@@ -224,3 +226,9 @@ async def test_who_may_does(door):
     assert (await door.call("POST", "/api/apps/fraud", {"action": "pause"}, **boss))[0] == 200
     ((_, action, app, actor),) = door.done
     assert (action, app, actor) == ("pause", "fraud", "manager of fraud")
+
+
+async def test_a_caller_who_hangs_up_in_the_middle_is_no_failure_of_ours(door):
+    headers = door.shows("manager of fraud")
+    assert (await door.call("POST", "/api/apps/fraud", gone=True, **headers))[0] == 400
+    assert door.done == []

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 import socket
 import ssl
@@ -229,6 +230,25 @@ async def test_a_model_that_fails_is_explained(client, monkeypatch):
     monkeypatch.setattr("easeml.artifacts.classifier.Classifier.predict_proba", lambda *_: 1 / 0)
     status, answer = await client.post({"rows": [ROW]})
     assert (status, answer["error"]["reason"]) == (400, "prediction")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_body_that_is_not_what_its_headers_say_is_the_callers_fault(client, encoding):
+    status, answer = await client.post(b'{"rows": []}', headers={"content-encoding": encoding})
+    assert (status, answer["error"]["reason"]) == (400, "invalid_data")
+    assert "headers" in answer["error"]["message"]
+
+
+async def test_a_caller_who_hangs_up_in_the_middle_is_no_defect(client, caplog):
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.server.ports["predict"])
+    writer.write(b"POST /v1/apps/churn/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 90\r\n\r\n{")
+    await asyncio.sleep(0.05)
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await reader.read()
+    status, _ = await client.post({"rows": [ROW]})
+    assert status == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_defect_is_no_stack_trace(client, monkeypatch, caplog):
