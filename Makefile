@@ -56,8 +56,10 @@ bench: setup  ## one table of how fast and how good all is, beside peers in the 
 chaos: setup  ## faults for every service under load, and the ledger of what became of them (2 hours; Java 17, Maven)
 	$(BIN)/python tests/chaos/ledger.py $(CHAOS)
 
-fuzz: setup  ## 100,000 damaged messages for every service (hours; FUZZ="--inputs 1000 ci" for less, of one)
-	$(BIN)/python tests/fuzz/fuzz_services.py $(FUZZ)
+# Of one, and less: make fuzz FUZZ="--inputs 1000 ci", make fuzz OF=ports FUZZ="--inputs 1000 labels".
+fuzz: OF := services
+fuzz: setup  ## 100,000 damaged messages for every service (20 minutes), or OF=ports: requests for every port (an hour)
+	$(BIN)/python tests/fuzz/fuzz_$(OF).py $(FUZZ)
 
 lock: COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 lock:  ## resolve the lock files anew (needs uv): of this environment, of the image, and of what builds the wheel

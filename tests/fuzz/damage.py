@@ -40,9 +40,9 @@ STAMPS = (-(2**63), -1, 0, 1, 253_402_300_800_000, 2**53, 2**62, 2**63 - 1)
 # -- bytes -----------------------------------------------------------------------------------------------------------
 
 
-def _bytes(rng: random.Random, record: Record, others: Sequence[Record]) -> Record:
-    """Flip, set, cut out, put in or double some bytes of the value."""
-    value = bytearray(record.value or b"")
+def scrambled(rng: random.Random, data: bytes) -> bytes:
+    """Flip, set, cut out, put in or double some bytes."""
+    value = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 5, 20))):
         place = rng.randrange(len(value) + 1)
         size = rng.choice((1, 1, 2, 8, 100))
@@ -57,7 +57,11 @@ def _bytes(rng: random.Random, record: Record, others: Sequence[Record]) -> Reco
                 value[place:place] = rng.randbytes(size)
             case _:
                 value[place:place] = value[place : place + size]
-    return replace(record, value=bytes(value))
+    return bytes(value)
+
+
+def _bytes(rng: random.Random, record: Record, others: Sequence[Record]) -> Record:
+    return replace(record, value=scrambled(rng, record.value or b""))
 
 
 def _cut(rng: random.Random, record: Record, others: Sequence[Record]) -> Record:

@@ -43,11 +43,12 @@ class Reply:
 
 
 class DashboardStack:
-    """Context manager: broker and services run from entry to exit."""
+    """Context manager: broker and services run from entry to exit, with ``token`` as that of the house."""
 
-    def __init__(self, home: Path, services: tuple[str, ...] = ("labels", "dashboard")) -> None:
+    def __init__(self, home: Path, services: tuple[str, ...] = ("labels", "dashboard"), token: str = "") -> None:
         self.home = home
         self.services = services
+        self.token = token
         self.broker = new_broker(home / "broker")
         self.processes: dict[str, subprocess.Popen] = {}
 
@@ -56,7 +57,7 @@ class DashboardStack:
         self.settings = Settings.load(
             bootstrap_servers=self.broker.bootstrap_servers, partitions=PARTITIONS, home=self.home
         )
-        create_topics(self.settings, ["labels"])
+        create_topics(self.settings, [name for name in self.services if name != "dashboard"])
         self.publisher = EventPublisher(self.settings, "test")
         try:
             for name in self.services:
@@ -84,6 +85,8 @@ class DashboardStack:
             "EASEML_PARTITIONS": str(PARTITIONS),
             "EASEML_HOME": str(self.home),
             "EASEML_LABELS_PORT": "0",
+            "EASEML_SERVING_PORT": "0",
+            "EASEML_TOKEN": self.token,
         }
         with (self.home / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
