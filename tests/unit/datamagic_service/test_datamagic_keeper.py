@@ -7,6 +7,8 @@ import pytest
 from datamagic_town import APP, CLASSES, COLUMNS, Town, csv, frame, upload
 
 from easeml.datamagic.versions import contents
+from easeml.datamagic.versions.ledger import Ledger
+from easeml.datamagic.versions.naming import life_of
 from easeml.relation import Relation
 from easeml.stream.payloads import (
     Answer,
@@ -299,3 +301,14 @@ def test_candidates_wait_while_their_pillar_has_no_rows(town, monkeypatch):
     town.cluster.tick(20)
     assert strangers(town) == []
     assert "1 with candidates" in town.versions()[-1].change
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_strangers_copy_under_the_same_id_hides_no_batch_of_our_own(first):
+    """An upload waits for its own batches: one that somebody copied to another topic or source must not be theirs."""
+    ledger = Ledger()
+    batch = rows(0, 5)
+    for own in (first, not first, first, not first):
+        ledger.rows("an id", batch, own=own)
+    assert len(ledger.own(replace(APP, life=life_of(batch.version)))) == 1
+    assert ledger.content(APP).rows == 5

@@ -211,7 +211,8 @@ class Ledger:
 
     def rows(self, event_id: str, batch: RelationBatch, *, own: bool = False) -> None:
         """Take in the rows of a sound batch, perhaps one of DataMagic's own; a row that comes again replaces itself."""
-        if not self._is_new(event_id):
+        # A stranger's copy under the same id hides no batch of our own, for which its upload would wait for ever.
+        if not self._is_new(f"own {event_id}" if own else event_id):
             return
         features = row_digests(Block.from_batch(batch)) if self._features else np.empty(0, np.uint64)
         ids, digests = contents.hashed(batch.row_ids), contents.row_contents(batch)
