@@ -7,6 +7,7 @@ do with them what it likes, the same at every repetition, but it may neither cra
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 import time
@@ -14,11 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from unittest import mock
 
 from damage import damaged
 from house import APP, PARTITIONS, ROOMS, Alone, Recording, event
 from oracle import ACCEPTED, EITHER, Rules, describe, judge
 
+from easeml.snoopy import work
 from easeml.stream.changelog import Stored
 from easeml.stream.memory import DeadLetter
 from easeml.stream.messages import Record
@@ -295,6 +298,13 @@ def fuzz(
     told: Callable[[Tally], None] = lambda _: None,
 ) -> Tally:
     """Return what became of so many damaged messages, a ``share`` of them in episodes where all must be given up."""
+    with mock.patch.object(work, "_SECONDS", math.inf):  # else a study would go as far as the machine is fast
+        return _fuzz(name, recording, inputs, seed, share, told)
+
+
+def _fuzz(
+    name: str, recording: Recording, inputs: int, seed: int, share: float, told: Callable[[Tally], None]
+) -> Tally:
     sound = specimens(name, recording)
 
     def episode(number: int, *, refused: bool, inputs: int) -> Episode:
