@@ -9,6 +9,7 @@ import aiohttp
 import h11
 import pytest
 from aiohttp import web
+from grpc._cython import cygrpc
 
 from easeml.stream import logs
 from easeml.stream.health import HealthServer
@@ -77,13 +78,14 @@ async def test_bytes_that_are_no_request_are_one_line_without_token_and_tracebac
     ("name", "error"),
     [
         ("uvicorn.error", h11.LocalProtocolError("Too much data")),
+        ("grpc._cython.cygrpc", cygrpc.ExecuteBatchError("Failed")),
         ("asyncio", UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")),
     ],
 )
 def test_what_the_servers_libraries_cannot_read_is_a_line(log, name, error):
     logging.getLogger(name).error("Exception in ASGI application", exc_info=error)
     told = log.getvalue()
-    assert "a request could not be read" in told
+    assert "a request failed at the caller's end" in told
     assert "warning" in told
 
 
