@@ -18,7 +18,8 @@ class Callers(logging.Filter):
         """Return True: every line is written."""
         error = record.exc_info[1] if record.exc_info else None
         no_text = isinstance(error, UnicodeDecodeError) and record.name in _GRPC
-        if error is not None and (no_text or type(error).__module__.startswith(_LIBRARIES)):
+        gone = isinstance(error, ConnectionError) and record.name == "aiohttp.server"
+        if error is not None and (no_text or gone or type(error).__module__.startswith(_LIBRARIES)):
             # Below the first line the libraries quote the request, with its token.
             told = str(getattr(error, "message", "") or error).strip().partition("\n")[0]
             record.msg, record.args = (

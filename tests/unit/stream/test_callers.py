@@ -79,6 +79,7 @@ async def test_bytes_that_are_no_request_are_one_line_without_token_and_tracebac
     [
         ("uvicorn.error", h11.LocalProtocolError("Too much data")),
         ("grpc._cython.cygrpc", cygrpc.ExecuteBatchError("Failed")),
+        ("aiohttp.server", aiohttp.ClientConnectionResetError("Cannot write to closing transport")),
         ("asyncio", UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")),
     ],
 )
