@@ -4,7 +4,7 @@
 
     for candidate in fit(relation, budget_cpu_seconds=10):
         print(candidate.algorithm, candidate.accuracy)
-    model = candidate.model        # the last is the best: a vote, or the best single model
+    model = candidate.model        # the last promises most: a vote, or the best single model
 
 The arms are those that trainers know, in the portfolio's order; they race over folds of the training rows
 (``easeml.automl.race``), or on validation rows where these are given. Whoever is among the best few by then is
@@ -29,7 +29,7 @@ import numpy as np
 
 from easeml.artifacts import Classifier, Encoder, dump
 from easeml.artifacts.compound import Vote
-from easeml.automl.ensemble import Floats, best_vote, ranking, score
+from easeml.automl.ensemble import Floats, best_vote, score, surest
 from easeml.automl.families import parse_parameters, train
 from easeml.automl.limits import MEMORY, cpu_limit, memory_limit
 from easeml.automl.portfolio import ARMS
@@ -183,7 +183,7 @@ def fit(
 
 
 class Search(Iterator[Candidate]):
-    """Candidates, each ready to serve; the last is the best by its own judgement.
+    """Candidates, each ready to serve; the last promises most.
 
     Attributes
     ----------
@@ -319,11 +319,13 @@ class Search(Iterator[Candidate]):
 
     def _among_the_best(self, entry: Entry) -> bool:
         entries = [*(ready for ready, _ in self._ready), entry]
-        order = ranking([(one.accuracy, one.log_loss) for one in entries])
-        return len(entries) - 1 in order[: self._portfolio.members]
+        scores = [(one.accuracy, one.log_loss) for one in entries]
+        # The most accurate decides who is close to it, so it stays even where others are surer.
+        most_accurate = scores[-1] == max(scores, key=lambda one: (one[0], -one[1]))
+        return most_accurate or len(entries) - 1 in surest(scores, len(self._race.truth), self._portfolio.members)
 
     def _vote(self) -> Candidate:
-        """Return the best vote of what is ready, or the best model where none is better."""
+        """Return the vote of the best that are ready, or the best model where no other is close."""
         if not self._ready:
             refused = [tried.error for tried in self.tried if tried.outcome is Outcome.REFUSED]
             if len(refused) == len(self._portfolio.arms):
