@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import random
 import sys
@@ -26,11 +25,11 @@ import port_house
 from grpc_damage import Call
 from http_damage import Request
 from port_house import PortHouse
-from ports import Siege, Tally, Target
+from ports import Siege, Target
+from telling import BUILD, conclude, progress
 
 from easeml.broker.process import BrokerProcess
 
-BUILD = Path(__file__).parents[2] / "build" / "fuzz"
 HOUSE = ("labels", "predict", "dashboard", "health", "dashboard-health")
 PORTS = (*HOUSE, "kafka")
 
@@ -106,23 +105,9 @@ def kafka_target(home: Path) -> Iterator[Target]:
 
 def besiege(target: Target, inputs: int, seed: int) -> bool:
     """Send a port its inputs, say what happened, and return whether all was well."""
-    began, said = time.monotonic(), [time.monotonic()]
-
-    def tell(tally: Tally) -> None:
-        if time.monotonic() - said[0] > 60:
-            said[0] = time.monotonic()
-            sys.stderr.write(f"{target.name}: {tally.inputs} inputs, {len(tally.faults)} faults\n")
-
-    tally = asyncio.run(Siege(target, seed).lay(inputs, tell))
-    line = {"port": target.name, "seed": seed} | vars(tally) | {"faults": len(tally.faults)}
-    line |= {"slowest": round(tally.slowest, 2), "wall_seconds": round(time.monotonic() - began, 1)}
-    text = json.dumps(line)
-    print(text, flush=True)
-    with (BUILD / "ports.jsonl").open("a") as out:
-        out.write(text + "\n")
-    if tally.faults:
-        (BUILD / f"faults-{target.name}-{seed}.txt").write_text("\n\n".join(tally.faults))
-    return not tally.faults
+    began = time.monotonic()
+    tally = asyncio.run(Siege(target, seed).lay(inputs, progress(target.name)))
+    return conclude("port", target.name, seed, tally, wall_seconds=round(time.monotonic() - began, 1))
 
 
 def main() -> int:

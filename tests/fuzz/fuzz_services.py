@@ -7,7 +7,6 @@ is printed and written to ``build/fuzz/services.jsonl``; messages that show a fa
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import multiprocessing
 import resource
@@ -21,40 +20,29 @@ import easeml.market.prediction
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contract"))
 
-from episodes import Tally, fuzz
+from episodes import fuzz
 from house import ROOMS, Recording, record_house
+from telling import BUILD, conclude, progress
 
 MEMORY = 4 << 30
-BUILD = Path(__file__).parents[2] / "build" / "fuzz"
 
 
 def play(name: str, recording: Recording, inputs: int, seed: int) -> bool:
     """Play one service, say what happened, and return whether all was well."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     logging.disable(logging.WARNING)
-    began, said = time.monotonic(), [time.monotonic()]
-
-    def tell(tally: Tally) -> None:
-        if time.monotonic() - said[0] > 60:
-            said[0] = time.monotonic()
-            sys.stderr.write(f"{name}: {tally.inputs} inputs, {len(tally.faults)} faults\n")
-
-    tally = fuzz(name, recording, inputs, seed=seed, told=tell)
-    line = {"service": name, "seed": seed} | vars(tally) | {"faults": len(tally.faults)}
+    began = time.monotonic()
+    tally = fuzz(name, recording, inputs, seed=seed, told=progress(name))
     used = resource.getrusage(resource.RUSAGE_SELF)
-    line |= {
-        "wall_seconds": round(time.monotonic() - began, 1),
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
-        "peak_mib": used.ru_maxrss // 1024,
-        "slowest": round(tally.slowest, 2),
-    }
-    text = json.dumps(line)
-    print(text, flush=True)
-    with (BUILD / "services.jsonl").open("a") as out:
-        out.write(text + "\n")
-    if tally.faults:
-        (BUILD / f"faults-{name}-{seed}.txt").write_text("\n\n".join(tally.faults))
-    return not tally.faults
+    return conclude(
+        "service",
+        name,
+        seed,
+        tally,
+        wall_seconds=round(time.monotonic() - began, 1),
+        cpu_seconds=round(used.ru_utime + used.ru_stime, 1),
+        peak_mib=used.ru_maxrss // 1024,
+    )
 
 
 def main() -> int:
