@@ -58,7 +58,7 @@ def test_batches_that_nobody_looks_at_are_let_go():
         arrivals.add(f"b{place}", batch([f"{place}-{row}" for row in range(10)]))
     gc.collect()
     mine = {f"{place}-0" for place in range(40)}
-    assert sum(type(one) is RelationBatch and one.row_ids[0] in mine for one in gc.get_objects()) <= 4
+    assert sum(type(one) is RelationBatch and not mine.isdisjoint(one.row_ids) for one in gc.get_objects()) <= 4
 
 
 def test_answers_go_with_their_rows_and_stay_with_rows_published_again():
