@@ -42,9 +42,12 @@ APP, MODELS_WANTED, BATCH, RATE = "bench", 10, 100, 1000
 
 
 def pss_megabytes(pid: int) -> float:
-    """Proportional set size of a process and all below it, in MiB."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    """Proportional set size of a process and all below it, in MiB; of one that has ended meanwhile, 0."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
     own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
     return own / 1024 + sum(pss_megabytes(int(child)) for child in children)
 
