@@ -36,7 +36,8 @@ def best_vote(probabilities: Floats, truth: Codes, size: int) -> Floats:
 
     The most accurate models alone, and only where their vote is no less accurate on these rows than the best of them,
     had .9423 of new rows right over eight data sets and 54 splits, this .9461: more on six, .0003 less at most on the
-    others. Choosing members one by one for what they add (Caruana et al., ICML 2004) fits these rows better and others worse.
+    others. Choosing members one by one for what they add (Caruana et al., ICML 2004) fits these rows better and others
+    worse.
 
     Parameters
     ----------
