@@ -281,9 +281,10 @@ def visit(browser: Browser, pid: int, address: str, load: Load, seconds: float) 
     load.join()
     used, asked = cpu(pid) - before, statistics.mean(visitor.asked for visitor in visitors)
     print(f"{load.sent:,} events at {load.sent / seconds:,.0f} a second; CPU of the server {100 * used / seconds:.0f}%")
-    stale = ", ".join(visitor.address.rpartition("/")[2] for visitor in lost(browser, visitors))
-    print(f"{len(visitors)} browsers, each asked {asked:.0f} times: {stale or 'none'} without the last state")
-    tell("pages that do not come to show the last state, of ten", len(lost(browser, visitors)), most=0)
+    stale = [visitor.address.rpartition("/")[2] for visitor in lost(browser, visitors)]
+    told = ", ".join(stale) or "none"
+    print(f"{len(visitors)} browsers, each asked {asked:.0f} times: {told} without the last state")
+    tell("pages that do not come to show the last state, of ten", len(stale), most=0)
     tell("memory of the dashboard, ten browsers, 1,000 events/s", memory(pid, "VmHWM"), "MB", most=300)
     for name, visitor in zip(OPEN, visitors, strict=True):
         heap, elements, listeners = (growth(found) for found in (visitor.heap, visitor.elements, visitor.listeners))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -25,6 +24,10 @@ from pathlib import Path
 from figures import VARIABLE, Figure
 from rich.console import Console
 from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from machines import machine
 
 HERE = Path(__file__).parent
 KEPT = HERE / "figures.json"
@@ -75,11 +78,6 @@ class Run:
     command: str
     machine: str
     figures: list[Figure]
-
-
-def machine() -> str:
-    """Return what this machine is."""
-    return f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
 
 
 def run(name: str, arguments: str) -> Run:

@@ -7,8 +7,6 @@ of ``Entry``, and the deaths at named points of a batch.
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -70,12 +68,6 @@ class Summary:
     counts: dict[str, int]
     wrong: list[str]
     memory: dict[str, tuple[float, float | None, int]]
-
-
-def machine() -> str:
-    """Return what this machine is."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB, Python {platform.python_version()}"
 
 
 def counts(found: Verdicts, faults: int, deaths: int, produced: int) -> dict[str, int]:

@@ -32,6 +32,7 @@ from chaos_serving import check_serving
 
 from easeml.stream.topics import TICKS
 from easeml.supervisor.roster import PROCESSES
+from machines import machine
 
 MINUTES = {"faults": "minutes", "soak": "soak"}
 """Part of the ledger -> option with its length."""
@@ -181,7 +182,7 @@ def play(options: argparse.Namespace, part: str, home: Path) -> bool:
         found = check(evidence, faults.corrupted)
         check_serving(evidence, house.settings.store_uri, found)
         summary = Summary(
-            part, f"{date:%Y-%m-%d %H:%M} UTC", chaos_report.machine(),
+            part, f"{date:%Y-%m-%d %H:%M} UTC", machine(),
             " ".join(["python", "tests/chaos/ledger.py", *sys.argv[1:]]),
             "the embedded broker" if options.embedded else "Apache Kafka", (time.monotonic() - watch.begun) / 60, busy,
             capacity, load.rates.messages,

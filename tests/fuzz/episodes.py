@@ -11,15 +11,15 @@ import math
 import random
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from unittest import mock
 
 from damage import damaged
 from house import APP, PARTITIONS, ROOMS, Alone, Recording, event
 from oracle import ACCEPTED, EITHER, Rules, describe, judge
+from telling import Tally
 
 from easeml.snoopy import work
 from easeml.stream.changelog import Stored
@@ -48,22 +48,16 @@ class HangError(BaseException):
 
 
 @dataclass
-class Tally:
+class ServiceTally(Tally):
     """What became of the damaged messages of one service.
 
     ``letters`` counts distinct ids of dead letters, ``slowest`` is in CPU seconds for one chunk.
     """
 
-    inputs: int = 0
     letters: int = 0
     crashes: int = 0
-    hangs: int = 0
-    slowest: float = 0.0
-    damages: Counter[str] = field(default_factory=Counter)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: ServiceTally) -> None:
         """Take up what another episode counted."""
         for name in ("inputs", "letters", "crashes", "hangs"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -105,7 +99,7 @@ class Episode:
         self, name: str, recording: Recording, sound: list[list[Record]], seed: int, *, refused: bool, inputs: int
     ) -> None:
         self.life = Alone(name, recording, settings=Settings.load(fuse=10**9))
-        self.tally = Tally()
+        self.tally = ServiceTally()
         self._refused = refused
         self._introduction = recording.introduction()
         self._left = inputs
@@ -117,7 +111,7 @@ class Episode:
         self._sent: list[Sent] = []
         self._read = len(self.life.cluster._order)
 
-    def play(self) -> Tally:
+    def play(self) -> ServiceTally:
         """Play the episode and return what happened."""
         heard = self.life.inputs
         per_message = self._left / len(heard)
@@ -296,7 +290,7 @@ def fuzz(
     seed: int = 0,
     share: float = 0.8,
     told: Callable[[Tally], None] = lambda _: None,
-) -> Tally:
+) -> ServiceTally:
     """Return what became of so many damaged messages, a ``share`` of them in episodes where all must be given up."""
     with mock.patch.object(work, "_SECONDS", math.inf):  # else a study would go as far as the machine is fast
         return _fuzz(name, recording, inputs, seed, share, told)
@@ -304,7 +298,7 @@ def fuzz(
 
 def _fuzz(
     name: str, recording: Recording, inputs: int, seed: int, share: float, told: Callable[[Tally], None]
-) -> Tally:
+) -> ServiceTally:
     sound = specimens(name, recording)
 
     def episode(number: int, *, refused: bool, inputs: int) -> Episode:
@@ -313,7 +307,7 @@ def _fuzz(
     calm = episode(0, refused=True, inputs=0)
     calm.play()
     undisturbed = calm.life.end()
-    tally = Tally()
+    tally = ServiceTally()
     refused, number = round(inputs * share), 0
     while tally.inputs < inputs:
         only = tally.inputs < refused

@@ -7,7 +7,6 @@ import base64
 import collections
 import random
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import grpc
 import grpc.aio
 import psutil
 from grpc_damage import Call
+from telling import Tally
 
 from easeml.labels.client import OPTIONS
 
@@ -37,17 +37,11 @@ _BAD_CODES = ("INTERNAL", "UNKNOWN", "DATA_LOSS")
 
 
 @dataclass
-class Tally:
-    """What became of the damaged inputs of one port; ``slowest`` is that of the good requests, in seconds."""
+class PortTally(Tally):
+    """What became of the damaged inputs of one port; ``slowest`` is that of the good requests."""
 
-    inputs: int = 0
     good: int = 0
-    hangs: int = 0
-    slowest: float = 0.0
     rss_mib: list[int] = field(default_factory=list)
-    damages: Counter[str] = field(default_factory=Counter)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -181,7 +175,7 @@ class Siege:
     """
 
     def __init__(self, target: Target, seed: int) -> None:
-        self.tally = Tally()
+        self.tally = PortTally()
         self._target = target
         self._rng = random.Random(f"{target.name}/{seed}")
         self._process = psutil.Process(target.pid)
@@ -189,7 +183,7 @@ class Siege:
         self._known: set[str] = set()
         self._open: collections.deque[asyncio.StreamWriter] = collections.deque()
 
-    async def lay(self, inputs: int, told: Callable[[Tally], None] = lambda _: None) -> Tally:
+    async def lay(self, inputs: int, told: Callable[[Tally], None] = lambda _: None) -> PortTally:
         """Send so many damaged inputs, and good requests among and after them."""
         self.tally.rss_mib = [self._rss(), 0, 0]
         await self._check()

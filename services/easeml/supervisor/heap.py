@@ -32,20 +32,17 @@ def seal() -> None:
     gc.freeze()
 
 
-def _fill_holes() -> int:
-    """Take blocks of each size, for good, until they come from the top of the heap; return how many were taken."""
+def _fill_holes() -> None:
+    """Take blocks of each size, for good, until they come from the top of the heap."""
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallinfo2"):
-        return 0  # another C library, whose heap has another form
+        return  # another C library, whose heap has another form
     libc.mallinfo2.restype = _Info
     libc.malloc.restype = ctypes.c_void_p
-    taken = 0
     for size in _SMALL:
         for _ in range(_ROUNDS):
             top = libc.mallinfo2().keepcost
             for _ in range(_AT_ONCE):
                 libc.malloc(size)
-            taken += _AT_ONCE
             if top - libc.mallinfo2().keepcost > size * _AT_ONCE // 2:
                 break
-    return taken

@@ -58,7 +58,7 @@ async def _make_app() -> None:
     """
     from easeml.stream.faust_app import FaustApp  # noqa: PLC0415 - the command line reads this list and needs no faust
 
-    FaustApp("easeml-preload", lambda _: None, ((1.0, _make_app),), lambda _: None)
+    FaustApp("easeml-preload", lambda _: None, (), lambda _: None)
 
 
 def entry(service: str) -> Callable[[], None]:

@@ -111,6 +111,10 @@ class _Sum:
     count: int = 0
     digest: int = 0
 
+    def add(self, count: int, digest: int) -> None:
+        self.count += count
+        self.digest = (self.digest + digest) % contents.MODULUS
+
 
 @dataclass(slots=True)
 class _Judged:
@@ -142,22 +146,19 @@ class _Judged:
             for row in rows.ids[before < 0].tolist():
                 for key, digest in self.things.get(row, {}).items():
                     self.count(key, digest)
-        self.sum(rows.version, len(rows.ids), rows.total())
+        self.sum_of(rows.version).add(len(rows.ids), rows.total())
         self.stored.append(rows)
         self.starts.append(self.starts[-1] + len(rows.ids))
 
-    def sum(self, version: str, count: int, digest: int) -> None:
-        """Count rows of a version."""
-        own = self.versions.setdefault(version, _Sum())
-        own.count += count
-        own.digest = (own.digest + digest) % contents.MODULUS
+    def sum_of(self, version: str) -> _Sum:
+        return self.versions.setdefault(version, _Sum())
 
     def _drop(self, numbers: NDArray[np.int64]) -> None:
         owners = np.searchsorted(self.starts, numbers, side="right") - 1
         for owner in np.unique(owners).tolist():
             old = self.stored[owner]
             places = numbers[owners == owner] - self.starts[owner]
-            self.sum(old.version, -len(places), -old.total(places))
+            self.sum_of(old.version).add(-len(places), -old.total(places))
 
     def put(self, row: int, key: str, digest: int, *, there: bool) -> None:
         """Put a thing beside its row in place of what was there; it counts when the row does.
@@ -241,8 +242,7 @@ class Ledger:
             there = np.flatnonzero(last[start : start + len(rows.ids)])
             start += len(rows.ids)
             part = self._gone.setdefault((rows.columns, rows.classes, rows.version), _Sum())
-            part.count += len(there)
-            part.digest = (part.digest + rows.total(there)) % contents.MODULUS
+            part.add(len(there), rows.total(there))
         self._told = [*(told for told in self._told if not isinstance(told, Rows)), *left]
         self._judged = None
 
@@ -332,7 +332,7 @@ class Ledger:
             judged = self._judged = _Judged(app.label, app.classes, app.columns, self._keep_last is not None)
             for (columns, classes, version), part in self._gone.items():
                 if _rows_fit(columns, classes, app):
-                    judged.sum(version, part.count, part.digest)
+                    judged.sum_of(version).add(part.count, part.digest)
         for index in range(judged.told, len(self._told)):
             thing = self._told[index]
             if isinstance(thing, Rows):
