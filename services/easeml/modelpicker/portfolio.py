@@ -259,10 +259,12 @@ class Portfolio:
             best[:] = self._override
         by_best = own[np.arange(len(own)), best]
         said = np.stack([by_best, belief.argmax(axis=1), believed_adapted.argmax(axis=1)], axis=1)
+        padded = np.zeros((len(own), MOST), apart.dtype)
+        padded[:, : apart.shape[1]] = apart
         return {
             "number": numbers,
             "votes": own,
-            "apart": np.pad(apart, ((0, 0), (0, MOST - apart.shape[1]))),
+            "apart": padded,
             "doubt": 1 - believed_adapted.max(axis=1, initial=0.0),
             "said": said.astype(np.int32),
         }
@@ -320,7 +322,7 @@ class Portfolio:
         expected = level(own, votes[None])[0]
         right = self.memory.right(slice(place, place + 1))[0]
         number, said = int(rows["number"][place]), rows["said"][place].copy()
-        self.memory.open[row] = Question(votes, number, said, expected, right, audit)
+        self.memory.ask(row, Question(votes, number, said, expected, right, audit))
         rows["status"][place] = OPEN
         self.pace.asked += 1
         # what is open is expected to be answered as the posterior says, so the next question asks something else
@@ -398,7 +400,7 @@ class Portfolio:
 
     def withdraw(self, row: RowKey) -> bool:
         """Take back an open question; its label returns to the budget."""
-        if self.memory.open.pop(row, None) is None:
+        if self.memory.withdraw(row) is None:
             return False
         self.pace.asked -= 1
         self._weigh()

@@ -90,6 +90,7 @@ class Recall:
         self._root = np.zeros(k)
         self.labels: dict[RowKey, int] = {}
         self.open: dict[RowKey, Question] = {}
+        self._expected: Floats | None = None
 
     @property
     def lookback_rows(self) -> list[RowKey]:
@@ -125,8 +126,20 @@ class Recall:
         """Return the position of the first contested row from a number on."""
         return int(np.searchsorted(self.rows["number"], number))
 
+    def ask(self, row: RowKey, question: Question) -> None:
+        """Remember a question."""
+        self.open[row] = question
+        if self._expected is not None:
+            self._expected = self._expected + question.expected
+
+    def withdraw(self, row: RowKey) -> Question | None:
+        """Forget a question; None when it is not open."""
+        self._expected = None
+        return self.open.pop(row, None)
+
     def close(self, row: RowKey, label: int) -> Question:
         """Turn a question into an answer."""
+        self._expected = None
         question = self.open.pop(row)
         self.labels[row] = label
         place = self.rows.find(row)
@@ -212,8 +225,14 @@ class Recall:
         return self.rows["number"][first:], votes, right
 
     def expected(self, k: int) -> Floats:
-        """Return how often each model is expected to be right on the open questions, shape (k,)."""
-        return sum((question.expected for question in self.open.values()), start=np.zeros(k))
+        """Return how often each model is expected to be right on the open questions, shape (k,).
+
+        A question that is asked is added to the sum of those before it, in the order in which all are added anew: the
+        figures do not depend on when a state was restored.
+        """
+        if self._expected is None:
+            self._expected = sum((question.expected for question in self.open.values()), start=np.zeros(k))
+        return self._expected
 
     def history(self) -> tuple[npt.NDArray[np.int8], Floats]:
         """Return which models were right on the answered rows, shape (a, k), -1 without vote, and the rows' weights."""
@@ -239,6 +258,7 @@ class Recall:
         columns["votes"] = np.column_stack([columns["votes"], own(columns["number"])])
         self.rows.replace(list(self.rows.ids), columns)
         self._insert_contested()
+        self._expected = None
         for question in self.open.values():
             question.join(by_number.get(question.number, MISSING), reference)
 
@@ -266,6 +286,7 @@ class Recall:
         for rows in (self.window, self.rows):
             rows.replace(list(rows.ids), rows.columns() | {"votes": np.delete(rows["votes"], index, axis=1)})
         self.labelled.leave(index)
+        self._expected = None
         for question in self.open.values():
             question.leave(index)
 

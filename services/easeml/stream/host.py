@@ -190,7 +190,10 @@ class PartitionHost:
         self._kill.count()
         if effects.journal is not None:
             await self._outbox.send([effects.journal])
-        await self._outbox.send(effects.messages)
+        sending = asyncio.ensure_future(self._outbox.send(effects.messages))
+        await asyncio.sleep(0)  # they are on their way before the states are packed
+        self.lanes.processor.remember(effects)
+        await sending
         self._kill.reach("after_outputs", effects.positions, self.lag)
         await self._outbox.send(effects.records)
         self._kill.reach("after_state", effects.positions, self.lag)

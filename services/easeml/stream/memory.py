@@ -295,7 +295,7 @@ class MemoryCluster:
         if effects is None:
             return False
         instance.batches += 1
-        self._write(instance, effects)
+        self._write(instance, lanes.processor, effects)
         return True
 
     def _later(self) -> bool:
@@ -326,13 +326,14 @@ class MemoryCluster:
                 lanes.feed(record)
             instance.fetched[place] = end
 
-    def _write(self, instance: _Instance, effects: Effects) -> None:
+    def _write(self, instance: _Instance, processor: PartitionProcessor, effects: Effects) -> None:
         self._pass(instance, "before_journal")
         if effects.journal is not None:
             self._append(effects.journal)
         self._pass(instance, "after_journal")
         self._send(instance, effects.messages, "half_outputs")
         self._pass(instance, "after_outputs")
+        processor.remember(effects)
         self._send(instance, effects.records, "half_state")
         self._pass(instance, "after_state")
 

@@ -1,7 +1,7 @@
 """The pure core of the kernel: one partition of one service, without broker, clock or event loop.
 
 ``offer`` takes one message through decoding, dedupe, folds and handler; ``take`` ends the batch and returns what must
-be written, in this order, each step acknowledged before the next begins:
+be written, to which ``remember`` adds the states; in this order, each step acknowledged before the next begins:
 
 1. the journal (only for services whose result depends on the order of topics),
 2. outputs and dead letters, with ids that follow from the input's id,
@@ -92,7 +92,7 @@ class Effects:
     messages : list of Message
         Outputs and dead letters; to be acknowledged before ``records`` are sent.
     records : list of Message
-        States and position, for the changelog, in this order.
+        States and position, for the changelog, in this order; complete after ``remember``.
     positions : dict of str to int
         Last applied offset per topic.
     counts : Counter
@@ -376,13 +376,22 @@ class PartitionProcessor:
         return outcome
 
     def take(self) -> Effects | None:
-        """End the batch and return what it must write; None when nothing was applied."""
+        """End the batch and return what it must write, states apart; None when nothing was applied."""
         if not any(not parked for _, _, parked in self._entries) and not self._effects.records:
             return None
         effects, self._effects = self._effects, Effects()
         if self.routes.journalled and self._entries:
             effects.journal = self._writer.journal(self._entries)
         self._entries = [(topic, offset, True) for topic, offset in self._parked.items()]
+        effects.positions = dict(self.positions)
+        return effects
+
+    def remember(self, effects: Effects) -> None:
+        """Add the states that changed, and the position, to what a batch must write.
+
+        Packing large states takes a while: outputs that are ready need not wait for it. Nothing may be offered between
+        ``take`` and this.
+        """
         for tenant in self._tenants.values():
             if tenant.touched:
                 record = tenant.record()
@@ -394,8 +403,6 @@ class PartitionProcessor:
                 del self._attempts[place]
             effects.records.append(self._writer.attempts(self._attempts))
         effects.records.append(self._writer.position(self.positions))
-        effects.positions = dict(self.positions)
-        return effects
 
     # -- recovery, crashes, deletion -----------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ class EventPublisher:
             | {
                 "acks": "all",
                 "enable.idempotence": True,
-                "linger.ms": 2,
+                "linger.ms": 0.5,
                 "message.timeout.ms": int(timeout * 1000),
                 "message.max.bytes": wire_bytes(settings),
                 "compression.type": "none",

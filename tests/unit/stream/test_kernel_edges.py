@@ -54,6 +54,22 @@ def test_a_repeated_message_is_dropped_and_a_gap_is_told():
     assert lanes.take() is None
 
 
+def test_outputs_are_ready_before_the_states_are_packed(monkeypatch):
+    lanes = lanes_of()
+    packed = []
+    monkeypatch.setattr(Summer, "pack", lambda _, state, pack=Summer.pack: packed.append(state) or pack(_, state))
+    lanes.feed(record(0))
+    while lanes.step(0.0):
+        pass
+    effects = lanes.take()
+    assert effects.messages
+    assert not packed
+    assert not effects.records
+    lanes.processor.remember(effects)
+    assert packed
+    assert len(effects.records) == 2  # the state and the position
+
+
 def test_an_event_waits_for_a_round_of_the_broadcast_view():
     broadcast = Broadcast()
     lanes = lanes_of(broadcast)
