@@ -58,7 +58,7 @@ BENCHES = {
     "repairs": Bench("DataMagic", "20000"),
     "snoopy": Bench("Snoopy", "--quick"),
     "cpclean": Bench("CPClean", "--quick"),
-    "cpclean_stream": Bench("CPClean", "--quick latency"),
+    "cpclean_stream": Bench("CPClean", "latency"),
     "market": Bench("Market", "--quick", peers=True),
     "scheduler": Bench("AutoML", "--quick"),
     "automl": Bench("AutoML", "--sets wine,breast_cancer --splits 3 --peer-splits 3 --peer-seconds 20", peers=True),

@@ -3,7 +3,8 @@
 Event in: RelationBatch, CandidateBatch and Answer of train, validation and production (views), FeasibilityReport,
 CleaningReport, ValuesReport, ModelPublished, ModelRetired, Verdict, test set events, ModelPicked. Event out: Advice,
 ModelPublished of origin ``adapted``.
-Advice after the feasibility study follows a final report that differs enough from those last advised on. Advice on
+Advice after the feasibility study follows a final report that differs enough from those last advised on; one on rows
+that are no longer the newest asks for it once in half a minute at most. Advice on
 production follows a pick after a drift alarm if anything is new, and answers: at 20 of them, and whenever there are
 half as many again. Either follows when a test set is used up. The experiments run in a worker process on at most 3,000
 rows of a pillar.
@@ -61,6 +62,9 @@ from easeml.stream.topics import (
 FIRST_ANSWERS = 20
 MORE = 1.5
 """Answers, as a multiple of those advised on, that production is looked at again with."""
+PAUSE = 30.0
+"""Seconds after advice in which a report on other than the newest rows brings none: one on those will follow."""
+_OLDER = 100
 _KEPT_ROWS = {Pillar.PRODUCTION: work.MOST_ROWS}
 
 
@@ -72,10 +76,14 @@ class AdvisorState:
     ----------
     version, pool : str, int
         Newest version of the train pillar, and rows of the pool.
+    older : list of str
+        The versions before it.
     known : dict of str to dict
         Figures of the last final report of each kind that came.
     advised : dict of str to dict
         Those that the last advice after the feasibility study knew.
+    advised_at : float
+        Time of the report that it followed, in seconds since 1970 UTC.
     models : dict of str to [str, str, float]
         URI, digest and validation accuracy of every model that has a file.
     served : str or None
@@ -94,8 +102,10 @@ class AdvisorState:
 
     version: str = ""
     pool: int = 0
+    older: list[str] = field(default_factory=list)
     known: dict[str, reports.Figures] = field(default_factory=dict)
     advised: dict[str, reports.Figures] = field(default_factory=dict)
+    advised_at: float = 0.0
     models: dict[str, tuple[str, str, float]] = field(default_factory=dict)
     served: str | None = None
     passed: int = 0
@@ -181,7 +191,9 @@ class AdvisorService(Service[AdvisorState]):
     def _version(self, state: AdvisorState, event: Event[DataVersion], ctx: Context) -> Iterable[Output]:
         del ctx
         if event.data.pillar is Pillar.TRAIN:
+            older = [*state.older, state.version]
             state.version = event.data.version
+            state.older = [version for version in older if version not in ("", state.version)][-_OLDER:]
         elif event.data.pillar is Pillar.POOL:
             state.pool = event.data.rows
         return ()
@@ -226,6 +238,8 @@ class AdvisorService(Service[AdvisorState]):
             return None
         if name != "feasibility" and "feasibility" not in state.known:
             return None  # advice follows the feasibility study, and will know these figures
+        if event.data.version in state.older and event.time < state.advised_at + PAUSE:
+            return None  # advice on each of many small publications would fall ever further behind them
         return self._job(AdvicePhase.DATA, state, ctx, known=state.known | {name: figures})
 
     def _reported(self, state: AdvisorState, event: Event[reports.Report], ctx: Context) -> Iterable[Output]:
@@ -235,7 +249,7 @@ class AdvisorService(Service[AdvisorState]):
         state.known[name] = figures
         state.events[name] = event.id
         if isinstance(ctx.result, work.Advised) and ctx.result.diagnosed:
-            state.advised = dict(state.known)
+            state.advised, state.advised_at = dict(state.known), event.time
         return self._said(state, ctx)
 
     def _enough(self, state: AdvisorState, event: Event[Answer], ctx: Context) -> Job | None:

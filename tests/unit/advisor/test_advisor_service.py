@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
 from easeml.advisor.learning import Learner, Sample
-from easeml.advisor.service import AdvisorService
+from easeml.advisor.service import PAUSE, AdvisorService
 from easeml.advisor.work import About, Request, _sample, _usable, drawn
 from easeml.artifacts import FORMAT, ArtifactStore, Classifier, dump, load
 from easeml.artifacts.frozen import FrozenLinear
@@ -124,10 +124,10 @@ class Pond:
             self.cluster.publish(ANSWERS, said)
         self.cluster.run()
 
-    def studied(self, rows, bayes_error=0.06, signal=FeasibilitySignal.REALISTIC, upper=0.1):
+    def studied(self, rows, bayes_error=0.06, signal=FeasibilitySignal.REALISTIC, upper=0.1, version="v1"):
         report = FeasibilityReport(
             "pond",
-            "v1",
+            version,
             rows,
             final=True,
             target_accuracy=APP.target,
@@ -173,6 +173,27 @@ def test_advice_follows_a_study_that_differs(pond):
     assert len(pond.advice()) == 2
     pond.cluster.restart("advisor")
     pond.studied(320, bayes_error=0.2)
+    assert len(pond.advice()) == 2
+
+
+def test_advice_does_not_fall_behind_many_small_publications(pond):
+    pond.studied(300)
+    for number in range(2, 5):
+        pond.rows(Pillar.TRAIN, fish(1, number), f"v{number}")
+    pond.studied(301, bayes_error=0.2, version="v2")
+    assert len(pond.advice()) == 1, "a report on newer rows will come"
+    pond.studied(303, bayes_error=0.3, version="v4")
+    assert [advice.version for advice in pond.advice()] == ["v1", "v4"]
+    pond.cluster.now += PAUSE
+    pond.studied(302, bayes_error=0.4, version="v3")
+    assert len(pond.advice()) == 3, "rows that come all the time must not put advice off for ever"
+
+
+def test_a_version_that_comes_again_is_the_newest(pond):
+    pond.studied(300)
+    pond.rows(Pillar.TRAIN, fish(1, 2), "v2")
+    pond.rows(Pillar.TRAIN, fish(1, 1), "v1")
+    pond.studied(300, bayes_error=0.2)
     assert len(pond.advice()) == 2
 
 
