@@ -1,7 +1,9 @@
 """The queues of one partition, one lane per input topic, and which of their heads goes next.
 
 Normally the message that arrived first goes first. After a crash the journalled batch goes first, in its order, and
-ends as one batch. A lane whose head is busy, waits for its app or for a job is passed over; the others go on.
+ends as one batch; then what was on the broker at the start, in the order of its time: a message must not come before
+what caused it because its topic is fetched earlier. A lane whose head is busy, waits for its app or for a job is passed
+over; the others go on.
 """
 
 from __future__ import annotations
@@ -19,16 +21,36 @@ BATCH_EVENTS = 64
 """Most events of a batch: applied per write of state."""
 BUSY_SECONDS = 0.1
 WAIT_SECONDS = 0.02
+FETCH_SECONDS = 2.0
+"""Longest wait for the next message of a topic that is known to have one."""
 
 
 @dataclass(slots=True)
 class Lane:
-    """Messages of one topic that are here but not applied."""
+    """Messages of one topic that are here but not applied; those below ``old`` were on the broker at the start."""
 
     expected: int = 0
+    old: int = 0
     items: deque[tuple[int, Item]] = field(default_factory=deque)
     blocked_until: float | None = None
     working: bool = False
+    empty_since: float | None = None
+
+    @property
+    def behind(self) -> bool:
+        """Whether something that was there at the start is not applied yet."""
+        return (self.items[0][1].record.offset if self.items else self.expected) < self.old
+
+    def awaited(self, now: float) -> float:
+        """Return for how many seconds more the next message is waited for; 0: it is here, or gone from the broker."""
+        if self.items:
+            return 0.0
+        if self.empty_since is None:
+            self.empty_since = now
+        left = max(0.0, self.empty_since + FETCH_SECONDS - now)
+        if not left:
+            self.old = 0
+        return left
 
     def open(self, now: float) -> bool:
         """Whether the head may be offered."""
@@ -60,6 +82,8 @@ class Lanes:
         self.jobs: list[Item] = []
         self._choose = choose
         self._arrivals = 0
+        self._catches_up = False
+        self._held_until: float | None = None
         self._journal = deque(self._unfinished(snapshot.journal))
 
     def _unfinished(self, journal: JournalRecord | None) -> list[tuple[str, int, bool]]:
@@ -90,7 +114,8 @@ class Lanes:
     def stuck(self, topic: str) -> bool:
         """Whether a topic does not move for now: its head is blocked, or others must go first."""
         lane = self.lanes[topic]
-        return lane.working or lane.blocked_until is not None or self.replaying or self.processor.fused
+        held = self._held_until is not None or self.replaying or self.processor.fused
+        return lane.working or lane.blocked_until is not None or held
 
     def feed(self, record: Record) -> int | None:
         """Queue a message; return the offset that was expected when messages before it are missing.
@@ -104,6 +129,7 @@ class Lanes:
         if record.offset > lane.expected:
             return lane.expected
         lane.expected = record.offset + 1
+        lane.empty_since = None
         self._arrivals += 1
         lane.items.append((self._arrivals, Item(record)))
         return None
@@ -112,6 +138,11 @@ class Lanes:
         """Skip what the broker no longer has: the topic's log begins here."""
         lane = self.lanes[topic]
         lane.expected = max(lane.expected, offset)
+
+    def catch_up(self, topic: str, end: int) -> None:
+        """Take what is on the broker already, up to an end offset, in the order of time with that of other topics."""
+        self.lanes[topic].old = end
+        self._catches_up = True
 
     # -- offering ------------------------------------------------------------------------------------------------
 
@@ -162,12 +193,30 @@ class Lanes:
                 lane.blocked_until = None
 
     def _next(self, now: float) -> str | None:
+        self._held_until = None
         ready = [topic for topic, lane in self.lanes.items() if lane.open(now)]
         if not ready:
             return None
         if self._choose is not None:
             return self._choose(ready)
+        if self._catches_up:
+            return self._oldest(ready, now)
         return min(ready, key=lambda topic: self.lanes[topic].items[0][0])
+
+    def _oldest(self, ready: list[str], now: float) -> str | None:
+        """Return the topic whose head is oldest; None while that of another one is still on its way."""
+        behind = {topic for topic, lane in self.lanes.items() if lane.behind}
+        self._catches_up = bool(behind)
+        waits = [seconds for topic in behind if (seconds := self.lanes[topic].awaited(now))]
+        if waits:
+            self._held_until = now + min(waits)
+            return None
+
+        def age(topic: str) -> tuple[bool, int, int]:
+            arrival, item = self.lanes[topic].items[0]
+            return topic not in behind, item.record.timestamp_ms * (topic in behind), arrival
+
+        return min(ready, key=age)
 
     def _next_of_journal(self) -> str | None:
         while self._journal:
@@ -199,12 +248,14 @@ class Lanes:
         return None if self._journal else self.processor.take()
 
     def wait(self, now: float) -> float | None:
-        """Return seconds until a blocked head may be tried again, None when there is none."""
+        """Return seconds until something may be tried again without a new message, None when there is nothing."""
         times = [
             lane.blocked_until - now
             for lane in self.lanes.values()
             if lane.items and not lane.working and lane.blocked_until is not None
         ]
+        if self._held_until is not None:
+            times.append(self._held_until - now)
         return max(0.0, min(times)) if times else None
 
     def retry(self) -> None:

@@ -60,6 +60,7 @@ async def recover(
             if 0 < expected < low:
                 log.warning("%s[%d] begins at %d now; %d messages expired", topic, number, low, low - expected)
             lanes[number].start_at(topic, low)
+            lanes[number].catch_up(topic, high)
     finally:
         await asyncio.to_thread(reader.close)
     log.info(
