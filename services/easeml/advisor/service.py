@@ -3,11 +3,11 @@
 Event in: RelationBatch, CandidateBatch and Answer of train, validation and production (views), FeasibilityReport,
 CleaningReport, ValuesReport, ModelPublished, ModelRetired, Verdict, test set events, ModelPicked. Event out: Advice,
 ModelPublished of origin ``adapted``.
-Advice after the feasibility study follows a final report that differs enough from those last advised on; one on rows
-that are no longer the newest asks for it once in half a minute at most. Advice on
-production follows a pick after a drift alarm if anything is new, and answers: at 20 of them, and whenever there are
-half as many again. Either follows when a test set is used up. The experiments run in a worker process on at most 3,000
-rows of a pillar.
+Advice after the feasibility study follows a final report that differs enough from those last advised on, unless a newer
+one waits; one on rows that are no longer the newest asks for it once in two minutes at most. Advice on production
+follows a pick after a drift alarm if anything is new, and answers: at 20 of them, and whenever there are half as many
+again. Either follows when a test set is used up. The experiments run in a worker process on at most 3,000 rows of a
+pillar.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ from easeml.stream.topics import (
 FIRST_ANSWERS = 20
 MORE = 1.5
 """Answers, as a multiple of those advised on, that production is looked at again with."""
-PAUSE = 30.0
+PAUSE = 120.0
 """Seconds after advice in which a report on other than the newest rows brings none: one on those will follow."""
 _OLDER = 100
 _KEPT_ROWS = {Pillar.PRODUCTION: work.MOST_ROWS}
@@ -238,7 +238,7 @@ class AdvisorService(Service[AdvisorState]):
             return None
         if name != "feasibility" and "feasibility" not in state.known:
             return None  # advice follows the feasibility study, and will know these figures
-        if event.data.version in state.older and event.time < state.advised_at + PAUSE:
+        if ctx.followed or (event.data.version in state.older and event.time < state.advised_at + PAUSE):
             return None  # advice on each of many small publications would fall ever further behind them
         return self._job(AdvicePhase.DATA, state, ctx, known=state.known | {name: figures})
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
+from easeml.stream import envelope
 from easeml.stream.changelog import Snapshot
 from easeml.stream.messages import Record
 from easeml.stream.partition import Effects, Item, Outcome, PartitionProcessor
@@ -51,6 +53,12 @@ class Lane:
         if not left:
             self.old = 0
         return left
+
+    def follows(self, head: Item) -> bool:
+        """Whether a later event of the head's key waits behind it; a repetition is no later one."""
+        key, stamp = head.record.key, envelope.stamp(head.record)
+        behind = (item.record for _, item in islice(self.items, 1, None))
+        return any(record.key == key and envelope.stamp(record) > stamp for record in behind)
 
     def open(self, now: float) -> bool:
         """Whether the head may be offered."""
@@ -163,6 +171,8 @@ class Lanes:
         if not lane.open(now):
             return False
         _, item = lane.items[0]
+        if topic in self.processor.routes.prepared:
+            item.followed = lane.follows(item)
         outcome = self.processor.offer(item)
         self._settle(lane, item, outcome, now)
         return True

@@ -74,7 +74,7 @@ def run(service: Service[Any], settings: Settings | None = None, *, extra: Seque
                 "EASEML_BOOTSTRAP_SERVERS is empty.", mend="Start services with 'easeml up', or name a Kafka cluster."
             )
         kill_point = killpoints.KillPoint(service.name, settings.home, os.environ.get(killpoints.VARIABLE, ""))
-        if Routes(service).has_jobs:
+        if Routes(service).prepared:
             workers = Workers(settings.workers)
         asyncio.run(_main(service, settings, extra, workers, kill_point))
     except ConfigurationError as error:

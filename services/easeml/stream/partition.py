@@ -57,6 +57,7 @@ class Item:
     record: Record
     event: Event[Any] | None = None
     folded: bool = False
+    followed: bool = False
     job: Job | None = None
     answered: bool = False
     result: Any = None
@@ -245,7 +246,7 @@ class PartitionProcessor:
         return self._handle(item, event, route, tenant)
 
     def _handle(self, item: Item, event: Event[Any], route: Route, tenant: Tenant[Any]) -> Outcome:
-        context = self._context(event, event.app, item.result)
+        context = self._context(event, event.app, item)
         try:
             if item.failure is not None:
                 raise item.failure
@@ -264,9 +265,10 @@ class PartitionProcessor:
         tenant.window.add(event.id)
         return self._done(item, "events")
 
-    def _context(self, event: Event[Any], app: str, result: Any) -> Context:
+    def _context(self, event: Event[Any], app: str, item: Item) -> Context:
         seed = seed_of(self._settings.epoch_seed.get_secret_value(), self.service.name, app, event.id)
-        return Context(event.time, self._broadcast.apps[app], self._broadcast.algorithms, seed, result)
+        apps, algorithms = self._broadcast.apps, self._broadcast.algorithms
+        return Context(event.time, apps[app], algorithms, seed, item.result, item.followed)
 
     def _tick(self, item: Item, event: Event[Any]) -> Outcome:
         route = self.routes.find(event.topic, type(event.data))
@@ -283,7 +285,7 @@ class PartitionProcessor:
             if app not in self._broadcast.apps or known:
                 continue
             try:
-                outputs = tenant.handle(route, replace(event, app=app), self._context(event, app, None))
+                outputs = tenant.handle(route, replace(event, app=app), self._context(event, app, item))
             except Busy:
                 continue  # the next tick asks again
             except REFUSALS as error:

@@ -43,7 +43,7 @@ class Routes:
         handled = any(line.handle for line in lines)
         # The order of application matters only where a handler can see more than one topic or a view.
         self.journalled = handled and (len(self.topics) > 1 or bool(self.folded))
-        self.has_jobs = any(line.prepare for line in lines)
+        self.prepared = frozenset(line.topic.name for line in lines if line.prepare)
 
     def _add(self, service: str, line: On[Any]) -> None:
         where = f"{service}: {line.topic.name}/{line.payload.__name__}"

@@ -63,6 +63,9 @@ class Context:
         Seed of ``rng``: secret epoch seed, service, app and event id, so outsiders cannot grind ids.
     result : Any
         What the event's job returned; None without a job.
+    followed : bool
+        Whether a later event of the same key waits already, for ``prepare``: a job about what is no longer the newest
+        need not be run. A replay may see it otherwise.
     """
 
     now: float
@@ -70,6 +73,7 @@ class Context:
     algorithms: Mapping[str, AlgorithmAnnounced]
     seed: tuple[int, ...]
     result: Any = None
+    followed: bool = False
 
     @cached_property
     def rng(self) -> np.random.Generator:

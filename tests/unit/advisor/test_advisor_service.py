@@ -124,7 +124,7 @@ class Pond:
             self.cluster.publish(ANSWERS, said)
         self.cluster.run()
 
-    def studied(self, rows, bayes_error=0.06, signal=FeasibilitySignal.REALISTIC, upper=0.1, version="v1"):
+    def studied(self, rows, bayes_error=0.06, signal=FeasibilitySignal.REALISTIC, upper=0.1, version="v1", run=True):
         report = FeasibilityReport(
             "pond",
             version,
@@ -141,7 +141,8 @@ class Pond:
             begun_at=0.0,
         )
         self.cluster.publish(FEASIBILITY, report)
-        self.cluster.run()
+        if run:
+            self.cluster.run()
 
     def advice(self):
         return [event.data for event in self.cluster.events(ADVICE)]
@@ -187,6 +188,15 @@ def test_advice_does_not_fall_behind_many_small_publications(pond):
     pond.cluster.now += PAUSE
     pond.studied(302, bayes_error=0.4, version="v3")
     assert len(pond.advice()) == 3, "rows that come all the time must not put advice off for ever"
+
+
+def test_of_reports_that_wait_the_newest_brings_advice(pond):
+    for error in (0.1, 0.2, 0.3):
+        pond.cluster.now += 1
+        pond.studied(300, bayes_error=error, run=False)
+    pond.cluster.run()
+    (advice,) = pond.advice()
+    assert advice.events == (pond.cluster.events(FEASIBILITY)[-1].id,)
 
 
 def test_a_version_that_comes_again_is_the_newest(pond):
