@@ -285,7 +285,7 @@ class ModelPicker:
         votes = np.array([self._engine.memory.open[row].votes for row in rows], np.int32).reshape(len(rows), self.k)
         mass = vote_mass(np.broadcast_to(self.posterior, votes.shape), votes, self.n_classes)
         mass[mass.sum(axis=1) == 0] = 1 / self.n_classes  # whoever voted has retired
-        return rows, mass, self._engine.worth(rows)
+        return rows, mass, self._engine.worth(rows) if self.k else np.zeros(len(rows))
 
     def withdraw(self, row_id: RowKey) -> bool:
         """Take back a question that will not be answered; its label returns to the budget."""

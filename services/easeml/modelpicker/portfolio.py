@@ -353,8 +353,10 @@ class Portfolio:
         if question.audit:
             self._certificates.add(right)
             self._audits.add(np.where(voted, right - question.believed, 0.0), question.audit)
-        self.drift = bool(voted[self.best]) and self._losses.update(
-            right=bool(right[self.best]), believed=float(question.believed[self.best])
+        self.drift = (
+            self.k > 0
+            and bool(voted[self.best])
+            and self._losses.update(right=bool(right[self.best]), believed=float(question.believed[self.best]))
         )
         if self.drift:
             self.memory.labelled.temper(_TEMPER)

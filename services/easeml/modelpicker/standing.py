@@ -166,7 +166,7 @@ class Standing:
 
 def _above(right: Floats) -> Floats:
     """Return by how much each vote is likelier than the mean vote of its row, shape (n, k)."""
-    return np.asarray(right - right.mean(axis=1, keepdims=True), np.float64)
+    return np.asarray(right - right.sum(axis=1, keepdims=True) / max(right.shape[1], 1), np.float64)
 
 
 def _best(scores: Floats, alive: np.ndarray) -> np.ndarray:

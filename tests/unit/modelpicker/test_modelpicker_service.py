@@ -240,6 +240,24 @@ def test_a_retired_model_leaves_and_does_not_come_back():
     assert house.picks()[-1].model == other
 
 
+def test_answers_count_although_all_models_have_left():
+    house = House()
+    for at in range(0, 100, 20):
+        for model in house.models:
+            house.predictions(model, at, at + 20)
+    house.cluster.run()
+    for model in house.models:
+        house.cluster.publish(MODELS, ModelRetired("churn", model, "withdrawn"))
+    house.answer_all()
+    assert house.questions()
+    assert house.picker.labels_answered == len(house.questions())
+    house.passed("late")
+    house.stream(100, 120)
+    assert house.picker.model_ids == ("late",)
+    assert house.cluster.restarts == 0
+    assert house.cluster.dead_letters(ANSWERS) == []
+
+
 def test_repeated_answers_and_predictions_count_once():
     house = House()
     house.stream(0, 200)
