@@ -4,7 +4,7 @@
 of a minute each, in 50 minutes, and then an hour undisturbed, of another house. ``--part`` makes one of the two, at
 another time; the page is made of all parts in its folder. ``python tests/chaos/ledger.py --quick --embedded --out
 build`` does each thing once, to all at the same moment, on the embedded broker. It ends with 1 when a message was lost,
-never seen, or had its effect twice.
+never seen, or had its effect twice; where it cannot go on, the logs of the services are left in the folder.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import sys
 import tempfile
 import threading
@@ -230,7 +231,11 @@ def main() -> int:
     for part, minutes in MINUTES.items():
         if options.part in {None, part} and getattr(options, minutes):
             with tempfile.TemporaryDirectory(prefix="easeml-chaos-") as folder:
-                good &= play(options, part, Path(folder))
+                try:
+                    good &= play(options, part, Path(folder))
+                except BaseException:
+                    shutil.copytree(Path(folder, "house", "logs"), options.out / "logs", dirs_exist_ok=True)
+                    raise
     return 0 if good else 1
 
 
