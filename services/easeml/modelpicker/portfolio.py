@@ -363,7 +363,8 @@ class Portfolio:
             self._alarm(_DOUBTFUL)
         else:
             self._weigh()
-        self._judge()
+        if self.k:
+            self._judge()
 
     def _alarm(self, ago: int) -> None:
         """Begin anew what was learnt from rows before a change some rows ago."""

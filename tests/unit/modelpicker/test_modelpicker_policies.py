@@ -104,3 +104,26 @@ def test_violations_are_refused(picker):
     with pytest.raises(NotFoundError, match="take part"):
         pick.retire_model("gone")
     assert pick.rows_seen == 0
+
+
+@pytest.mark.parametrize("half_life", ["auto", None, 100.0])
+def test_answers_count_after_all_models_have_left(picker, half_life):
+    truth, votes = stream(1500, [0.6, 0.7], seed=9)
+    pick = picker(2, budget=600, horizon=1500, half_life=half_life)
+    asked = []
+    for row in range(len(votes)):
+        asked += pick.step(votes[row], row).query
+        while len(asked) > 40:
+            answered = asked.pop(0)
+            pick.answer(answered, truth[answered])
+    for model in pick.model_ids:
+        pick.retire_model(model)
+    before = pick.labels_answered
+    for place, row in enumerate(asked):
+        if place % 10 == 0:
+            pick = type(pick).from_state(pick.state())
+        pick.answer(row, truth[row])
+        assert not pick.valued()[2].any()
+    assert pick.labels_answered == before + len(asked)
+    pick.add_model("new")
+    assert pick.step(np.array([1])).prediction == 1
