@@ -153,6 +153,8 @@ class Inbox:
         if not self._stopping.is_set():
             self._places = [(p.topic, p.partition) for p in partitions]
             consumer.assign([TopicPartition(t.topic, t.partition, offsets[t.topic, t.partition]) for t in partitions])
+            # The client keeps a pause across rebalances, but whoever asked for it has gone with the partition.
+            consumer.resume(partitions)
 
     def _revoked(self, consumer: Any, _partitions: list[Any]) -> None:
         self._revoke()
