@@ -363,8 +363,7 @@ class Portfolio:
             self._alarm(_DOUBTFUL)
         else:
             self._weigh()
-        if self.k:
-            self._judge()
+        self._judge()
 
     def _alarm(self, ago: int) -> None:
         """Begin anew what was learnt from rows before a change some rows ago."""
@@ -389,7 +388,9 @@ class Portfolio:
         self.memory.fit(self._posterior.weights)
 
     def _judge(self) -> None:
-        """Estimate anew how good the models are, by contested rows since the last change."""
+        """Estimate anew how good the models are, if there are any, by contested rows since the last change."""
+        if not self.k:
+            return
         numbers, votes, right = self.memory.believed(self._since)
         # rows are believed by the few that are labelled, so a validation row counts as many as a label stands for
         each = max(len(right) / (1 + float(self.memory.labelled.weights.sum())), 1.0)
@@ -439,8 +440,7 @@ class Portfolio:
         self._groups = np.array([first.setdefault(group, i) for i, group in enumerate(groups)], np.int64)
         self._override = None
         self._compare()
-        if self.k:
-            self._judge()
+        self._judge()
 
     def state(self) -> dict[str, Any]:
         """Return everything as JSON-able scalars and lists, and arrays."""
