@@ -9,7 +9,7 @@ over; the others go on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -54,11 +54,12 @@ class Lane:
             self.old = 0
         return left
 
-    def follows(self, head: Item) -> bool:
-        """Whether a later event of the head's key waits behind it; a repetition is no later one."""
+    def later(self, head: Item) -> Iterator[Item]:
+        """Yield what waits behind the head with its key and a later time; a repetition is no later one."""
         key, stamp = head.record.key, envelope.stamp(head.record)
-        behind = (item.record for _, item in islice(self.items, 1, None))
-        return any(record.key == key and envelope.stamp(record) > stamp for record in behind)
+        for _, item in islice(self.items, 1, None):
+            if item.record.key == key and envelope.stamp(item.record) > stamp:
+                yield item
 
     def open(self, now: float) -> bool:
         """Whether the head may be offered."""
@@ -172,7 +173,7 @@ class Lanes:
             return False
         _, item = lane.items[0]
         if topic in self.processor.routes.prepared:
-            item.followed = lane.follows(item)
+            item.followed = any(self.processor.succeeds(later, item) for later in lane.later(item))
         outcome = self.processor.offer(item)
         self._settle(lane, item, outcome, now)
         return True

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache
@@ -197,6 +198,20 @@ class PartitionProcessor:
             return self._bury(item, error)
         except Exception as error:
             raise HandlerCrashError(item, error) from error
+
+    def succeeds(self, later: Item, item: Item) -> bool:
+        """Whether a message behind another one is sound, and of the same app and kind: it will have its turn."""
+        if self._read(item) is None or self._read(later) is None:
+            return False
+        assert item.event is not None
+        assert later.event is not None
+        return (later.event.app, type(later.event.data)) == (item.event.app, type(item.event.data))
+
+    def _read(self, item: Item) -> Event[Any] | None:
+        if item.event is None and item.record.value is not None and is_for(item.record, self.service.name):
+            with suppress(*REFUSALS):  # whoever offers it hears of it
+                item.event = self._parse(item.record)
+        return item.event
 
     def _parse(self, record: Record) -> Event[Any]:
         assert record.value is not None
