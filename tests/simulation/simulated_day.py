@@ -30,7 +30,7 @@ import easeml.snoopy.work
 from easeml.automl.sandbox import Ended
 from easeml.ids import EventId
 from easeml.labels.votes import OTHER, SKIPPED
-from easeml.stream import codec, envelope
+from easeml.stream import codec, envelope, needs, partition
 from easeml.stream.memory import POINTS, MemoryCluster
 from easeml.stream.messages import Record
 from easeml.stream.payloads import (
@@ -91,6 +91,9 @@ def tiny() -> Iterator[None]:
         stack.enter_context(mock.patch("easeml.automl.trial.time", SimpleNamespace(process_time=lambda: 0.0)))
         seconds = itertools.count(0.0, 0.3)
         stack.enter_context(mock.patch("easeml.snoopy.work.time", SimpleNamespace(monotonic=lambda: next(seconds))))
+        # What the views rest on is written down again and again, in pieces, and each restart folds from there.
+        stack.enter_context(mock.patch.object(partition, "NEEDED_EVERY", 1))
+        stack.enter_context(mock.patch.multiple(needs, GAP=2, MOST_RUNS=5))
         yield
 
 

@@ -21,6 +21,7 @@ from easeml.advisor.evidence import Verdicts
 from easeml.artifacts import FORMAT, ArtifactStore
 from easeml.relation.pillar_views import PillarViews
 from easeml.stream.events import Event, Output
+from easeml.stream.needs import Needs
 from easeml.stream.payloads import (
     Advice,
     AdvicePhase,
@@ -182,6 +183,10 @@ class AdvisorService(Service[AdvisorState]):
         document = dict(packed.document)
         models = {name: (uri, digest, accuracy) for name, (uri, digest, accuracy) in document.pop("models").items()}
         return AdvisorState(**document, models=models)
+
+    def needed(self, app: str, state: AdvisorState | None) -> Needs:
+        del state
+        return self._rows.needed(app)
 
     def forget(self, app: str) -> None:
         self._rows.forget(app)

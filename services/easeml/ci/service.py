@@ -18,6 +18,7 @@ from easeml.errors import Poison
 from easeml.relation.predictions import check_classes
 from easeml.relation.validation import check_pillar, validate_batch
 from easeml.stream.events import Event, Output
+from easeml.stream.needs import Needs, Offsets
 from easeml.stream.payloads import (
     Answer,
     MeterReading,
@@ -69,6 +70,7 @@ class CIService(Service[Gate]):
 
     def __init__(self) -> None:
         self._registers: dict[str, Register] = {}
+        self._heard: dict[str, Offsets] = {}
 
     def table(self) -> tuple[On[Gate], ...]:
         return (
@@ -95,6 +97,13 @@ class CIService(Service[Gate]):
 
     def forget(self, app: str) -> None:
         self._registers.pop(app, None)
+        self._heard.pop(app, None)
+
+    def needed(self, app: str, state: Gate | None) -> Needs:
+        """Return the predictions of test rows: among those of production, which never end, there are few."""
+        del state
+        heard = self._heard.get(app)
+        return {PREDICTIONS.name: [] if heard is None else heard.since()}
 
     def _register(self, app: str) -> Register:
         return self._registers.setdefault(app, Register())
@@ -109,6 +118,7 @@ class CIService(Service[Gate]):
     def _predictions_arrived(self, event: Event[PredictionBatch]) -> None:
         if event.data.pillar is Pillar.TEST:
             self._register(event.data.app).add_predictions(event.data)
+            self._heard.setdefault(event.data.app, Offsets()).add(event.offset)
 
     def _labelled(self, state: Gate, event: Event[TestLabels], ctx: Context) -> Iterable[Output]:
         unknown = sorted(set(event.data.classes) - set(ctx.app.classes))

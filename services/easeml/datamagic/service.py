@@ -32,11 +32,13 @@ from easeml.datamagic.ingestion.sources import Sources
 from easeml.datamagic.ingestion.tasks import TOLD, Made, Task
 from easeml.datamagic.versions import candidate_checks, contents, keeper
 from easeml.datamagic.versions.ledger import KEPT_ROWS, Ledger, Rows
+from easeml.datamagic.versions.past import Past
 from easeml.errors import Busy, Poison
 from easeml.ids import EventId
 from easeml.relation import check_pillar, validate_batch
 from easeml.relation.validation import UNLABELLED, check_batch
 from easeml.stream.events import Event, Output
+from easeml.stream.needs import Needs
 from easeml.stream.payloads import (
     Answer,
     CandidateBatch,
@@ -92,6 +94,7 @@ class DataMagicService(Service[DataMagicState]):
         self._chunks: dict[str, Chunks] = {}
         self._ledgers: dict[str, dict[Pillar, Ledger]] = {}
         self._shelves: dict[str, dict[str, Shelf[Rows]]] = {}
+        self._pasts: dict[str, Past] = {}
         self._now = 0.0
 
     def table(self) -> tuple[On[DataMagicState], ...]:
@@ -115,10 +118,17 @@ class DataMagicService(Service[DataMagicState]):
         return pack(state)
 
     def unpack(self, app: str, packed: Packed) -> DataMagicState:
-        del app
-        return unpack(packed)
+        state = unpack(packed)
+        self._pasts[app] = state.past
+        return state
+
+    def needed(self, app: str, state: DataMagicState | None) -> Needs:
+        ledger = self._ledgers.get(app, {}).get(Pillar.PRODUCTION)
+        past = Past() if state is None else state.past
+        return {PILLAR_TOPICS[Pillar.PRODUCTION].name: [] if ledger is None else ledger.needed(past)}
 
     def forget(self, app: str) -> None:
+        self._pasts.pop(app, None)
         self._chunks.pop(app, None)
         self._ledgers.pop(app, None)
         self._shelves.pop(app, None)
@@ -127,8 +137,14 @@ class DataMagicService(Service[DataMagicState]):
 
     def _ledger(self, app: str, pillar: Pillar) -> Ledger:
         ledgers = self._ledgers.setdefault(app, {})
-        keep_last = KEPT_ROWS if pillar is Pillar.PRODUCTION else None
-        return ledgers.setdefault(pillar, Ledger(features=pillar in JUDGING, keep_last=keep_last))
+        if pillar not in ledgers:
+            endless = pillar is Pillar.PRODUCTION
+            ledgers[pillar] = Ledger(
+                features=pillar in JUDGING,
+                keep_last=KEPT_ROWS if endless else None,
+                past=self._pasts.get(app, Past()) if endless else Past(),
+            )
+        return ledgers[pillar]
 
     def _sent(self, event: Event[Upload]) -> None:
         if event.source != OWN_SOURCE:
@@ -141,7 +157,7 @@ class DataMagicService(Service[DataMagicState]):
         if pillar in UNLABELLED and (len(batch.classes) or (batch.candidate_column < 0).any()):
             return  # its handler says why
         if batch.row_ids:
-            self._ledger(event.app, pillar).rows(event.id, batch, own=event.source == OWN_SOURCE)
+            self._ledger(event.app, pillar).rows(event.id, batch, event.offset, own=event.source == OWN_SOURCE)
 
     def _proposed(self, event: Event[CandidateBatch]) -> None:
         candidate_checks.check_whole(event.data)
@@ -160,7 +176,10 @@ class DataMagicService(Service[DataMagicState]):
 
     def _judge(self, state: DataMagicState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
         validate_batch(event.data, ctx.app)
-        return self._closed(state, ctx)
+        yield from self._closed(state, ctx)
+        if event.data.pillar is Pillar.PRODUCTION and not state.running and state.closing is None:
+            # The ids of an upload under way are still looked at one by one.
+            state.past = self._ledger(ctx.app.app, Pillar.PRODUCTION).past
 
     def _check(self, state: DataMagicState, event: Event[CandidateBatch], ctx: Context) -> Iterable[Output]:
         del state

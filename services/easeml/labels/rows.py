@@ -17,6 +17,7 @@ import numpy as np
 
 from easeml.errors import InvalidDataError, Poison
 from easeml.relation.columns import cell_number
+from easeml.stream.needs import Offsets, Run, merged
 from easeml.stream.payloads import Column, ColumnKind, RelationBatch
 
 CodeKinds = (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN)
@@ -73,14 +74,15 @@ class Rows:
         self._asked = asked
         self._keep_bytes = keep_bytes
         self._keep_rows = keep_rows
-        self._batches: deque[RelationBatch] = deque()
+        self._batches: deque[tuple[RelationBatch, int]] = deque()
+        self._offsets = Offsets()
         self._bytes = self._count = 0
         self._places: dict[str, tuple[RelationBatch, int]] = {}
-        self._pinned: dict[str, dict[str, Value]] = {}
+        self._pinned: dict[str, tuple[dict[str, Value], int]] = {}
         self._answers: dict[str, dict[str, str]] = {}
 
-    def fold(self, batch: RelationBatch) -> None:
-        """Add the rows of a batch; a row that comes again replaces the former one.
+    def fold(self, batch: RelationBatch, offset: int) -> None:
+        """Add the rows of a batch, whose message has an offset; a row that comes again replaces the former one.
 
         Raises
         ------
@@ -88,14 +90,21 @@ class Rows:
             When a block does not have the size that columns and row ids ask for.
         """
         check(batch)
-        if self._batches and batch.columns == self._batches[-1].columns:
-            batch = replace(batch, columns=self._batches[-1].columns)  # each message brings its own copy
-        self._batches.append(batch)
+        if self._batches and batch.columns == self._batches[-1][0].columns:
+            batch = replace(batch, columns=self._batches[-1][0].columns)  # each message brings its own copy
+        self._batches.append((batch, offset))
+        self._offsets.add(offset)
         self._bytes += _size(batch)
         self._count += len(batch.row_ids)
         self._places.update((row_id, (batch, index)) for index, row_id in enumerate(batch.row_ids))
         if self._bytes > self._keep_bytes or self._count > _SLACK * self._keep_rows:
             self._drop()
+
+    @property
+    def needed(self) -> list[Run]:
+        """Messages that the rows here came in."""
+        pinned = [(offset, offset + 1) for _, offset in self._pinned.values()]
+        return merged([*pinned, *(self._offsets.since(self._batches[0][1]) if self._batches else ())])
 
     def answer(self, row_id: str, column: str, text: str) -> None:
         """Show what somebody said about a cell in place of what the row holds."""
@@ -103,20 +112,20 @@ class Rows:
 
     def show(self, row_id: str) -> dict[str, Value]:
         """Return the values of a row by column; empty when the row is not (or no longer) here."""
-        row = dict(cells(*self._places[row_id])) if row_id in self._places else self._pinned.get(row_id, {})
+        row = dict(cells(*self._places[row_id])) if row_id in self._places else self._pinned.get(row_id, ({}, 0))[0]
         said = self._answers.get(row_id)
         if not row or not said:
             return row
-        known = {column.name: column for column in self._batches[-1].columns}
+        known = {column.name: column for column in self._batches[-1][0].columns}
         return row | {name: _told(known[name], text) for name, text in said.items() if name in row and name in known}
 
     def _drop(self) -> None:
         asked = self._asked()
-        self._pinned = {row_id: row for row_id, row in self._pinned.items() if row_id in asked}
+        self._pinned = {row_id: held for row_id, held in self._pinned.items() if row_id in asked}
         while len(self._batches) > 1 and (
-            self._bytes > self._keep_bytes or self._count - len(self._batches[0].row_ids) >= self._keep_rows
+            self._bytes > self._keep_bytes or self._count - len(self._batches[0][0].row_ids) >= self._keep_rows
         ):
-            oldest = self._batches.popleft()
+            oldest, offset = self._batches.popleft()
             self._bytes -= _size(oldest)
             self._count -= len(oldest.row_ids)
             for row_id in oldest.row_ids:
@@ -124,7 +133,7 @@ class Rows:
                 if batch is oldest:
                     del self._places[row_id]
                     if row_id in asked:
-                        self._pinned[row_id] = dict(cells(oldest, index))
+                        self._pinned[row_id] = dict(cells(oldest, index)), offset
 
 
 def _size(batch: RelationBatch) -> int:

@@ -17,6 +17,7 @@ from easeml.labels.queue import Queue
 from easeml.labels.rows import Rows, Value
 from easeml.relation import check_pillar
 from easeml.stream.events import Event, Output
+from easeml.stream.needs import Needs
 from easeml.stream.payloads import (
     Annotation,
     Answer,
@@ -92,6 +93,10 @@ class LabelsService(Service[Queue]):
             self._rows.pop((app, pillar), None)
         self._notify(app)
 
+    def needed(self, app: str, state: Queue | None) -> Needs:
+        del state
+        return {PILLAR_TOPICS[pillar].name: self._pillar(app, pillar).needed for pillar in SHOWN}
+
     def row(self, app: str, pillar: Pillar, row_id: str) -> dict[str, Value]:
         """Return the values of a row by column; empty when it is not (or no longer) known."""
         rows = self._rows.get((app, pillar))
@@ -131,7 +136,7 @@ class LabelsService(Service[Queue]):
     def _arrived(self, event: Event[RelationBatch]) -> None:
         pillar = next(pillar for pillar in SHOWN if PILLAR_TOPICS[pillar].name == event.topic)
         check_pillar(event.data, pillar)
-        self._pillar(event.data.app, pillar).fold(event.data)
+        self._pillar(event.data.app, pillar).fold(event.data, event.offset)
 
     def _answered(self, event: Event[Answer]) -> None:
         said = event.data

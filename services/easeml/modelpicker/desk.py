@@ -166,9 +166,8 @@ class Desk:
         said: list[Payload] = []
         if self.models:
             picker = self._current(app, rng)
-            ready = rows.ready(self.next_row, self.models, self._overdue(rows, tick))
+            ready, self.next_row = rows.ready(self.next_row, self.models, self._overdue(rows, tick))
             if ready:
-                self.next_row = max(self.next_row, rows.start) + len(ready)
                 decision = picker.step_batch(rows.votes(ready, self.models, picker.n_classes), ready)
                 if decided is not None:
                     decided(ready, decision)

@@ -1,21 +1,26 @@
 """Votes of all models per production row, joined from their prediction batches.
 
-A view: rebuilt by folding the topic again. Rows are numbered in the order in which any model first predicted
-them; the last rows are kept, also for models that join later.
+A view: rebuilt by folding the topic again, from wherever the rows that it keeps came first. Rows are numbered by the
+message in which any model first predicted them; the last rows are kept, also for models that join later.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from easeml.modelpicker.voting import MISSING, Votes
 from easeml.relation.predictions import check_width
+from easeml.stream.needs import Offsets, Run
 from easeml.stream.payloads import PredictionBatch
 
 CAPACITY = 4000
 """Rows remembered; a hundred times what waits for a slow model at 20 rows per second."""
+_MESSAGE = 2**32
+"""Distance between the numbers of two messages: more than any has rows."""
 
 
 @dataclass(slots=True)
@@ -29,12 +34,22 @@ class Joining:
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
-        self._ids: dict[int, str] = {}
+        self._ids: deque[str] = deque()
+        # A late vote for a row makes it no new one as long as it is here. So that a fold from the middle knows it too,
+        # it begins as many rows before the first that is kept.
+        self._numbers: deque[int] = deque(maxlen=2 * CAPACITY)
+        self._offsets = Offsets()
         self.end = 0
-        """Number of the next new row."""
+        """Number that no row has yet."""
 
-    def add(self, batch: PredictionBatch) -> None:
+    def add(self, batch: PredictionBatch, offset: int) -> None:
         """Add a model's votes; the last one per row counts.
+
+        Parameters
+        ----------
+        batch : PredictionBatch
+        offset : int
+            Of the message; they ascend.
 
         Raises
         ------
@@ -42,33 +57,43 @@ class Joining:
             When there is not one prediction per row.
         """
         check_width(batch)
-        for row_id, label in zip(batch.row_ids, batch.labels.tolist(), strict=True):
+        self._offsets.add(offset)
+        for place, (row_id, label) in enumerate(zip(batch.row_ids, batch.labels.tolist(), strict=True)):
             row = self._rows.get(row_id)
             if row is None:
-                row = self._rows[row_id] = _Row(self.end)
-                self._ids[self.end] = row_id
-                self.end += 1
+                row = self._rows[row_id] = _Row(offset * _MESSAGE + place)
+                self._ids.append(row_id)
+                self._numbers.append(row.number)
+                self.end = row.number + 1
             row.votes[batch.model] = max(label, MISSING)
-        for number in range(self.end - len(self._rows), self.end - CAPACITY):
-            del self._rows[self._ids.pop(number)]
+        while len(self._ids) > CAPACITY:
+            del self._rows[self._ids.popleft()]
 
     @property
-    def start(self) -> int:
-        """Number of the oldest row remembered."""
-        return self.end - len(self._rows)
+    def needed(self) -> list[Run]:
+        """Messages that a fold must begin with to come to the same rows."""
+        return self._offsets.since(self._numbers[0] // _MESSAGE) if self._numbers else []
 
-    def ready(self, first: int, models: tuple[str, ...], forced: int) -> list[str]:
-        """Return the rows from ``first`` on, up to the first that still waits for a vote.
+    def ready(self, first: int, models: tuple[str, ...], forced: int) -> tuple[list[str], int]:
+        """Return the rows from number ``first`` on, up to the first that still waits for a vote, and where to go on.
 
         Rows before number ``forced`` do not wait any more.
         """
-        found = []
-        for number in range(max(first, self.start), self.end):
-            votes = self._rows[self._ids[number]].votes
-            if number >= forced and any(model not in votes for model in models):
+        found: list[str] = []
+        for row_id in reversed([*self._since(first)]):
+            row = self._rows[row_id]
+            if row.number >= forced and any(model not in row.votes for model in models):
                 break
-            found.append(self._ids[number])
-        return found
+            found.append(row_id)
+            first = row.number + 1
+        return found, first
+
+    def _since(self, first: int) -> Iterator[str]:
+        """Yield the rows from a number on, newest first."""
+        for row_id in reversed(self._ids):
+            if self._rows[row_id].number < first:
+                return
+            yield row_id
 
     def votes(self, row_ids: list[str], models: tuple[str, ...], classes: int) -> Votes:
         """Return votes, shape (len(row_ids), len(models)); -1 where there is none in the label domain."""

@@ -138,7 +138,7 @@ class Replay:
         now = 0.0
         for event in history:
             now = event.recorded
-            self._take(event.data)
+            self._take(event)
             self._proceed(now)
         # rows still wait for the votes of models that never came
         self._proceed(now)
@@ -148,7 +148,8 @@ class Replay:
             self.done.rows, self.done.labels = picker.rows_seen, picker.labels_used
         return self.done
 
-    def _take(self, data: Payload) -> None:
+    def _take(self, event: Event[Any]) -> None:
+        data: Payload = event.data
         match data:
             case AppDefined():
                 self._app = replace(data, **self._settings)
@@ -159,7 +160,7 @@ class Replay:
             case ModelPublished(model=model, metrics=metrics):
                 self._or_refuse(partial(self._desk.validated, model, metrics))
             case PredictionBatch(pillar=Pillar.PRODUCTION):
-                self._or_refuse(partial(self._rows.add, data))
+                self._or_refuse(partial(self._rows.add, data, event.offset))
 
     def _or_refuse(self, take: Callable[[], None]) -> None:
         try:

@@ -12,6 +12,7 @@ from easeml.modelpicker.desk import ASKER, Desk
 from easeml.modelpicker.joining import Joining
 from easeml.relation.predictions import check_classes
 from easeml.stream.events import Event, Output
+from easeml.stream.needs import Needs
 from easeml.stream.payloads import (
     Answer,
     ModelPicked,
@@ -57,6 +58,10 @@ class ModelPickerService(Service[Desk]):
     def unpack(self, app: str, packed: Packed) -> Desk:  # noqa: ARG002 - the desk knows its app
         return Desk.unpack(packed)
 
+    def needed(self, app: str, state: Desk | None) -> Needs:
+        del state
+        return {PREDICTIONS.name: self._joining(app).needed}
+
     def forget(self, app: str) -> None:
         self._rows.pop(app, None)
 
@@ -65,7 +70,7 @@ class ModelPickerService(Service[Desk]):
 
     def _arrived(self, event: Event[PredictionBatch]) -> None:
         if event.data.pillar is Pillar.PRODUCTION:
-            self._joining(event.data.app).add(event.data)
+            self._joining(event.data.app).add(event.data, event.offset)
 
     def _predicted(self, state: Desk, event: Event[PredictionBatch], ctx: Context) -> Iterable[Output]:
         if event.data.pillar is not Pillar.PRODUCTION:

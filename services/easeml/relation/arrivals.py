@@ -11,6 +11,7 @@ from easeml.ids import EventId
 from easeml.relation.relation import Relation
 from easeml.relation.validation import validate_batch
 from easeml.relation.view import RelationView
+from easeml.stream.needs import Offsets, Run
 from easeml.stream.payloads import Answer, AppDefined, CandidateBatch, RelationBatch
 
 _REMEMBERED = 1000
@@ -32,7 +33,8 @@ class Arrivals:
     def __init__(self, keep_last: int | None = None) -> None:
         self._keep_last = keep_last
         self._told: dict[EventId, RelationBatch | CandidateBatch | Answer] = {}
-        self._batches: deque[EventId] = deque()
+        self._batches: deque[tuple[EventId, int]] = deque()
+        self._offsets = Offsets()
         self._dropped: deque[EventId] = deque(maxlen=_REMEMBERED)
         self._rows = self._gone = 0
         self._view: RelationView | None = None
@@ -40,22 +42,27 @@ class Arrivals:
         self._new: list[RelationBatch | CandidateBatch | Answer] = []
         self._fit = self._fit_answers = 0
 
-    def add(self, event_id: EventId, data: RelationBatch | CandidateBatch | Answer) -> None:
-        """Take in a batch, candidates or an answer; what is known of a row that is not here yet waits for it."""
+    def add(self, event_id: EventId, data: RelationBatch | CandidateBatch | Answer, offset: int = 0) -> None:
+        """Take in a batch, candidates or an answer; what is known of a row that is not here yet waits for it.
+
+        The offset of a batch's message counts where only the last rows are kept.
+        """
         if event_id in self._told or event_id in self._dropped:
             return
         self._told[event_id] = data
         if self._view is not None:
             self._new.append(data)
         if isinstance(data, RelationBatch) and self._keep_last is not None:
-            self._batches.append(event_id)
+            self._batches.append((event_id, offset))
+            self._offsets.add(offset)
             self._rows += len(data.row_ids)
             self._drop(self._keep_last)
 
     def _drop(self, least: int) -> None:
-        while self._rows - (size := self._size(self._batches[0])) >= least and len(self._batches) > 1:
-            self._dropped.append(self._batches[0])
-            del self._told[self._batches.popleft()]
+        while self._rows - (size := self._size(self._batches[0][0])) >= least and len(self._batches) > 1:
+            oldest, _ = self._batches.popleft()
+            self._dropped.append(oldest)
+            del self._told[oldest]
             self._rows -= size
             self._gone += size
             self._view, self._new = None, []
@@ -69,12 +76,17 @@ class Arrivals:
 
     def _forget(self) -> None:
         """Drop what was said before the first batch that is left, save for what its rows and later ones need."""
-        batches = (self._told[event_id] for event_id in self._batches)
+        batches = (self._told[event_id] for event_id, _ in self._batches)
         kept = {row_id for batch in batches if isinstance(batch, RelationBatch) for row_id in batch.row_ids}
-        for event_id in list(takewhile(lambda told: told != self._batches[0], self._told)):
+        for event_id in list(takewhile(lambda told: told != self._batches[0][0], self._told)):
             data = self._told[event_id]
             if kept.isdisjoint((data.row_id,) if isinstance(data, Answer) else data.row_ids):
                 del self._told[event_id]
+
+    @property
+    def needed(self) -> list[Run]:
+        """Messages that the batches here came in, where only the last rows are kept."""
+        return self._offsets.since(self._batches[0][1]) if self._batches else []
 
     def revision(self, app: AppDefined, *, answers: bool = True) -> int:
         """Return the number of events that fit ``app``, answers among them or not: another one says something new."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from easeml.relation.arrivals import Arrivals
 from easeml.relation.validation import check_pillar, validate_batch
 from easeml.stream.events import Event, Output
+from easeml.stream.needs import Needs
 from easeml.stream.payloads import Answer, CandidateBatch, DataVersion, Pillar, RelationBatch
 from easeml.stream.service import Context
 from easeml.stream.topics import PILLAR_TOPICS
@@ -56,7 +57,12 @@ class PillarViews:
             check_pillar(data, _PILLAR_OF[event.topic])
         elif data.pillar not in self._keep_last:
             return
-        self.of(event.app, data.pillar).add(event.id, data)
+        self.of(event.app, data.pillar).add(event.id, data, event.offset)
+
+    def needed(self, app: str) -> Needs:
+        """Return the messages that the rows of an app came in, for the pillars whose last rows are kept."""
+        endless = [pillar for pillar, least in self._keep_last.items() if least is not None]
+        return {PILLAR_TOPICS[pillar].name: self.of(app, pillar).needed for pillar in endless}
 
     def forget(self, app: str) -> None:
         """Drop what came for an app."""

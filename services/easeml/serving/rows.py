@@ -11,6 +11,7 @@ from easeml.errors import Poison
 from easeml.ids import EventId
 from easeml.relation import Block, validate_batch
 from easeml.relation.block import stack
+from easeml.stream.needs import Offsets, Run
 from easeml.stream.payloads import AppDefined, RelationBatch
 
 _AT_ONCE = 1000
@@ -28,21 +29,29 @@ class Backlog:
     def __init__(self, keep_last: int | None = None) -> None:
         self._keep_last = keep_last
         self._batches: dict[EventId, RelationBatch] = {}
+        self._places: dict[EventId, int] = {}
+        self._offsets = Offsets()
         self._rows = 0
 
-    def add(self, event_id: EventId, batch: RelationBatch) -> None:
-        """Take in a batch; the same event twice changes nothing."""
+    def add(self, event_id: EventId, batch: RelationBatch, offset: int) -> None:
+        """Take in a batch and the offset of its message; the same event twice changes nothing."""
         if event_id in self._batches:
             return
-        self._batches[event_id] = batch
+        self._batches[event_id], self._places[event_id] = batch, offset
+        self._offsets.add(offset)
         self._rows += len(batch.row_ids)
         if self._keep_last is None:
             return
         for old, first in list(self._batches.items()):
             if self._rows - len(first.row_ids) < self._keep_last:
                 return
-            del self._batches[old]
+            del self._batches[old], self._places[old]
             self._rows -= len(first.row_ids)
+
+    @property
+    def needed(self) -> list[Run]:
+        """Messages that the batches here came in."""
+        return self._offsets.since(next(iter(self._places.values()))) if self._places else []
 
     def blocks(self, app: AppDefined) -> Iterator[Block]:
         """Yield the rows that fit ``app``, without those before the last ``keep_last``.

@@ -20,6 +20,7 @@ from easeml.serving.live import LiveModels, Model, Scored, Scores
 from easeml.serving.rows import Backlog
 from easeml.serving.state import ServingState, pack, picked, unpack
 from easeml.stream.events import Event, Output
+from easeml.stream.needs import Needs
 from easeml.stream.payloads import (
     AppDefined,
     ModelPicked,
@@ -91,6 +92,10 @@ class ServingService(Service[ServingState]):
         for pillar in _PILLARS.values():
             self._backlogs.pop((app, pillar), None)
 
+    def needed(self, app: str, state: ServingState | None) -> Needs:
+        del state
+        return {topic: self._backlog(app, pillar).needed for topic, pillar in _PILLARS.items()}
+
     def _backlog(self, app: str, pillar: Pillar) -> Backlog:
         keep_last = LOOKBACK if pillar is Pillar.PRODUCTION else None
         return self._backlogs.setdefault((app, pillar), Backlog(keep_last))
@@ -98,7 +103,7 @@ class ServingService(Service[ServingState]):
     def _arrived(self, event: Event[RelationBatch]) -> None:
         pillar = _PILLARS[event.topic]
         check_pillar(event.data, pillar)
-        self._backlog(event.app, pillar).add(event.id, event.data)
+        self._backlog(event.app, pillar).add(event.id, event.data, event.offset)
 
     def _score(self, state: ServingState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
         state.see(ctx.app)

@@ -7,6 +7,7 @@ key              value               written
                                      their topics; a restart applies the same events in the same order
 ``state/<app>``  StateRecord         after the outputs of a batch are acknowledged
 ``position``     PositionRecord      with the states; every event up to it is applied
+``needed``       NeededRecord        now and then, with the states: what the views rest on of topics that never end
 ``attempt``      AttemptRecord       before an event that crashed its handler is tried again
 ``floor/<app>``  PositionRecord      when an app is deleted: its older events are never folded again
 ===============  ==================  ================================================================================
@@ -27,12 +28,22 @@ import numpy as np
 
 from easeml.stream import codec
 from easeml.stream.messages import Message
-from easeml.stream.payloads import AttemptRecord, JournalRecord, Payload, PositionRecord, StateArray, StateRecord
+from easeml.stream.needs import Needs, Run
+from easeml.stream.payloads import (
+    AttemptRecord,
+    JournalRecord,
+    NeededRecord,
+    Payload,
+    PositionRecord,
+    StateArray,
+    StateRecord,
+)
 from easeml.stream.service import Packed
 
 POSITION = b"position"
 JOURNAL = b"journal"
 ATTEMPT = b"attempt"
+NEEDED = b"needed"
 _STATE = "state/"
 _FLOOR = "floor/"
 _DIGEST = 8
@@ -131,6 +142,7 @@ class Snapshot:
     positions: dict[str, int] = field(default_factory=dict)
     journal: JournalRecord | None = None
     attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
+    needed: dict[str, list[Run]] = field(default_factory=dict)
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """Apply one changelog message; the last one per key counts.
@@ -152,6 +164,10 @@ class Snapshot:
             self.positions = dict(cast("PositionRecord", record).positions)
         elif key == JOURNAL:
             self.journal = cast("JournalRecord", record)
+        elif key == NEEDED:
+            told, self.needed = cast("NeededRecord", record), {}
+            for topic, start, end in zip(told.topics, told.starts, told.ends, strict=True):
+                self.needed.setdefault(topic, []).append((start, end))
         elif key == ATTEMPT:
             crashed = cast("AttemptRecord", record)
             places = zip(crashed.topics, crashed.offsets, crashed.counts, crashed.messages, strict=True)
@@ -191,6 +207,14 @@ class Writer:
         parked = tuple(place for place, (_, _, waits) in enumerate(listed) if waits)
         return self._message(
             JOURNAL, JournalRecord(tuple(t for t, _, _ in listed), tuple(o for _, o, _ in listed), parked)
+        )
+
+    def needed(self, needs: Needs) -> Message:
+        """Return the message of what is to be folded again."""
+        runs = [(topic, start, end) for topic, found in needs.items() for start, end in found]
+        return self._message(
+            NEEDED,
+            NeededRecord(tuple(t for t, _, _ in runs), tuple(s for _, s, _ in runs), tuple(e for _, _, e in runs)),
         )
 
     def attempts(self, attempts: Mapping[tuple[str, int], Attempt]) -> Message:

@@ -359,9 +359,9 @@ class MemoryCluster:
                 snapshot.apply(record.key, record.value)
             processor = PartitionProcessor(service, number, self.settings, self.broadcast, snapshot)
             for topic in processor.routes.folded:
-                end = processor.positions.get(topic, -1) + 1
-                for record in self._logs.get((topic, number), [])[:end]:
-                    processor.refold(record)
+                for start, end in processor.to_fold(topic, 0):
+                    for record in self._logs.get((topic, number), [])[start:end]:
+                        processor.refold(record)
             choose = self._rng.choice if self._rng is not None else None
             lanes = Lanes(processor, snapshot, choose)
             instance.lanes[number] = lanes

@@ -24,7 +24,7 @@ from typing import Any
 
 from easeml.errors import ArtifactError, Busy, EaseMLError, InvalidDataError, Poison
 from easeml.ids import EventId
-from easeml.stream import codec, envelope
+from easeml.stream import codec, envelope, needs
 from easeml.stream.changelog import Attempt, Snapshot, Writer
 from easeml.stream.events import Event, Output
 from easeml.stream.messages import Message, Record
@@ -38,6 +38,9 @@ from easeml.stream.views import Broadcast
 
 REFUSALS = (Poison, InvalidDataError, ArtifactError)
 """Errors that condemn the message, not the code."""
+
+NEEDED_EVERY = 1000
+"""Messages after which it is written down anew which ones the views rest on."""
 
 home_of = lru_cache(4096)(partition_of)
 
@@ -141,6 +144,8 @@ class PartitionProcessor:
         self._tenants = {app: Tenant.restore(service, record) for app, record in snapshot.states.items()}
         self._floors = snapshot.floors
         self._attempts = dict(snapshot.attempts)
+        self._needed = snapshot.needed
+        self._since_needed = 0
         self._ticks: deque[str] = deque(maxlen=64)
         self._parked: dict[str, int] = {}
         self._entries: list[tuple[str, int, bool]] = []
@@ -383,6 +388,7 @@ class PartitionProcessor:
         self._entries.append((record.topic, record.offset, False))
         self._parked.pop(record.topic, None)
         self.positions[record.topic] = record.offset
+        self._since_needed += 1
 
     def _park(self, item: Item, outcome: Outcome) -> Outcome:
         topic, offset = item.record.topic, item.record.offset
@@ -419,6 +425,12 @@ class PartitionProcessor:
             for place in done:
                 del self._attempts[place]
             effects.records.append(self._writer.attempts(self._attempts))
+        if self._since_needed >= NEEDED_EVERY:
+            self._since_needed = 0
+            here = [app for app in self._broadcast.apps if home_of(app, self._settings.partitions) == self.partition]
+            found = needs.joined([self.service.needed(app, self.state(app)) for app in here], self.positions)
+            if found:
+                effects.records.append(self._writer.needed(found))
         effects.records.append(self._writer.position(self.positions))
 
     # -- recovery, crashes, deletion -----------------------------------------------------------------------------
@@ -430,6 +442,10 @@ class PartitionProcessor:
         text = f"{type(crash.error).__name__}: {crash.error}"[:1000]
         self._attempts[record.topic, record.offset] = Attempt(old.count + 1, text)
         return self._writer.attempts(self._attempts)
+
+    def to_fold(self, topic: str, low: int) -> list[needs.Run]:
+        """Return the runs of offsets, from the first one on the broker, to fold again."""
+        return needs.to_fold(self._needed, topic, low, self.positions.get(topic, -1) + 1)
 
     def refold(self, record: Record) -> Exception | None:
         """Fold a message at or below the position again; return why it was left out when it failed."""

@@ -87,20 +87,22 @@ async def _snapshots(reader: BulkReader, service: str, partitions: Sequence[int]
 
 
 async def _refold(reader: BulkReader, lanes: dict[int, Lanes], begins: dict[Place, int]) -> int:
-    ranges = {
-        (topic, number): (begins[topic, number], lane.processor.positions.get(topic, -1) + 1)
+    runs = {
+        (topic, number): lane.processor.to_fold(topic, begins[topic, number])
         for number, lane in lanes.items()
         for topic in lane.processor.routes.folded
     }
     count = 0
-    async for records in chunks(reader, ranges):
-        begun = time.monotonic()
-        for record in records:
-            error = lanes[record.partition].processor.refold(record)
-            if error is not None:
-                log.info("%s[%d]@%d is left out: %s", record.topic, record.partition, record.offset, error)
-            if time.monotonic() - begun > _SLICE_SECONDS:
-                await asyncio.sleep(0)
-                begun = time.monotonic()
-        count += len(records)
+    for place in range(max(map(len, runs.values()), default=0)):
+        ranges = {where: found[place] for where, found in runs.items() if place < len(found)}
+        async for records in chunks(reader, ranges):
+            begun = time.monotonic()
+            for record in records:
+                error = lanes[record.partition].processor.refold(record)
+                if error is not None:
+                    log.info("%s[%d]@%d is left out: %s", record.topic, record.partition, record.offset, error)
+                if time.monotonic() - begun > _SLICE_SECONDS:
+                    await asyncio.sleep(0)
+                    begun = time.monotonic()
+            count += len(records)
     return count

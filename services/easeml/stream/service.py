@@ -2,7 +2,7 @@
 
 A service keeps two kinds of state. *App state* is small, changes by handlers, and is written to the service's
 changelog after every batch of events. *Views* are big (rows, predictions), live in the service object, change by
-folds that are idempotent and independent of the order of topics, and are rebuilt by replaying their topics.
+folds that are idempotent and independent of the order of topics, and are rebuilt by replaying what they rest on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from easeml.stream.events import Event, Output
+from easeml.stream.needs import Needs
 from easeml.stream.payloads import AlgorithmAnnounced, AppDefined
 from easeml.stream.topics import Topic
 
@@ -148,6 +149,16 @@ class Service(ABC, Generic[S]):
     @abstractmethod
     def unpack(self, app: str, packed: Packed) -> S:
         """Return the state that ``pack`` stored."""
+
+    def needed(self, app: str, state: S | None) -> Needs:
+        """Return the messages that the views of an app rest on, of topics of which they do not keep everything.
+
+        After a restart the others are not folded again; topics that are not named are folded whole, TICKS from the last
+        one. Asked now and then, after the state, if there is one, was packed. A view that was folded from here must be
+        what it is now.
+        """
+        del app, state
+        return {}
 
     def forget(self, app: str) -> None:
         """Drop the views of an app: it was deleted or its partition is now elsewhere."""

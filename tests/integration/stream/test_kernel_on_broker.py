@@ -22,6 +22,7 @@ from easeml.stream.changelog import Writer
 from easeml.stream.deadletters import DISCARDED, REDRIVEN, discard, read, redrive
 from easeml.stream.health import HealthServer
 from easeml.stream.killpoints import KillPoint
+from easeml.stream.needs import END
 from easeml.stream.payloads import AppDeleted
 from easeml.stream.recovery import recover
 from easeml.stream.runtime import Runtime
@@ -370,3 +371,20 @@ async def test_an_input_that_was_created_anew_is_refused(house):
     house.flush()
     with pytest.raises(ConfigurationError, match="has applied 42 messages"):
         await recover(Summer(), house.settings, Broadcast(), [0, 1])
+
+
+async def test_a_restart_folds_what_the_views_rest_on_alone(house):
+    here = partition_of("churn", 2)
+    for place in range(3000):
+        house.publish(DATA_VERSIONS, version(place, name=f"v{place}"))
+    house.flush()
+    writer = Writer("merger", here)
+    needed = {DATA_VERSIONS.name: [(10, 12), (1500, 1501), (2990, END)]}
+    for message in (writer.needed(needed), writer.position({DATA_VERSIONS.name: 2995})):
+        house.producer.produce(message.topic, message.value, message.key, here)
+    house.flush()
+    broadcast, merger = Broadcast(), Merger()
+    broadcast.apps["churn"] = app()
+    lanes = await recover(merger, house.settings, broadcast, [0, 1])
+    assert sorted(merger.view["churn"].values()) == [10, 11, 1500, *range(2990, 2996)]
+    assert lanes[here].lanes[DATA_VERSIONS.name].expected == 2996, "and what was not applied yet is handled"

@@ -47,6 +47,11 @@ def test_a_row_that_comes_again_replaces_itself_while_it_is_kept():
     assert ledger.content(APP) == filled([rows(0, 10, seed=1)]).content(APP)
 
 
+def test_a_large_batch_before_a_smaller_one_is_kept_whole():
+    ledger = filled([rows(0, 25), rows(25, 44)], KEPT)
+    assert ledger.content(APP) == filled([rows(0, 25), rows(25, 44)]).content(APP)
+
+
 def test_answers_count_for_rows_that_are_not_kept_any_more_and_nobody_is_strange():
     ledger = Ledger(features=False, keep_last=KEPT)
     ledger.rows("first", rows(0, 10))
@@ -79,7 +84,7 @@ def test_what_is_kept_does_not_grow_with_the_rows():
     assert len(ledger._told) <= 2 * KEPT
     assert len(ledger.batches(APP)) <= 2 * KEPT
     assert len(ledger._seen) <= 2 * KEPT
-    assert len(ledger._gone) == 1
+    assert len(ledger.past.sums) == 1
 
 
 @pytest.mark.parametrize("pillar", list(Pillar))

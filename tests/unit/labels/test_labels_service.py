@@ -205,7 +205,7 @@ def test_every_kind_of_cell_is_shown():
         numeric=np.array([41.0, 0.0, np.nan, np.nan, 1.0, 1e300]),
     )
     shown = Rows(set)
-    shown.fold(batch)
+    shown.fold(batch, 0)
     first, second, third = (shown.show(name) for name in "abc")
     assert list(first) == [column.name for column in batch.columns]
     assert first["seen"].isoformat() == "1970-01-01T00:00:00+00:00"
@@ -221,12 +221,12 @@ def test_only_the_newest_rows_are_kept_and_those_asked_about():
     asked = {"r1"}
     kept = Rows(lambda: asked, keep_bytes=4 * ROW)
     for start in range(0, 10, 2):
-        kept.fold(rows(f"r{start}", f"r{start + 1}", value=float(start)))
+        kept.fold(rows(f"r{start}", f"r{start + 1}", value=float(start)), 0)
     assert [name for name in (f"r{i}" for i in range(10)) if kept.show(name)] == ["r1", "r6", "r7", "r8", "r9"]
-    kept.fold(rows("r9", value=-1.0))
+    kept.fold(rows("r9", value=-1.0), 0)
     assert kept.show("r9") == {"age": -1.0}
     asked.clear()
-    kept.fold(rows("r10", "r11"))
+    kept.fold(rows("r10", "r11"), 0)
     assert not kept.show("r1")
 
 
@@ -234,7 +234,7 @@ def test_of_rows_without_end_so_many_are_kept_and_those_asked_about():
     looked = []
     kept = Rows(lambda: looked.append(1) or {"r3"}, keep_rows=100)
     for start in range(1000):
-        kept.fold(rows(f"r{start}"))
+        kept.fold(rows(f"r{start}"), 0)
     shown = [place for place in range(1000) if kept.show(f"r{place}")]
     assert shown[0] == 3
     assert shown[1:] == list(range(shown[1], 1000))
@@ -246,20 +246,20 @@ def test_wide_rows_are_kept_in_smaller_numbers():
     wide = {"columns": (Column("photo", ColumnKind.TENSOR, shape=(100,)),), "numeric": np.empty(0)}
     kept = Rows(set, keep_bytes=20 * ROW)
     for start in range(100):
-        kept.fold(rows(f"r{start}", tensor=np.zeros(100), **wide))
+        kept.fold(rows(f"r{start}", tensor=np.zeros(100), **wide), 0)
     assert 1 < sum(bool(kept.show(f"r{i}")) for i in range(100)) < 10
-    kept.fold(rows(row_ids=(), numeric=np.empty(0)))
-    kept.fold(rows("a", "a"))
+    kept.fold(rows(row_ids=(), numeric=np.empty(0)), 0)
+    kept.fold(rows("a", "a"), 0)
     for start in range(100):
-        kept.fold(rows(f"r{start}"))
+        kept.fold(rows(f"r{start}"), 0)
     assert not kept.show("a")
 
 
 def test_a_batch_that_is_larger_than_all_that_is_kept_is_shown_until_the_next_one():
     kept = Rows(set, keep_bytes=1)
-    kept.fold(rows("a", "b"))
+    kept.fold(rows("a", "b"), 0)
     assert kept.show("b") == {"age": 0.0}
-    kept.fold(rows("c"))
+    kept.fold(rows("c"), 0)
     assert (kept.show("b"), kept.show("c")) == ({}, {"age": 0.0})
 
 

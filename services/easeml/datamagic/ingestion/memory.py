@@ -11,6 +11,7 @@ from easeml.datamagic.ingestion.assignment import side_of
 from easeml.datamagic.ingestion.slices import Place
 from easeml.datamagic.ingestion.tasks import TOLD, Made
 from easeml.datamagic.versions.keeper import Said, Watch
+from easeml.datamagic.versions.past import Past
 from easeml.stream.payloads import Pillar, Upload
 from easeml.stream.service import Packed
 
@@ -102,6 +103,8 @@ class DataMagicState:
         Groups of earlier uploads, at most ``MOST_GROUPS``.
     crowded : bool
         Whether there were more.
+    past : Past
+        What the ledger of production has let go.
     """
 
     done: dict[str, None] = field(default_factory=dict)
@@ -114,6 +117,7 @@ class DataMagicState:
     looked: dict[Pillar, int] = field(default_factory=dict)
     groups: dict[Pillar, NDArray[np.uint64]] = field(default_factory=dict)
     crowded: bool = False
+    past: Past = field(default_factory=Past)
 
     def finish(self, key: str) -> None:
         """Remember that an upload is done."""
@@ -150,6 +154,7 @@ def pack(state: DataMagicState) -> Packed:
         "sent": dict(state.sent),
         "looked": dict(state.looked),
         "crowded": state.crowded,
+        "past": state.past.document,
     }
     return Packed(document, {f"groups.{pillar}": groups for pillar, groups in state.groups.items()})
 
@@ -175,6 +180,7 @@ def unpack(packed: Packed) -> DataMagicState:
         sent={Pillar(pillar): count for pillar, count in document["sent"].items()},
         looked={Pillar(pillar): count for pillar, count in document["looked"].items()},
         crowded=document["crowded"],
+        past=Past.of(document["past"]),
         groups={Pillar(name.removeprefix("groups.")): groups for name, groups in packed.arrays.items()},
     )
 

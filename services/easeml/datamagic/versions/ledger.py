@@ -10,18 +10,20 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from easeml.datamagic.versions import candidate_checks, contents
 from easeml.datamagic.versions.naming import is_own, life_of
+from easeml.datamagic.versions.past import Past, Sum
 from easeml.datamagic.versions.places import Places
 from easeml.errors import EaseMLError
 from easeml.relation import Block, row_digests
 from easeml.relation.answers import canonical
 from easeml.relation.validation import check_columns
+from easeml.stream.needs import Offsets, Run
 from easeml.stream.payloads import (
     Answer,
     AppDefined,
@@ -87,6 +89,8 @@ class Rows:
         As in the batch.
     ids, features : uint64[n]
         Digests of each row's id and features; of features only where they are asked for.
+    offset : int
+        Of the message.
     digests : bytes
         As ``contents.row_contents``.
     """
@@ -97,6 +101,7 @@ class Rows:
     ids: Words
     digests: bytes
     features: Words
+    offset: int = 0
 
     def total(self, places: NDArray[np.int64] | None = None) -> int:
         """Return the digest of all rows, or of some."""
@@ -106,14 +111,9 @@ class Rows:
         return contents.total(every[places].tobytes())
 
 
-@dataclass(slots=True)
-class _Sum:
-    count: int = 0
-    digest: int = 0
-
-    def add(self, count: int, digest: int) -> None:
-        self.count += count
-        self.digest = (self.digest + digest) % contents.MODULUS
+_NOTHING = Past()
+_UNKNOWN = Rows((), (), "", np.empty(0, np.uint64), b"", np.empty(0, np.uint64), -1)
+"""Stands for a batch of which nothing is known but that it came."""
 
 
 @dataclass(slots=True)
@@ -128,7 +128,7 @@ class _Judged:
     places: Places = field(default_factory=Places)
     stored: list[Rows] = field(default_factory=list)
     starts: list[int] = field(default_factory=lambda: [0])
-    versions: dict[str, _Sum] = field(default_factory=dict)
+    versions: dict[str, Sum] = field(default_factory=dict)
     things: dict[int, dict[str, int]] = field(default_factory=dict)
     known: int = 0
     cells: int = 0
@@ -150,8 +150,8 @@ class _Judged:
         self.stored.append(rows)
         self.starts.append(self.starts[-1] + len(rows.ids))
 
-    def sum_of(self, version: str) -> _Sum:
-        return self.versions.setdefault(version, _Sum())
+    def sum_of(self, version: str) -> Sum:
+        return self.versions.setdefault(version, Sum())
 
     def _drop(self, numbers: NDArray[np.int64]) -> None:
         owners = np.searchsorted(self.starts, numbers, side="right") - 1
@@ -193,15 +193,18 @@ class Ledger:
     keep_last : int, optional
         Rows to keep one by one at least, of a pillar that has no end. A row before them that comes again is another
         row, and what is said of rows counts whether they came or not. All rows are kept otherwise.
+    past : Past
+        What another ledger of the pillar had let go: messages before it change nothing.
     """
 
-    def __init__(self, *, features: bool = True, keep_last: int | None = None) -> None:
+    def __init__(self, *, features: bool = True, keep_last: int | None = None, past: Past = _NOTHING) -> None:
         self._features = features
         self._keep_last = keep_last
         self._kept = 0
-        self._gone: dict[tuple[tuple[Column, ...], tuple[str, ...], str], _Sum] = {}
+        self.past = past
+        self._offsets = Offsets()
         self._seen: dict[bytes, None] = {}
-        self._own: dict[str, list[Rows]] = {}
+        self._own: dict[str, list[Rows]] = {life: [_UNKNOWN] * count for life, count in past.own.items()}
         self._told: list[Rows | CandidateBatch | Answer] = []
         self._proposed: list[tuple[float, CandidateBatch]] = []
         self._announced: set[str] = set()
@@ -210,20 +213,27 @@ class Ledger:
         self._parent = ""
         self._judged: _Judged | None = None
 
-    def rows(self, event_id: str, batch: RelationBatch, *, own: bool = False) -> None:
-        """Take in the rows of a sound batch, perhaps one of DataMagic's own; a row that comes again replaces itself."""
+    def rows(self, event_id: str, batch: RelationBatch, offset: int = 0, *, own: bool = False) -> None:
+        """Take in the rows of a sound batch, perhaps one of DataMagic's own; a row that comes again replaces itself.
+
+        The offset of the message counts where only the last rows are kept.
+        """
+        if offset < self.past.since:
+            return
         # A stranger's copy under the same id hides no batch of our own, for which its upload would wait for ever.
         if not self._is_new(f"own {event_id}" if own else event_id):
             return
         features = row_digests(Block.from_batch(batch)) if self._features else np.empty(0, np.uint64)
         ids, digests = contents.hashed(batch.row_ids), contents.row_contents(batch)
-        rows = Rows(batch.columns, batch.classes, batch.version, ids, digests, features)
+        rows = Rows(batch.columns, batch.classes, batch.version, ids, digests, features, offset)
         self._told.append(rows)
         self._kept += len(ids)
         if own:
             self._own.setdefault(life_of(batch.version), []).append(rows)
-        if self._keep_last is not None and self._kept > 2 * self._keep_last:
-            self._let_go(self._keep_last)
+        if self._keep_last is not None:
+            self._offsets.add(offset)
+            if self._kept > 2 * self._keep_last:
+                self._let_go(self._keep_last)
 
     def _let_go(self, least: int) -> None:
         """Keep of the rows before the last ones their sums alone, each row as it came last."""
@@ -232,19 +242,27 @@ class Ledger:
         while self._kept - len(batches[until].ids) >= least:
             self._kept -= len(batches[until].ids)
             until += 1
+        if not until:
+            return  # the oldest batch is so large that those after it are too few
         old, left = batches[:until], batches[until:]
         ids = np.concatenate([rows.ids for rows in old])
         last = np.zeros(len(ids), bool)
         last[len(ids) - 1 - np.unique(ids[::-1], return_index=True)[1]] = True
         last &= ~np.isin(ids, np.concatenate([rows.ids for rows in left]))
-        start = 0
+        start, sums = 0, {kind: replace(part) for kind, part in self.past.sums.items()}
         for rows in old:
             there = np.flatnonzero(last[start : start + len(rows.ids)])
             start += len(rows.ids)
-            part = self._gone.setdefault((rows.columns, rows.classes, rows.version), _Sum())
-            part.add(len(there), rows.total(there))
+            sums.setdefault((rows.columns, rows.classes, rows.version), Sum()).add(len(there), rows.total(there))
+        since = left[0].offset
+        own = {life: sum(rows.offset < since for rows in batches) for life, batches in self._own.items()}
+        self.past = Past(since, sums, own)
         self._told = [*(told for told in self._told if not isinstance(told, Rows)), *left]
         self._judged = None
+
+    def needed(self, past: Past) -> list[Run]:
+        """Return the messages that a ledger with this past must be told to come to what this one is."""
+        return self._offsets.since(past.since)
 
     def own(self, app: AppDefined) -> list[Rows]:
         """Return DataMagic's own batches for this life of the app that have come back; the list only grows."""
@@ -330,7 +348,7 @@ class Ledger:
         judged = self._judged
         if judged is None or not judged.fits(app):
             judged = self._judged = _Judged(app.label, app.classes, app.columns, self._keep_last is not None)
-            for (columns, classes, version), part in self._gone.items():
+            for (columns, classes, version), part in self.past.sums.items():
                 if _rows_fit(columns, classes, app):
                     judged.sum_of(version).add(part.count, part.digest)
         for index in range(judged.told, len(self._told)):

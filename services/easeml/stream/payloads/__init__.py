@@ -11,6 +11,7 @@ from easeml.stream.payloads.control import (
     AttemptRecord,
     AuditRecord,
     JournalRecord,
+    NeededRecord,
     PositionRecord,
     StateArray,
     StateRecord,
@@ -92,6 +93,7 @@ Payload = (
     | PositionRecord
     | JournalRecord
     | AttemptRecord
+    | NeededRecord
     | Upload
     | CandidateBatch
     | OperatorRun
@@ -137,6 +139,7 @@ __all__ = [
     "ModelPicked",
     "ModelPublished",
     "ModelRetired",
+    "NeededRecord",
     "OperatorRun",
     "Payload",
     "Pillar",

@@ -62,6 +62,18 @@ class JournalRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class NeededRecord:
+    """Messages to fold again after a restart, as half-open runs of offsets; the changelog's value under ``needed``.
+
+    Topics that are not named are folded whole.
+    """
+
+    topics: tuple[str, ...]  #: topic of each run
+    starts: tuple[int, ...]  #: first offset of each run
+    ends: tuple[int, ...]  #: offset after the last one of each run
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptRecord:
     """Crashes that events have caused; the changelog's value under ``attempt``, written before a retry."""
 

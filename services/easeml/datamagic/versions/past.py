@@ -1,0 +1,68 @@
+"""What a ledger has let go of a pillar without end: the sums of its rows, and where the rows begin that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from easeml.datamagic.versions import contents
+from easeml.stream.payloads import Column, ColumnKind
+
+Kind: TypeAlias = tuple[tuple[Column, ...], tuple[str, ...], str]
+"""Columns, classes and version of rows."""
+
+
+@dataclass(slots=True)
+class Sum:
+    """Number of some rows, and the sum of their digests."""
+
+    count: int = 0
+    digest: int = 0
+
+    def add(self, count: int, digest: int) -> None:
+        """Add rows; with a negative count and digest, take them away."""
+        self.count += count
+        self.digest = (self.digest + digest) % contents.MODULUS
+
+
+@dataclass(frozen=True)
+class Past:
+    """Everything before one message.
+
+    Parameters
+    ----------
+    since : int
+        Offset of that message: those before it are in the sums.
+    sums : mapping of Kind to Sum
+        Rows that are there still, as their last version was.
+    own : mapping of str to int
+        DataMagic's own batches, by the life of the app.
+    """
+
+    since: int = 0
+    sums: Mapping[Kind, Sum] = field(default_factory=dict)
+    own: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The JSON-able form."""
+        sums = [
+            [[asdict(column) for column in columns], list(classes), version, part.count, f"{part.digest:x}"]
+            for (columns, classes, version), part in self.sums.items()
+        ]
+        return {"since": self.since, "sums": sums, "own": dict(self.own)}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Past:
+        """Return what ``document`` gave."""
+        sums = {
+            (tuple(map(_column, columns)), tuple(classes), version): Sum(count, int(digest, 16))
+            for columns, classes, version, count, digest in document["sums"]
+        }
+        return cls(document["since"], sums, document["own"])
+
+
+def _column(told: Mapping[str, Any]) -> Column:
+    return Column(told["name"], ColumnKind(told["kind"]), tuple(told["categories"]), tuple(told["shape"]))
