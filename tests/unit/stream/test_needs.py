@@ -114,11 +114,20 @@ class Newest(Summer):
         self.views.pop(app, None)
 
 
-def test_a_restart_folds_what_the_views_rest_on(monkeypatch):
+@pytest.fixture
+def service():
+    return Newest()
+
+
+@pytest.fixture
+def cluster(service):
+    running = MemoryCluster([service], partitions=1)
+    running.publish(APPS, app())
+    return running
+
+
+def test_a_restart_folds_what_the_views_rest_on(monkeypatch, service, cluster):
     monkeypatch.setattr(partition, "NEEDED_EVERY", 5)
-    service = Newest()
-    cluster = MemoryCluster([service], partitions=1)
-    cluster.publish(APPS, app())
     for number in range(100):
         cluster.publish(ANNOTATIONS, note(number, request=f"r{number}"))
         cluster.tick(1)
@@ -132,11 +141,8 @@ def test_a_restart_folds_what_the_views_rest_on(monkeypatch):
     assert len(service.folded) == len(again) + 1, "and one tick"
 
 
-def test_few_messages_are_no_reason_to_write_it_down(monkeypatch):
+def test_few_messages_are_no_reason_to_write_it_down(monkeypatch, service, cluster):
     monkeypatch.setattr(partition, "NEEDED_EVERY", 1000)
-    service = Newest()
-    cluster = MemoryCluster([service], partitions=1)
-    cluster.publish(APPS, app())
     for number in range(20):
         cluster.publish(ANNOTATIONS, note(number, request=f"r{number}"))
     cluster.run()
