@@ -6,8 +6,8 @@ message in which any model first predicted them; the last rows are kept, also fo
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,20 +80,15 @@ class Joining:
         Rows before number ``forced`` do not wait any more.
         """
         found: list[str] = []
-        for row_id in reversed([*self._since(first)]):
+        start = bisect_left(self._ids, first, key=lambda row_id: self._rows[row_id].number)
+        for place in range(start, len(self._ids)):
+            row_id = self._ids[place]
             row = self._rows[row_id]
             if row.number >= forced and any(model not in row.votes for model in models):
                 break
             found.append(row_id)
             first = row.number + 1
         return found, first
-
-    def _since(self, first: int) -> Iterator[str]:
-        """Yield the rows from a number on, newest first."""
-        for row_id in reversed(self._ids):
-            if self._rows[row_id].number < first:
-                return
-            yield row_id
 
     def votes(self, row_ids: list[str], models: tuple[str, ...], classes: int) -> Votes:
         """Return votes, shape (len(row_ids), len(models)); -1 where there is none in the label domain."""

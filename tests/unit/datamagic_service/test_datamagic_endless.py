@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from test_datamagic_keeper import answer, rows
 
 from easeml.datamagic.versions.ledger import KEPT_ROWS, Ledger
-from easeml.stream.payloads import Pillar
+from easeml.stream.payloads import DataVersion, Pillar
 
 KEPT = 20
 
@@ -50,6 +50,19 @@ def test_a_row_that_comes_again_replaces_itself_while_it_is_kept():
 def test_a_large_batch_before_a_smaller_one_is_kept_whole():
     ledger = filled([rows(0, 25), rows(25, 44)], KEPT)
     assert ledger.content(APP) == filled([rows(0, 25), rows(25, 44)]).content(APP)
+
+
+def test_sums_of_announced_versions_are_kept_as_one():
+    ledger = Ledger(features=False, keep_last=KEPT)
+    for place in range(30):
+        ledger.rows(f"event-{place}", rows(0, 10, f"v{place:x}-0123456789ab", seed=place), place)
+        ledger.rows(f"other-{place}", rows(10, 20, f"mine-{place}", seed=place), place)
+        ledger.announce(f"told-{place}", DataVersion(APP.app, Pillar.TRAIN, f"mine-{place}", 10, "0" * 64, "mine"))
+        assert not ledger.content(APP).unannounced
+    ledger.rows("last", rows(20, 30, "unannounced"), 99)
+    assert ledger.content(APP).unannounced
+    assert ledger.content(APP).rows == 30
+    assert len(ledger.past.sums) == 1
 
 
 def test_answers_count_for_rows_that_are_not_kept_any_more_and_nobody_is_strange():

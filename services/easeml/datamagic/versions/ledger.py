@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from easeml.datamagic.versions import candidate_checks, contents
 from easeml.datamagic.versions.naming import is_own, life_of
-from easeml.datamagic.versions.past import Past, Sum
+from easeml.datamagic.versions.past import Kind, Past, Sum
 from easeml.datamagic.versions.places import Places
 from easeml.errors import EaseMLError
 from easeml.relation import Block, row_digests
@@ -44,6 +44,8 @@ _SEEN_PER_ROW = 2
 """Events that are recognised when they come again, for each row to keep."""
 _ANSWER = "answer\x1f"
 _PROMISED = re.compile(r"v[0-9a-f]*-[0-9a-f]{12}")
+_SETTLED = "v-000000000000"
+"""Stands for all versions that were announced or promised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,16 +251,23 @@ class Ledger:
         last = np.zeros(len(ids), bool)
         last[len(ids) - 1 - np.unique(ids[::-1], return_index=True)[1]] = True
         last &= ~np.isin(ids, np.concatenate([rows.ids for rows in left]))
-        start, sums = 0, {kind: replace(part) for kind, part in self.past.sums.items()}
+        start, sums = 0, dict[Kind, Sum]()
+        for (columns, classes, version), part in self.past.sums.items():
+            sums.setdefault((columns, classes, self._settled(version)), Sum()).add(part.count, part.digest)
         for rows in old:
             there = np.flatnonzero(last[start : start + len(rows.ids)])
             start += len(rows.ids)
-            sums.setdefault((rows.columns, rows.classes, rows.version), Sum()).add(len(there), rows.total(there))
+            kind = (rows.columns, rows.classes, self._settled(rows.version))
+            sums.setdefault(kind, Sum()).add(len(there), rows.total(there))
         since = left[0].offset
         own = {life: sum(rows.offset < since for rows in batches) for life, batches in self._own.items()}
         self.past = Past(since, sums, own)
         self._told = [*(told for told in self._told if not isinstance(told, Rows)), *left]
         self._judged = None
+
+    def _settled(self, version: str) -> str:
+        """Return the name under which the sums of a version are kept: of announced ones there are ever more."""
+        return _SETTLED if version in self._announced or _PROMISED.fullmatch(version) else version
 
     def needed(self, past: Past) -> list[Run]:
         """Return the messages that a ledger with this past must be told to come to what this one is."""
