@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from easeml.stream.runfiles import read_run_file
 from easeml.supervisor import discover, wait_ready
 from easeml.supervisor.roster import PROCESSES
 from easeml.supervisor.stack import alive
+from waiting import until
 
 COMMAND = Path(sys.executable).with_name("easeml")
 
@@ -46,14 +46,6 @@ def easeml(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def children(pid: int) -> list[int]:
     return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def until(condition, seconds: float = 40.0):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture(scope="module")

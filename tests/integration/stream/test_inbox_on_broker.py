@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +10,7 @@ from easeml.stream.inbox import Inbox
 from easeml.stream.payloads import ModelRetired
 from easeml.stream.publisher import EventPublisher
 from easeml.stream.topics import MODELS
+from waiting import until
 
 
 class Member:
@@ -36,13 +35,6 @@ class Member:
     def _assign(self, partitions):
         self.partitions[:] = partitions
         return {(MODELS.name, number): 0 for number in partitions}
-
-
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -17,13 +16,7 @@ from easeml.stream.reader import TopicReader
 from easeml.stream.settings import Settings
 from easeml.stream.topics import TICKS
 from easeml.supervisor import topics
-
-
-def until(condition, seconds=30.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
+from waiting import until
 
 
 def test_it_ticks_and_tells_when_it_cannot(tmp_path, monkeypatch):
