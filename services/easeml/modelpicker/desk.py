@@ -40,8 +40,8 @@ class Desk:
         None until the first model has passed.
     retired : list of str
         Models that may not join any more.
-    next_row : int
-        Number, in the joining view, of the first row not yet stepped through.
+    last_row : str or None
+        The last row that was stepped through.
     period : int
         Picks made.
     picked : str or None
@@ -54,9 +54,9 @@ class Desk:
         Answers and models that were known when open questions were valued last.
     validations : dict of str to (float, float)
         Accuracy on, and number of, validation rows of models that have not joined.
-    due_row, due_at : int, float
-        Rows before this number no longer wait for votes from this tick on. Only ticks measure waiting: event
-        times come from the data that caused an event and may lie far back.
+    due_row, due_at : str or None, float
+        Rows up to this one no longer wait for votes from this tick on. Only ticks measure waiting: event times come
+        from the data that caused an event and may lie far back.
     packed : Packed or None
         The storable form; None once something has changed. Of many models' votes only the last ones complete a row.
     """
@@ -64,14 +64,14 @@ class Desk:
     app: str
     picker: ModelPicker | None = None
     retired: list[str] = field(default_factory=list)
-    next_row: int = 0
+    last_row: str | None = None
     period: int = 0
     picked: str | None = None
     alarms: int = 0
     promised: dict[str, float] = field(default_factory=dict)
     valued: list[Any] = field(default_factory=list)
     validations: dict[str, tuple[float, float]] = field(default_factory=dict)
-    due_row: int = 0
+    due_row: str | None = None
     due_at: float = 0.0
     packed: Packed | None = None
 
@@ -121,7 +121,7 @@ class Desk:
             picker.validate(model, *self.validations.pop(model))
         if picker.k == 1:
             # one model alone raises no question, so rows from before are not worth a step
-            self.next_row = rows.end
+            self.last_row = rows.newest
 
     def retire(self, model: str) -> None:
         """Let a model leave for good."""
@@ -166,8 +166,9 @@ class Desk:
         said: list[Payload] = []
         if self.models:
             picker = self._current(app, rng)
-            ready, self.next_row = rows.ready(self.next_row, self.models, self._overdue(rows, tick))
+            ready = rows.ready(self.last_row, self.models, self._overdue(rows, tick))
             if ready:
+                self.last_row = ready[-1]
                 decision = picker.step_batch(rows.votes(ready, self.models, picker.n_classes), ready)
                 if decided is not None:
                     decided(ready, decision)
@@ -178,13 +179,13 @@ class Desk:
                 self.packed = None
         return said
 
-    def _overdue(self, rows: Joining, tick: float | None) -> int:
-        """Return the number before which rows have waited long enough."""
-        if tick is None or self.next_row >= rows.end:
-            return 0
-        if self.next_row >= self.due_row:
-            self.due_row, self.due_at = rows.end, tick + PATIENCE
-        return self.due_row if tick >= self.due_at else 0
+    def _overdue(self, rows: Joining, tick: float | None) -> str | None:
+        """Return the row up to which rows have waited long enough."""
+        if tick is None or self.last_row == rows.newest:
+            return None
+        if rows.number(self.last_row) >= rows.number(self.due_row):
+            self.due_row, self.due_at = rows.newest, tick + PATIENCE
+        return self.due_row if tick >= self.due_at else None
 
     def _current(self, app: AppDefined, rng: np.random.Generator) -> ModelPicker:
         """Return the picker under the app's newest settings; another label domain begins anew."""

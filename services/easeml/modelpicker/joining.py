@@ -1,12 +1,12 @@
 """Votes of all models per production row, joined from their prediction batches.
 
-A view: rebuilt by folding the topic again, from wherever the rows that it keeps came first. Rows are numbered by the
-message in which any model first predicted them; the last rows are kept, also for models that join later.
+A view: rebuilt by folding the topic again, from wherever the rows that it keeps came first. Rows are numbered in the
+order in which any model first predicted them, anew after each start; the last rows are kept, also for models that join
+later.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -19,8 +19,6 @@ from easeml.stream.payloads import PredictionBatch
 
 CAPACITY = 4000
 """Rows remembered; a hundred times what waits for a slow model at 20 rows per second."""
-_MESSAGE = 2**32
-"""Distance between the numbers of two messages: more than any has rows."""
 
 
 @dataclass(slots=True)
@@ -37,10 +35,9 @@ class Joining:
         self._ids: deque[str] = deque()
         # A late vote for a row makes it no new one as long as it is here. So that a fold from the middle knows it too,
         # it begins as many rows before the first that is kept.
-        self._numbers: deque[int] = deque(maxlen=2 * CAPACITY)
+        self._firsts: deque[int] = deque(maxlen=2 * CAPACITY)
         self._offsets = Offsets()
-        self.end = 0
-        """Number that no row has yet."""
+        self._end = 0
 
     def add(self, batch: PredictionBatch, offset: int) -> None:
         """Add a model's votes; the last one per row counts.
@@ -58,13 +55,13 @@ class Joining:
         """
         check_width(batch)
         self._offsets.add(offset)
-        for place, (row_id, label) in enumerate(zip(batch.row_ids, batch.labels.tolist(), strict=True)):
+        for row_id, label in zip(batch.row_ids, batch.labels.tolist(), strict=True):
             row = self._rows.get(row_id)
             if row is None:
-                row = self._rows[row_id] = _Row(offset * _MESSAGE + place)
+                row = self._rows[row_id] = _Row(self._end)
                 self._ids.append(row_id)
-                self._numbers.append(row.number)
-                self.end = row.number + 1
+                self._firsts.append(offset)
+                self._end += 1
             row.votes[batch.model] = max(label, MISSING)
         while len(self._ids) > CAPACITY:
             del self._rows[self._ids.popleft()]
@@ -72,23 +69,31 @@ class Joining:
     @property
     def needed(self) -> list[Run]:
         """Messages that a fold must begin with to come to the same rows."""
-        return self._offsets.since(self._numbers[0] // _MESSAGE) if self._numbers else []
+        return self._offsets.since(self._firsts[0]) if self._firsts else []
 
-    def ready(self, first: int, models: tuple[str, ...], forced: int) -> tuple[list[str], int]:
-        """Return the rows from number ``first`` on, up to the first that still waits for a vote, and where to go on.
+    @property
+    def newest(self) -> str | None:
+        """The row that came last, None before the first one."""
+        return self._ids[-1] if self._ids else None
 
-        Rows before number ``forced`` do not wait any more.
+    def number(self, row_id: str | None) -> int:
+        """Return the number of a row, -1 where it is not, or no longer, here."""
+        row = None if row_id is None else self._rows.get(row_id)
+        return -1 if row is None else row.number
+
+    def ready(self, last: str | None, models: tuple[str, ...], forced: str | None) -> list[str]:
+        """Return the rows behind the ``last`` one, up to the first that still waits for a vote.
+
+        Those up to the one that is ``forced`` do not wait any more. Where the last one is not here, it is long ago.
         """
         found: list[str] = []
-        start = bisect_left(self._ids, first, key=lambda row_id: self._rows[row_id].number)
-        for place in range(start, len(self._ids)):
-            row_id = self._ids[place]
-            row = self._rows[row_id]
-            if row.number >= forced and any(model not in row.votes for model in models):
+        start, most = self._end - len(self._ids), self.number(forced)
+        for number in range(max(start, self.number(last) + 1), self._end):
+            row_id = self._ids[number - start]
+            if number > most and any(model not in self._rows[row_id].votes for model in models):
                 break
             found.append(row_id)
-            first = row.number + 1
-        return found, first
+        return found
 
     def votes(self, row_ids: list[str], models: tuple[str, ...], classes: int) -> Votes:
         """Return votes, shape (len(row_ids), len(models)); -1 where there is none in the label domain."""

@@ -154,7 +154,7 @@ def pack(state: DataMagicState) -> Packed:
         "sent": dict(state.sent),
         "looked": dict(state.looked),
         "crowded": state.crowded,
-        "past": state.past.document,
+        "past": state.past.document(),
     }
     return Packed(document, {f"groups.{pillar}": groups for pillar, groups in state.groups.items()})
 

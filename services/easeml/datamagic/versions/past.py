@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from easeml.datamagic.versions import contents
@@ -27,7 +26,7 @@ class Sum:
         self.digest = (self.digest + digest) % contents.MODULUS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Past:
     """Everything before one message.
 
@@ -45,11 +44,10 @@ class Past:
     sums: Mapping[Kind, Sum] = field(default_factory=dict)
     own: Mapping[str, int] = field(default_factory=dict)
 
-    @cached_property
     def document(self) -> dict[str, Any]:
-        """The JSON-able form."""
+        """Return the JSON-able form."""
         sums = [
-            [[asdict(column) for column in columns], list(classes), version, part.count, f"{part.digest:x}"]
+            [[_told(column) for column in columns], list(classes), version, part.count, f"{part.digest:x}"]
             for (columns, classes, version), part in self.sums.items()
         ]
         return {"since": self.since, "sums": sums, "own": dict(self.own)}
@@ -64,5 +62,10 @@ class Past:
         return cls(document["since"], sums, document["own"])
 
 
-def _column(told: Mapping[str, Any]) -> Column:
-    return Column(told["name"], ColumnKind(told["kind"]), tuple(told["categories"]), tuple(told["shape"]))
+def _told(column: Column) -> list[Any]:
+    return [column.name, column.kind, list(column.categories), list(column.shape)]
+
+
+def _column(told: Sequence[Any]) -> Column:
+    name, kind, categories, shape = told
+    return Column(name, ColumnKind(kind), tuple(categories), tuple(shape))
