@@ -214,7 +214,7 @@ class PartitionProcessor:
 
     def _read(self, item: Item) -> Event[Any] | None:
         if item.event is None and item.record.value is not None and is_for(item.record, self.service.name):
-            with suppress(*REFUSALS):  # whoever offers it hears of it
+            with suppress(Exception):  # it is read again, and judged, when it is offered
                 item.event = self._parse(item.record)
         return item.event
 
