@@ -476,9 +476,11 @@ class PartitionProcessor:
             self._park(item, Outcome.BUSY)
 
     def drop(self, app: str) -> None:
-        """Forget a deleted app: its state, its views, and everything folded so far."""
+        """Forget a deleted app: its state, its views, everything folded so far, and what was about to be said of it."""
         if home_of(app, self._settings.partitions) != self.partition:
             return
+        about = ("partitionkey", app.encode())
+        self._effects.messages = [message for message in self._effects.messages if about not in message.headers]
         self._tenants.pop(app, None)
         self.service.forget(app)
         self._floors[app] = dict(self.positions)

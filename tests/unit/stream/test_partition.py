@@ -360,6 +360,23 @@ def test_a_deleted_app_is_forgotten_and_may_come_back_empty():
     assert service.rows("churn") == 0
 
 
+def test_nothing_more_is_said_of_an_app_that_was_deleted_before_the_batch_ended():
+    cluster = cluster_of(Summer())
+    home, other = partition_of("churn", 2), app("elsewhere")
+    assert partition_of(other.app, 2) == home
+    cluster.publish(APPS, other)
+    cluster.publish(ANNOTATIONS, note(1))
+    cluster.publish(ANNOTATIONS, note(2, other.app))
+    instance = cluster._instances["summer"]
+    lanes = instance.lanes[home]
+    cluster._fetch(instance, lanes, home)
+    while lanes.step(0.0):
+        pass
+    cluster.publish(APPS, AppDeleted("churn"))
+    said = [codec.decode(message.value).app for message in lanes.take().messages]
+    assert said == [other.app]
+
+
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("seed", range(6))
 def test_every_crash_point_repeats_the_same_bytes(point, seed):
