@@ -52,6 +52,10 @@ def messages(sizes, gaps, again=0):
     return told
 
 
+def add_once(view, offset, data):
+    view.add(f"e{offset}", data, offset)
+
+
 def twice(told, cut, new, add, rebuilt=None):
     """Return a view that was told all, and one that is told what the first rested on at the cut and what came later."""
     live, until = new(), round(cut * len(told))
@@ -70,12 +74,7 @@ def twice(told, cut, new, add, rebuilt=None):
 @settings(deadline=None)
 @given(SIZES, GAPS, CUT)
 def test_the_rows_that_new_models_are_shown(sizes, gaps, cut):
-    live, again = twice(
-        messages(sizes, gaps),
-        cut,
-        lambda: Backlog(KEPT),
-        lambda view, offset, data: view.add(f"e{offset}", data, offset),
-    )
+    live, again = twice(messages(sizes, gaps), cut, lambda: Backlog(KEPT), add_once)
     shown = [[block.row_ids for block in view.blocks(APP)] for view in (live, again)]
     assert shown[0] == shown[1] != []
     assert live.needed == again.needed
@@ -84,12 +83,7 @@ def test_the_rows_that_new_models_are_shown(sizes, gaps, cut):
 @settings(deadline=None)
 @given(SIZES, GAPS, CUT)
 def test_the_rows_that_advice_is_about(sizes, gaps, cut):
-    live, again = twice(
-        messages(sizes, gaps),
-        cut,
-        lambda: Arrivals(KEPT),
-        lambda view, offset, data: view.add(f"e{offset}", data, offset),
-    )
+    live, again = twice(messages(sizes, gaps), cut, lambda: Arrivals(KEPT), add_once)
     assert live.relation(APP).row_ids == again.relation(APP).row_ids
     assert live.needed == again.needed
 
