@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from easeml.stream import envelope
@@ -172,11 +173,13 @@ class Lanes:
         if not lane.open(now):
             return False
         _, item = lane.items[0]
-        if topic in self.processor.routes.prepared:
-            item.followed = any(self.processor.succeeds(later, item) for later in lane.later(item))
+        item.follows = partial(self._is_followed, lane, item)
         outcome = self.processor.offer(item)
         self._settle(lane, item, outcome, now)
         return True
+
+    def _is_followed(self, lane: Lane, item: Item) -> bool:
+        return any(self.processor.succeeds(later, item) for later in lane.later(item))
 
     def _settle(self, lane: Lane, item: Item, outcome: Outcome, now: float) -> None:
         lane.blocked_until = None

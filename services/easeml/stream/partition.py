@@ -15,7 +15,7 @@ least once, and their effects exactly once.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -61,7 +61,7 @@ class Item:
     record: Record
     event: Event[Any] | None = None
     folded: bool = False
-    followed: bool = False
+    follows: Callable[[], bool] = bool
     job: Job | None = None
     answered: bool = False
     result: Any = None
@@ -288,7 +288,7 @@ class PartitionProcessor:
     def _context(self, event: Event[Any], app: str, item: Item) -> Context:
         seed = seed_of(self._settings.epoch_seed.get_secret_value(), self.service.name, app, event.id)
         apps, algorithms = self._broadcast.apps, self._broadcast.algorithms
-        return Context(event.time, apps[app], algorithms, seed, item.result, item.followed)
+        return Context(event.time, apps[app], algorithms, seed, item.result, item.follows)
 
     def _tick(self, item: Item, event: Event[Any]) -> Outcome:
         route = self.routes.find(event.topic, type(event.data))

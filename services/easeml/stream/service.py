@@ -64,9 +64,8 @@ class Context:
         Seed of ``rng``: secret epoch seed, service, app and event id, so outsiders cannot grind ids.
     result : Any
         What the event's job returned; None without a job.
-    followed : bool
-        Whether a later event of the same key waits already, for ``prepare``: a job about what is no longer the newest
-        need not be run. A replay may see it otherwise.
+    follows : callable
+        What ``followed`` asks.
     """
 
     now: float
@@ -74,12 +73,20 @@ class Context:
     algorithms: Mapping[str, AlgorithmAnnounced]
     seed: tuple[int, ...]
     result: Any = None
-    followed: bool = False
+    follows: Callable[[], bool] = bool
 
     @cached_property
     def rng(self) -> np.random.Generator:
         """Random generator of this event: a replay draws the same numbers."""
         return np.random.default_rng(self.seed)
+
+    @cached_property
+    def followed(self) -> bool:
+        """Whether a later event of the same key waits already, for ``prepare`` alone, since it looks at all that wait.
+
+        A job about what is no longer the newest need not be run. A replay may see it otherwise.
+        """
+        return self.follows()
 
 
 Handle = Callable[[S, Event[Any], Context], Iterable[Output]]
