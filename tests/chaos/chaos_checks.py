@@ -194,12 +194,17 @@ def _labels(evidence: Evidence, found: Verdicts) -> None:
 
 
 def _trials(evidence: Evidence, found: Verdicts) -> None:
-    """Check that each trial ended once, unless its app is gone, and that each trained one published its model once."""
-    ended = Counter(event.data.trial for event in evidence.of(TrialFinished))
+    """Check that each trial ended, unless its app is gone, and that each trained one published its model once.
+
+    Its trainer ends it once; the scheduler may too, which gives up a trainer that it does not hear for the length of a
+    lease, and takes its late result all the same.
+    """
+    ended = Counter((event.data.trial, event.source) for event in evidence.of(TrialFinished))
+    found.twice += [f"trial {trial} ended {count} times by {by}" for (trial, by), count in ended.items() if count > 1]
+    over = {trial for trial, _ in ended}
     deleted = {event.app for event in evidence.of(AppDeleted)}
-    for trial in {event.data.trial for event in evidence.of(TrialAssigned) if event.app not in deleted}:
-        if ended[trial] != 1:
-            (found.twice if ended[trial] else found.lost).append(f"trial {trial} ended {ended[trial]} times")
+    assigned = {event.data.trial for event in evidence.of(TrialAssigned) if event.app not in deleted}
+    found.lost += [f"trial {trial} did not end" for trial in sorted(assigned - over)]
     models = Counter((event.app, event.data.model) for event in evidence.of(ModelPublished))
     found.twice += [f"model {model} published {count} times" for model, count in models.items() if count > 1]
     for event in evidence.of(TrialFinished):
