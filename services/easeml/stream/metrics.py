@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter as Counts
+from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+
+M = TypeVar("M", bound=MetricWrapperBase)
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 class Metrics:
-    """Metrics of one service.
+    """Metrics of one service, and those of its process that have their usual names (``process_...``).
+
+    Whatever can be told before it happens is told from the start as 0, for an increase is seen between two values only.
 
     Parameters
     ----------
@@ -28,7 +34,9 @@ class Metrics:
         self.dead_letters: Counter = self._counter("dead_letters", "messages given up", "reason")
         self.batches: Counter = self._counter("batches", "writes of state")
         self.jobs: Counter = self._counter("jobs", "jobs run in worker processes", "outcome")
-        self.recoveries: Counter = self._counter("recoveries", "partitions recovered from the changelog")
+        self.recoveries: Counter = self._counter(
+            "recoveries", "times that partitions were recovered from the changelog"
+        )
         self.seeks: Counter = self._counter("seeks", "times an input was rewound because messages were missing")
         self.state_bytes: Counter = self._counter("state_bytes", "bytes written to the changelog")
         self.handler_seconds: Histogram = self._histogram("handler_seconds", "one event through folds and handler")
@@ -36,15 +44,24 @@ class Metrics:
         self.lag: Gauge = self._gauge("lag", "messages not applied yet", "topic", "partition")
         self.position: Gauge = self._gauge("position", "last applied offset", "topic", "partition")
         self.serving: Gauge = self._gauge("serving", "1 when healthy")
+        self.fused: Gauge = self._gauge("fused", "partitions that stand after too many dead letters in a row")
+        for outcome in ("done", "failed"):
+            self.jobs.labels(service, outcome)
+        ProcessCollector(registry=self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"easeml_{name}", text, ("service", *labels), registry=self.registry)
+        return self._told(Counter(f"easeml_{name}", text, ("service", *labels), registry=self.registry), labels)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"easeml_{name}", text, ("service", *labels), registry=self.registry)
+        return self._told(Gauge(f"easeml_{name}", text, ("service", *labels), registry=self.registry), labels)
 
     def _histogram(self, name: str, text: str) -> Histogram:
-        return Histogram(f"easeml_{name}", text, ("service",), registry=self.registry, buckets=_SECONDS)
+        return self._told(Histogram(f"easeml_{name}", text, ("service",), registry=self.registry, buckets=_SECONDS))
+
+    def _told(self, metric: M, labels: tuple[str, ...] = ()) -> M:
+        if not labels:
+            metric.labels(self._service)
+        return metric
 
     def batch(self, counts: Counts[str], state_bytes: int, seconds: float) -> None:
         """Account for one written batch."""

@@ -166,8 +166,8 @@ class Runtime:
 
     async def _adopt(self, partitions: list[int]) -> dict[Place, int]:
         recovered = await recover(self.service, self.settings, self.broadcast, partitions)
+        self.metrics.recoveries.labels(self.service.name).inc()
         for number, lanes in recovered.items():
-            self.metrics.recoveries.labels(self.service.name).inc()
             host = PartitionHost(
                 number,
                 lanes,
@@ -204,6 +204,9 @@ class Runtime:
         self._tasks.clear()
         self._committed.clear()
         self._moved.clear()
+        # Another instance may tell of these partitions from now on.
+        self.metrics.lag.clear()
+        self.metrics.position.clear()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
@@ -297,6 +300,7 @@ class Runtime:
                 before = self._moved.get((topic, number))
                 if before is None or before[0] != position or lag == 0 or lane.working:
                     self._moved[topic, number] = (position, now)
+        self.metrics.fused.labels(name).set(sum(host.lanes.processor.fused for host in self._hosts.values()))
         self.metrics.serving.labels(name).set(0 if self.reasons() else 1)
 
     # -- reports -------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The kernel on the embedded broker, with real processes."""
 
 import asyncio
+import re
 import socket
 import sys
 import time
@@ -115,6 +116,7 @@ def test_the_fuse_turns_health_and_a_redrive_brings_the_message_back(tmp_path):
         house.wait_ready("summer")
         house.wait(lambda: house.health("summer")[0] == 503, name="summer")
         assert "dead letters in a row" in house.health("summer")[1]["reasons"][0]
+        house.wait(lambda: 'easeml_fused{service="summer"} 1.0' in house.metrics("summer"), name="summer")
         assert totals(house) == []
         assert house.stop("summer") == 0
         house.publish(APPS, app("late"))
@@ -215,7 +217,11 @@ def test_two_instances_share_the_partitions_and_one_takes_over(house):
         def shares():
             return [{p for ps in h.health("summer")[1]["positions"].values() for p in ps} for h in (house, second)]
 
+        def measured():
+            return [set(re.findall(r'easeml_lag\{partition="(\d)"', h.metrics("summer"))) for h in (house, second)]
+
         house.wait(lambda: sorted(map(sorted, shares())) == [["0"], ["1"]], name="summer")
+        house.wait(lambda: measured() == shares(), name="summer")
         for n in range(500):
             house.publish(ANNOTATIONS, note(1, names[n % 5]), f"b-{n}")
             sent += 1

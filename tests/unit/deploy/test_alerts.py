@@ -6,7 +6,7 @@ import re
 
 import pytest
 import yaml
-from deploy_files import ALERTS, BOARD, COMPOSE, DEPLOY
+from deploy_files import ALERTS, BOARD, COMPOSE, DEPLOY, MODULES
 from prometheus_client.parser import text_string_to_metric_families
 from promql_parser import parse
 
@@ -15,7 +15,7 @@ from easeml.stream.metrics import Metrics
 RUNBOOK = (DEPLOY / "README.md").read_text()
 QUERIES = [target["expr"].replace("$service", ".*") for panel in BOARD["panels"] for target in panel["targets"]]
 EXPRESSIONS = [alert["expr"] for alert in ALERTS] + QUERIES
-_SELECTOR = re.compile(r"\b(easeml_\w+|up)\b(?:\{([^}]*)\})?")
+_SELECTOR = re.compile(r"\b(easeml_\w+|process_\w+|up)\b(?:\{([^}]*)\})?")
 _LABEL = re.compile(r"(\w+)\s*=~?\s*\"([^\"]*)\"")
 
 
@@ -54,6 +54,28 @@ def test_an_alert_says_how_bad_it_is_and_what_to_do(alert):
     assert page == "deploy/README.md"
     assert section == alert["alert"].lower()
     assert f"\n### {alert['alert']}\n" in RUNBOOK
+
+
+def test_every_process_that_is_missing_raises_an_alert():
+    watched = {
+        name
+        for alert in ALERTS
+        if alert["alert"] in ("EasemlServiceMissing", "EasemlNoTicks")
+        for name in re.findall(r"absent\(easeml_\w+\{service=\"(\w+)\"\}\)", alert["expr"])
+    }
+    assert watched == set(MODULES)
+
+
+def test_a_process_that_has_done_nothing_yet_tells_what_its_alerts_count_from():
+    counted = {
+        name
+        for alert in ALERTS
+        for name in re.findall(r"(?:increase|changes|rate)\((\w+_(?:total|seconds|bucket))", alert["expr"])
+    }
+    families = text_string_to_metric_families(Metrics("one").render().decode())
+    fresh = {sample.name: sample.value for family in families for sample in family.samples}
+    assert counted - set(fresh) == {"easeml_dead_letters_total"}  # of what reason, only the first one tells
+    assert {fresh[name] for name in counted & set(fresh) if name.startswith("easeml")} == {0.0}
 
 
 def test_the_runbook_is_about_alerts_that_exist():
