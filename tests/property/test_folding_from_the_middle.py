@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from itertools import accumulate, cycle
+from operator import itemgetter
 from unittest import mock
 
 import numpy as np
@@ -9,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from easeml.datamagic.versions import ledger as ledger_module
 from easeml.datamagic.versions.ledger import Ledger
 from easeml.datamagic.versions.past import Past
 from easeml.labels.rows import Rows
 from easeml.modelpicker import joining
 from easeml.modelpicker.joining import Joining
+from easeml.relation import arrivals
 from easeml.relation.arrivals import Arrivals
 from easeml.serving.rows import Backlog
 from easeml.stream import needs
@@ -27,6 +31,8 @@ MODELS = ("swift", "slow")
 SIZES = st.lists(st.integers(1, 5), min_size=1, max_size=30)
 GAPS = st.lists(st.integers(1, 12), min_size=30, max_size=30)
 CUT = st.floats(0, 1)
+REPEATS = st.lists(st.tuples(st.integers(0, 29), st.integers(0, 3)), max_size=10)
+SEEN = 4
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -50,6 +56,22 @@ def messages(sizes, gaps, again=0):
         start, stop = max(0, stop - again), stop + size
         told.append((offset, batch([f"r{number}" for number in range(start, stop)], f"v{place % 2}")))
     return told
+
+
+def repeated(told, repeats):
+    """Return messages of which some come again, up to three messages later."""
+    shuffled = sorted(
+        [(place, data) for place, (_, data) in enumerate(told)]
+        + [(place + later + 0.5, told[place][1]) for place, later in repeats if place < len(told)],
+        key=itemgetter(0),
+    )
+    offsets = accumulate(gap for gap, _ in zip(cycle([3, 1, 9]), shuffled, strict=False))
+    return [(offset, data) for offset, (_, data) in zip(offsets, shuffled, strict=True)]
+
+
+def identity(told, data):
+    """Return the id of an event, the same when it comes again."""
+    return f"e{next(offset for offset, other in told if other is data)}"
 
 
 def add_once(view, offset, data):
@@ -81,9 +103,15 @@ def test_the_rows_that_new_models_are_shown(sizes, gaps, cut):
 
 
 @settings(deadline=None)
-@given(SIZES, GAPS, CUT)
-def test_the_rows_that_advice_is_about(sizes, gaps, cut):
-    live, again = twice(messages(sizes, gaps), cut, lambda: Arrivals(KEPT), add_once)
+@given(SIZES, GAPS, CUT, REPEATS)
+def test_the_rows_that_advice_is_about(sizes, gaps, cut, repeats):
+    told = repeated(messages(sizes, gaps), repeats)
+
+    def add(view, offset, data):
+        view.add(identity(told, data), data, offset)
+
+    with mock.patch.object(arrivals, "REMEMBERED", SEEN):
+        live, again = twice(told, cut, lambda: Arrivals(KEPT), add)
     assert live.relation(APP).row_ids == again.relation(APP).row_ids
     assert live.needed == again.needed
 
@@ -102,18 +130,19 @@ def test_the_rows_that_questions_are_about(sizes, gaps, cut, asked):
 
 
 @settings(deadline=None)
-@given(SIZES, GAPS, CUT, st.integers(0, 4))
-def test_the_sums_of_all_rows(sizes, gaps, cut, again):
-    told = messages(sizes, gaps, again)
+@given(SIZES, GAPS, CUT, st.integers(0, 4), REPEATS)
+def test_the_sums_of_all_rows(sizes, gaps, cut, again, repeats):
+    told = repeated(messages(sizes, gaps, again), repeats)
 
     def rebuilt(ledger):
         past = Past.of(json.loads(json.dumps(ledger.past.document())))
         return Ledger(features=False, keep_last=KEPT, past=past), ledger.needed(past)
 
     def add(ledger, offset, data):
-        ledger.rows(f"e{offset}", data, offset, own=offset % 3 == 0)
+        ledger.rows(identity(told, data), data, offset, own=len(data.row_ids) % 3 == 0)
 
-    live, after = twice(told, cut, lambda: Ledger(features=False, keep_last=KEPT), add, rebuilt)
+    with mock.patch.object(ledger_module, "SEEN_BATCHES", SEEN):
+        live, after = twice(told, cut, lambda: Ledger(features=False, keep_last=KEPT), add, rebuilt)
     app = replace(APP, life="")
     assert live.content(app) == after.content(app)
     assert live.content(app).rows == sum(sizes)
@@ -126,8 +155,9 @@ def test_the_votes_of_models(turns, gaps, cut):
     told, offset, seen = [], 0, dict.fromkeys(MODELS, 0)
     for (model, size), gap in zip(turns, gaps, strict=False):
         offset += gap
-        # A model that is further behind than rows are kept brings old rows back; what is kept then depends on the past.
-        stop = min(seen[model] + size, min(seen.values()) + KEPT)
+        # Votes for rows from before the fold bring these back as new ones. As many rows as a model is behind may come
+        # so, and each takes the place of one that this model has still to vote for: twice that must be kept.
+        stop = min(seen[model] + size, min(seen.values()) + KEPT // 2)
         names = tuple(f"r{number}" for number in range(seen[model], stop))
         seen[model] = stop
         told.append(

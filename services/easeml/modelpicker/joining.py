@@ -34,7 +34,7 @@ class Joining:
         self._rows: dict[str, _Row] = {}
         self._ids: deque[str] = deque()
         # A late vote for a row makes it no new one as long as it is here. So that a fold from the middle knows it too,
-        # it begins as many rows before the first that is kept.
+        # it begins as many rows before the first that is kept, which serves models up to half as many rows behind.
         self._firsts: deque[int] = deque(maxlen=2 * CAPACITY)
         self._offsets = Offsets()
         self._end = 0

@@ -14,7 +14,7 @@ from easeml.relation.view import RelationView
 from easeml.stream.needs import Offsets, Run
 from easeml.stream.payloads import Answer, AppDefined, CandidateBatch, RelationBatch
 
-_REMEMBERED = 1000
+REMEMBERED = 1000
 """Dropped batches that are known when they come again."""
 
 
@@ -35,7 +35,7 @@ class Arrivals:
         self._told: dict[EventId, RelationBatch | CandidateBatch | Answer] = {}
         self._batches: deque[tuple[EventId, int]] = deque()
         self._offsets = Offsets()
-        self._dropped: deque[EventId] = deque(maxlen=_REMEMBERED)
+        self._dropped: dict[EventId, int] = {}
         self._rows = self._gone = 0
         self._view: RelationView | None = None
         self._app: AppDefined | None = None
@@ -60,8 +60,10 @@ class Arrivals:
 
     def _drop(self, least: int) -> None:
         while self._rows - (size := self._size(self._batches[0][0])) >= least and len(self._batches) > 1:
-            oldest, _ = self._batches.popleft()
-            self._dropped.append(oldest)
+            oldest, offset = self._batches.popleft()
+            self._dropped[oldest] = offset
+            if len(self._dropped) > REMEMBERED:
+                del self._dropped[next(iter(self._dropped))]
             del self._told[oldest]
             self._rows -= size
             self._gone += size
@@ -85,8 +87,13 @@ class Arrivals:
 
     @property
     def needed(self) -> list[Run]:
-        """Messages that the batches here came in, where only the last rows are kept."""
-        return self._offsets.since(self._batches[0][1]) if self._batches else []
+        """Messages that the batches here, and those that are known when they come again, came in.
+
+        Of a pillar of which only the last rows are kept.
+        """
+        if not self._batches:
+            return []
+        return self._offsets.since(next(iter(self._dropped.values()), self._batches[0][1]))
 
     def revision(self, app: AppDefined, *, answers: bool = True) -> int:
         """Return the number of events that fit ``app``, answers among them or not: another one says something new."""

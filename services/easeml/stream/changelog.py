@@ -22,6 +22,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any, cast
 
 import numpy as np
@@ -47,6 +48,7 @@ NEEDED = b"needed"
 _STATE = "state/"
 _FLOOR = "floor/"
 _DIGEST = 8
+_VERSION = metadata.version("easeml-streaming")
 WINDOW = 1024
 """Event ids remembered per app: more than any crash of a producer repeats (64 events with 10 outputs each)."""
 
@@ -166,6 +168,8 @@ class Snapshot:
             self.journal = cast("JournalRecord", record)
         elif key == NEEDED:
             told, self.needed = cast("NeededRecord", record), {}
+            if told.version != _VERSION:
+                return
             for topic, start, end in zip(told.topics, told.starts, told.ends, strict=True):
                 self.needed.setdefault(topic, []).append((start, end))
         elif key == ATTEMPT:
@@ -212,10 +216,8 @@ class Writer:
     def needed(self, needs: Needs) -> Message:
         """Return the message of what is to be folded again."""
         runs = [(topic, start, end) for topic, found in needs.items() for start, end in found]
-        return self._message(
-            NEEDED,
-            NeededRecord(tuple(t for t, _, _ in runs), tuple(s for _, s, _ in runs), tuple(e for _, _, e in runs)),
-        )
+        starts, ends = tuple(start for _, start, _ in runs), tuple(end for _, _, end in runs)
+        return self._message(NEEDED, NeededRecord(tuple(topic for topic, _, _ in runs), starts, ends, _VERSION))
 
     def attempts(self, attempts: Mapping[tuple[str, int], Attempt]) -> Message:
         """Return the message of all crash counts that still matter."""

@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from easeml.stream.bulk import Place
 from easeml.stream.inbox import Inbox
+from easeml.stream.items import Effects, HandlerCrashError, Item
 from easeml.stream.jobs import Workers
 from easeml.stream.killpoints import KillPoint
 from easeml.stream.lanes import BATCH_EVENTS, Lanes
 from easeml.stream.messages import Record
 from easeml.stream.metrics import Metrics
 from easeml.stream.outbox import Outbox
-from easeml.stream.partition import Effects, HandlerCrashError, Item
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,9 @@ from itertools import islice
 
 from easeml.stream import envelope
 from easeml.stream.changelog import Snapshot
+from easeml.stream.items import Effects, Item, Outcome
 from easeml.stream.messages import Record
-from easeml.stream.partition import Effects, Item, Outcome, PartitionProcessor
+from easeml.stream.partition import PartitionProcessor
 from easeml.stream.payloads import JournalRecord
 
 BATCH_EVENTS = 64

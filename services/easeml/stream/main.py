@@ -19,9 +19,9 @@ from typing import Any, Protocol
 from easeml.errors import ConfigurationError, EaseMLError
 from easeml.stream import killpoints, logs, tracing
 from easeml.stream.health import HealthServer
+from easeml.stream.items import HandlerCrashError
 from easeml.stream.jobs import Workers
 from easeml.stream.outbox import Outbox
-from easeml.stream.partition import HandlerCrashError
 from easeml.stream.routing import Routes
 from easeml.stream.runfiles import write_run_file
 from easeml.stream.runtime import Runtime

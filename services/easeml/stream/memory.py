@@ -20,9 +20,10 @@ from easeml.ids import EventId
 from easeml.stream import codec, envelope
 from easeml.stream.changelog import Snapshot, changelog_topic
 from easeml.stream.events import Event
+from easeml.stream.items import Effects, HandlerCrashError, Item
 from easeml.stream.lanes import BATCH_EVENTS, Lanes
 from easeml.stream.messages import Message, Record
-from easeml.stream.partition import Effects, HandlerCrashError, Item, PartitionProcessor
+from easeml.stream.partition import PartitionProcessor
 from easeml.stream.payloads import Payload, Tick
 from easeml.stream.poison import EVERY_SERVICE, PREFIX, Burial, dead_letter
 from easeml.stream.service import Service

@@ -14,11 +14,10 @@ least once, and their effects exactly once.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -27,10 +26,11 @@ from easeml.ids import EventId
 from easeml.stream import codec, envelope, needs
 from easeml.stream.changelog import Attempt, Snapshot, Writer
 from easeml.stream.events import Event, Output
+from easeml.stream.items import Effects, HandlerCrashError, Item, Outcome
 from easeml.stream.messages import Message, Record
 from easeml.stream.poison import Burial, dead_letter, is_for, redrives
 from easeml.stream.routing import Route, Routes
-from easeml.stream.service import Context, Job, Service
+from easeml.stream.service import Context, Service
 from easeml.stream.settings import Settings
 from easeml.stream.tenants import Tenant, seed_of
 from easeml.stream.topics import TICKS, partition_of
@@ -43,72 +43,6 @@ NEEDED_EVERY = 1000
 """Messages after which it is written down anew which ones the views rest on."""
 
 home_of = lru_cache(4096)(partition_of)
-
-
-class Outcome(Enum):
-    """What became of an offered message."""
-
-    DONE = "done"  #: applied, skipped or dead-lettered; the next one may come
-    BUSY = "busy"  #: its handler asks for another try later
-    WAITS = "waits"  #: its app is not known yet; certain after the next round of the broadcast view
-    JOB = "job"  #: ``item.job`` must run in a worker process first
-
-
-@dataclass(slots=True)
-class Item:
-    """A message on its way through the partition."""
-
-    record: Record
-    event: Event[Any] | None = None
-    folded: bool = False
-    follows: Callable[[], bool] = bool
-    job: Job | None = None
-    answered: bool = False
-    result: Any = None
-    failure: Exception | None = None
-
-
-class HandlerCrashError(Exception):
-    """A service's code failed on a message: the process must stop without going on.
-
-    Parameters
-    ----------
-    item : Item
-        The message.
-    error : Exception
-        What the code raised.
-    """
-
-    def __init__(self, item: Item, error: Exception) -> None:
-        record = item.record
-        super().__init__(f"{record.topic}[{record.partition}]@{record.offset}: {type(error).__name__}: {error}")
-        self.item = item
-        self.error = error
-
-
-@dataclass(slots=True)
-class Effects:
-    """What a batch must write, and what it was.
-
-    Parameters
-    ----------
-    journal : Message or None
-        To be acknowledged before ``messages`` are sent.
-    messages : list of Message
-        Outputs and dead letters; to be acknowledged before ``records`` are sent.
-    records : list of Message
-        States and position, for the changelog, in this order; complete after ``remember``.
-    positions : dict of str to int
-        Last applied offset per topic.
-    counts : Counter
-        ``events``, ``outputs``, ``duplicates``, ``ignored``, and ``dead:<reason>``.
-    """
-
-    journal: Message | None = None
-    messages: list[Message] = field(default_factory=list)
-    records: list[Message] = field(default_factory=list)
-    positions: dict[str, int] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
 
 
 class PartitionProcessor:
@@ -150,8 +84,7 @@ class PartitionProcessor:
         self._parked: dict[str, int] = {}
         self._entries: list[tuple[str, int, bool]] = []
         self._effects = Effects()
-        for app in [app for app in self._tenants if app in broadcast.deleted]:
-            self.drop(app)
+        self.drop_gone()
 
     @property
     def fused(self) -> bool:
@@ -184,14 +117,8 @@ class PartitionProcessor:
             When the service's code fails: stop without writing anything but ``crash_record``.
         """
         record = item.record
-        attempt = self._attempts.get((record.topic, record.offset))
         try:
-            if attempt is not None and attempt.count >= self._settings.attempts:
-                raise Poison(
-                    f"The handler crashed {attempt.count} times on this message, last with {attempt.message}.",
-                    mend="Mend the service and redrive the message.",
-                    reason="handler_crash",
-                )
+            self._check_attempts(record)
             if item.event is None:
                 if record.value is None or not is_for(record, self.service.name):
                     return self._done(item, "ignored")
@@ -203,6 +130,15 @@ class PartitionProcessor:
             return self._bury(item, error)
         except Exception as error:
             raise HandlerCrashError(item, error) from error
+
+    def _check_attempts(self, record: Record) -> None:
+        attempt = self._attempts.get((record.topic, record.offset))
+        if attempt is not None and attempt.count >= self._settings.attempts:
+            raise Poison(
+                f"The handler crashed {attempt.count} times on this message, last with {attempt.message}.",
+                mend="Mend the service and redrive the message.",
+                reason="handler_crash",
+            )
 
     def succeeds(self, later: Item, item: Item) -> bool:
         """Whether a message behind another one is sound, and of the same app and kind: it will have its turn."""
@@ -260,7 +196,7 @@ class PartitionProcessor:
         if route.handle is None:
             return self._done(item, "events")
         if tenant is None:
-            tenant = Tenant.new(self.service, event.app)
+            tenant = Tenant.new(self.service, event.app, definition.life)
         if event.offset <= tenant.applied.get(event.topic, -1) or event.id in tenant.window:
             return self._done(item, "duplicates")
         return self._handle(item, event, route, tenant)
@@ -420,7 +356,13 @@ class PartitionProcessor:
                 record = tenant.record()
                 if record is not None:
                     effects.records.append(self._writer.state(record))
-        done = [place for place in self._attempts if place[1] <= self.positions.get(place[0], -1)]
+        # What was given up stays: a view must not hold after a restart what it did not hold before.
+        limit = self._settings.attempts
+        done = [
+            (topic, offset)
+            for (topic, offset), attempt in self._attempts.items()
+            if offset <= self.positions.get(topic, -1) and (attempt.count < limit or topic not in self.routes.folded)
+        ]
         if done:
             for place in done:
                 del self._attempts[place]
@@ -449,9 +391,11 @@ class PartitionProcessor:
 
     def refold(self, record: Record) -> Exception | None:
         """Fold a message at or below the position again; return why it was left out when it failed."""
+        self._since_needed += 1
         if record.value is None or not is_for(record, self.service.name):
             return None
         try:
+            self._check_attempts(record)
             event = self._parse(record)
             route = self.routes.find(event.topic, type(event.data))
             if route is None:
@@ -474,6 +418,13 @@ class PartitionProcessor:
             item.event = self._parse(item.record)
             item.folded = True
             self._park(item, Outcome.BUSY)
+
+    def drop_gone(self) -> None:
+        """Forget the apps that were deleted when nobody looked, also those that came back with another life."""
+        reborn = {app for app, tenant in self._tenants.items() if self._broadcast.reborn(app, tenant.life)}
+        for app in sorted(self._broadcast.deleted | reborn):
+            if app in self._tenants or self._floors.get(app, {}) != self.positions:
+                self.drop(app)
 
     def drop(self, app: str) -> None:
         """Forget a deleted app: its state, its views, everything folded so far, and what was about to be said of it."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from easeml.errors import ConfigurationError
 from easeml.stream.bulk import BulkReader, Place, chunks
 from easeml.stream.changelog import Snapshot, changelog_topic
 from easeml.stream.lanes import Lanes
+from easeml.stream.needs import Run
 from easeml.stream.partition import PartitionProcessor
 from easeml.stream.service import Service
 from easeml.stream.settings import Settings
@@ -86,15 +87,18 @@ async def _snapshots(reader: BulkReader, service: str, partitions: Sequence[int]
     return snapshots
 
 
+def _ranges(lanes: dict[int, Lanes], begins: dict[Place, int]) -> Iterator[dict[Place, Run]]:
+    """Yield what is to be read at once: the first runs of all partitions of a topic, the second ones and so on."""
+    for topic in dict.fromkeys(topic for lane in lanes.values() for topic in lane.processor.routes.folded):
+        runs = {n: lane.processor.to_fold(topic, begins[topic, n]) for n, lane in lanes.items()}
+        for place in range(max(map(len, runs.values()))):
+            yield {(topic, number): found[place] for number, found in runs.items() if place < len(found)}
+
+
 async def _refold(reader: BulkReader, lanes: dict[int, Lanes], begins: dict[Place, int]) -> int:
-    runs = {
-        (topic, number): lane.processor.to_fold(topic, begins[topic, number])
-        for number, lane in lanes.items()
-        for topic in lane.processor.routes.folded
-    }
+    """Fold topic by topic, in the order of the service's table; return the number of messages."""
     count = 0
-    for place in range(max(map(len, runs.values()), default=0)):
-        ranges = {where: found[place] for where, found in runs.items() if place < len(found)}
+    for ranges in _ranges(lanes, begins):
         async for records in chunks(reader, ranges):
             begun = time.monotonic()
             for record in records:

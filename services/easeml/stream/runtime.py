@@ -184,6 +184,7 @@ class Runtime:
             task = asyncio.ensure_future(host.run())
             task.add_done_callback(self._ended)
             self._tasks[number] = task
+            lanes.processor.drop_gone()  # while the partition was read nobody would have told it
         self.ready.set()
         return {(t, n): lane.expected for n, lanes in recovered.items() for t, lane in lanes.lanes.items()}
 

@@ -33,7 +33,8 @@ from easeml.errors import EaseMLError
 from easeml.ids import EventId
 from easeml.stream.envelope import partition_key, type_of
 from easeml.stream.events import Event, Output
-from easeml.stream.partition import HandlerCrashError, Item, Outcome, PartitionProcessor
+from easeml.stream.items import HandlerCrashError, Item, Outcome
+from easeml.stream.partition import PartitionProcessor
 from easeml.stream.payloads import Payload
 
 Place = tuple[str, int]

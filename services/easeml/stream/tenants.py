@@ -36,6 +36,7 @@ class Tenant(Generic[S]):
     """
 
     app: str
+    life: str
     service: Service[S]
     value: S
     applied: dict[str, int] = field(default_factory=dict)
@@ -48,9 +49,9 @@ class Tenant(Generic[S]):
     packed: Packed | None = None
 
     @classmethod
-    def new(cls, service: Service[S], app: str) -> Tenant[S]:
+    def new(cls, service: Service[S], app: str, life: str) -> Tenant[S]:
         """Return the state of an app before its first event."""
-        return cls(app, service, service.new_state(app))
+        return cls(app, life, service, service.new_state(app))
 
     @classmethod
     def restore(cls, service: Service[S], record: StateRecord) -> Tenant[S]:
@@ -58,6 +59,7 @@ class Tenant(Generic[S]):
         stored = Stored(record.document, record.arrays)
         return cls(
             record.app,
+            record.life,
             service,
             service.unpack(record.app, stored.thaw()),
             dict(record.applied),
@@ -114,4 +116,5 @@ class Tenant(Generic[S]):
         if not touched or stored is None or (quiet and stored == self.written):
             return None
         self.written = stored
-        return StateRecord(self.app, dict(self.applied), self.window.pack(), stored.document, stored.arrays)
+        window = self.window.pack()
+        return StateRecord(self.app, dict(self.applied), window, stored.document, stored.arrays, self.life)

@@ -51,18 +51,28 @@ class Broadcast:
             return
         match event.data:
             case AppDefined() as app:
+                if self.reborn(app.app, app.life):
+                    self._forget(app.app)
                 self.apps[app.app] = app
                 self.deleted.discard(app.app)
             case AppDeleted(app=name):
                 self.apps.pop(name, None)
                 self.deleted.add(name)
-                for forget in self.on_deleted:
-                    forget(name)
+                self._forget(name)
             case AlgorithmAnnounced() as algorithm:
                 # Announcements lie in many partitions; their own times put them in the order they were made in.
                 self._announced[algorithm.algorithm] = (event.time, algorithm)
                 newest = sorted(self._announced.items(), key=lambda item: (item[1][0], item[0]))
                 self.algorithms = {name: announced for name, (_, announced) in newest}
+
+    def _forget(self, app: str) -> None:
+        for forget in self.on_deleted:
+            forget(app)
+
+    def reborn(self, app: str, life: str) -> bool:
+        """Whether the app of this name is another one than that of a life; of an empty one nobody knows."""
+        known = self.apps.get(app)
+        return known is not None and "" not in (life, known.life) and life != known.life
 
     def surely_unknown(self, app: str) -> bool:
         """Return True when the app is unknown for certain; False asks for a round."""

@@ -19,14 +19,16 @@ from kernel_services import Merger, Summer, app, note, version
 from brokers import ON_KAFKA
 from easeml.errors import ConfigurationError, ConflictError
 from easeml.stream import runtime as runtime_module
+from easeml.stream.bulk import BulkReader
 from easeml.stream.changelog import Writer
 from easeml.stream.deadletters import DISCARDED, REDRIVEN, discard, read, redrive
 from easeml.stream.health import HealthServer
 from easeml.stream.killpoints import KillPoint
 from easeml.stream.needs import END
-from easeml.stream.payloads import AppDeleted
-from easeml.stream.recovery import recover
+from easeml.stream.payloads import Annotation, AppDeleted, DataVersion
+from easeml.stream.recovery import _snapshots, recover
 from easeml.stream.runtime import Runtime
+from easeml.stream.service import On
 from easeml.stream.settings import MISCONFIGURED, Settings
 from easeml.stream.topics import ANNOTATIONS, APPS, AUDIT, DATA_VERSIONS, partition_of
 from easeml.stream.views import Broadcast
@@ -353,6 +355,38 @@ def test_a_deleted_app_is_forgotten_while_running(house):
     house.wait(lambda: totals(house)[-1:] in ([2], []) and len(totals(house)) == 2, name="summer")
 
 
+async def test_an_app_that_is_deleted_while_a_partition_is_read_is_forgotten(house, monkeypatch):
+    house.publish(APPS, app())
+    house.publish(ANNOTATIONS, note(5))
+    house.flush()
+    house.start("summer")
+    house.wait(lambda: totals(house) == [5], name="summer")
+    assert house.stop("summer") == 0
+    recovered = []
+
+    async def meanwhile(service, settings, broadcast, partitions):
+        found = await recover(service, settings, broadcast, partitions)
+        recovered.extend(lanes.processor for lanes in found.values())
+        assert [name for processor in recovered for name in processor.apps] == ["churn"]
+        house.publish(APPS, AppDeleted("churn"))
+        house.flush()
+        await until(lambda: "churn" in broadcast.deleted)
+        return found
+
+    monkeypatch.setattr(runtime_module, "recover", meanwhile)
+    runtime = Runtime(
+        Summer(), house.settings, instance="race", workers=None, kill_point=KillPoint("summer", house.folder, "")
+    )
+    try:
+        await runtime.start()
+        await until(runtime.ready.is_set)
+        assert [processor.apps for processor in recovered] == [[], []]
+    finally:
+        await runtime.stop()
+    snapshots = await _snapshots(BulkReader(house.settings), "summer", [0, 1])
+    assert [snapshot.states for snapshot in snapshots.values()] == [{}, {}]
+
+
 def test_a_missing_broker_is_told_and_the_process_ends(tmp_path):
     house = House(tmp_path, ["summer"])
     house.settings = Settings(bootstrap_servers="127.0.0.1:1")
@@ -377,6 +411,36 @@ async def test_an_input_that_was_created_anew_is_refused(house):
     house.flush()
     with pytest.raises(ConfigurationError, match="has applied 42 messages"):
         await recover(Summer(), house.settings, Broadcast(), [0, 1])
+
+
+class Chronicle(Merger):
+    """Folds two topics and writes down what came."""
+
+    def __init__(self):
+        super().__init__()
+        self.folded = []
+
+    def table(self):
+        return (
+            On(DATA_VERSIONS, DataVersion, fold=lambda event: self.folded.append(event.topic)),
+            On(ANNOTATIONS, Annotation, fold=lambda event: self.folded.append(event.topic)),
+        )
+
+
+async def test_a_restart_folds_topic_by_topic_in_the_order_of_the_table(house):
+    here = partition_of("churn", 2)
+    for place in range(1000):
+        house.publish(ANNOTATIONS, note(1), f"n{place}")
+        house.publish(DATA_VERSIONS, version(place, name=f"v{place}"))
+    needed = {DATA_VERSIONS.name: [(0, 1), (200, END)]}
+    writer = Writer("merger", here)
+    for message in (writer.needed(needed), writer.position({ANNOTATIONS.name: 999, DATA_VERSIONS.name: 999})):
+        house.producer.produce(message.topic, message.value, message.key, here)
+    house.flush()
+    broadcast, chronicle = Broadcast(), Chronicle()
+    broadcast.apps["churn"] = app()
+    await recover(chronicle, house.settings, broadcast, [0, 1])
+    assert chronicle.folded == [DATA_VERSIONS.name] * 801 + [ANNOTATIONS.name] * 1000
 
 
 async def test_a_restart_folds_what_the_views_rest_on_alone(house):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_datamagic_keeper import answer, rows
 
-from easeml.datamagic.versions.ledger import KEPT_ROWS, Ledger
+from easeml.datamagic.versions.ledger import KEPT_ROWS, SEEN_BATCHES, Ledger
 from easeml.stream.payloads import DataVersion, Pillar
 
 KEPT = 20
@@ -91,12 +91,13 @@ def test_what_is_kept_does_not_grow_with_the_rows():
     ledger = Ledger(features=False, keep_last=KEPT)
     batch = rows(0, 1)
     for place in range(5000):
-        ledger.rows(f"event-{place}", replace(batch, row_ids=(f"row-{place}",)))
-        ledger.rows(f"event-{place}", replace(batch, row_ids=(f"row-{place}",)))  # the same message once more
+        for offset in (2 * place, 2 * place + 1):  # the same message once more
+            ledger.rows(f"event-{place}", replace(batch, row_ids=(f"row-{place}",)), offset)
     assert ledger.content(APP).rows == 5000
     assert len(ledger._told) <= 2 * KEPT
     assert len(ledger.batches(APP)) <= 2 * KEPT
-    assert len(ledger._seen) <= 2 * KEPT
+    assert len(ledger._batches) <= SEEN_BATCHES + 4 * KEPT
+    assert len(ledger.past.marks) <= SEEN_BATCHES + 2 * KEPT
     assert len(ledger.past.sums) == 1
 
 

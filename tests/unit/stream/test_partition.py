@@ -1,6 +1,7 @@
 """The pure core: decoding, dedupe, refusals, rollback, journal, attempts, fuse, deletion."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from easeml.ids import EventId
 from easeml.stream import codec, envelope
 from easeml.stream.changelog import Snapshot, Stored, Window, Writer
 from easeml.stream.memory import POINTS, MemoryCluster
-from easeml.stream.payloads import Annotation, AppDeleted, AuditRecord, StateRecord, Tick
+from easeml.stream.payloads import Annotation, AppDeleted, AuditRecord, DataVersion, StateRecord, Tick
 from easeml.stream.poison import REDRIVE, REDRIVE_FOR
 from easeml.stream.routing import Routes
 from easeml.stream.service import Job, On, Packed, Service
@@ -358,6 +359,81 @@ def test_a_deleted_app_is_forgotten_and_may_come_back_empty():
     cluster.restart("merger")
     assert cluster.state("merger", "churn") == again
     assert service.rows("churn") == 0
+
+
+def away(cluster, *said):
+    """Publish what the services do not see happen, and start them anew."""
+    told, cluster.broadcast.on_deleted = cluster.broadcast.on_deleted, []
+    for data in said:
+        cluster.publish(APPS, data)
+    cluster.broadcast.on_deleted = told
+    for name in list(cluster._instances):
+        cluster.restart(name)
+
+
+def test_an_app_that_was_deleted_and_came_back_while_a_service_was_away_begins_anew():
+    cluster = MemoryCluster([Merger()])
+    cluster.publish(APPS, replace(app(), life="one"))
+    cluster.publish(DATA_VERSIONS, version(5))
+    cluster.publish(ANNOTATIONS, note(1))
+    cluster.run()
+    away(cluster, replace(app(), life="one", target=0.7))
+    merger = cluster._instances["merger"].service
+    assert merger.rows("churn") == 5, "it was changed, no more"
+    away(cluster, AppDeleted("churn"), replace(app(), life="two"))
+    assert cluster.state("merger", "churn") is None
+    assert merger.rows("churn") == 0
+    cluster.publish(ANNOTATIONS, note(1))
+    cluster.run()
+    again = cluster.state("merger", "churn")
+    assert again["hash"] == 37 + 1
+    cluster.restart("merger")
+    assert (cluster.state("merger", "churn"), merger.rows("churn")) == (again, 0)
+
+
+def test_what_was_folded_of_an_app_without_a_state_does_not_come_back_with_it():
+    class Onlooker(Merger):
+        def table(self):
+            return (On(DATA_VERSIONS, DataVersion, fold=self.see), On(ANNOTATIONS, Annotation, handle=self.mix))
+
+    cluster = cluster_of(Onlooker())
+    cluster.publish(DATA_VERSIONS, version(5))
+    cluster.run()
+    away(cluster, AppDeleted("churn"))
+    cluster.run()
+    cluster.publish(APPS, app())
+    cluster.restart("merger")
+    assert cluster._instances["merger"].service.rows("churn") == 0
+
+
+def test_another_life_of_an_app_is_another_app_though_nobody_deleted_the_first():
+    cluster = MemoryCluster([Merger()])
+    for life in ("one", "one", "two"):
+        cluster.publish(APPS, replace(app(), life=life))
+        cluster.publish(ANNOTATIONS, note(1))
+        cluster.run()
+    assert len(cluster.events(AUDIT)) == 6
+    assert cluster.state("merger", "churn")["hash"] == 37 + 1
+
+
+def test_a_message_that_was_given_up_before_its_fold_is_in_no_view_after_a_restart_either():
+    class Fragile(Merger):
+        def mix_version(self, state, event, context):
+            if event.data.change == "crash":
+                raise RuntimeError("bug")
+            return super().mix_version(state, event, context)
+
+    cluster = cluster_of(Fragile())
+    for rows, change in ((5, ""), (70, "crash"), (9, "")):
+        cluster.publish(DATA_VERSIONS, version(rows, change=change, name=f"v{rows}"))
+    cluster.run()
+    assert reasons(cluster, DATA_VERSIONS) == ["handler_crash"]
+    merger = cluster._instances["merger"].service
+    for _ in range(3):
+        assert merger.rows("churn") == 14
+        cluster.publish(ANNOTATIONS, note(1))
+        cluster.run()
+        cluster.restart("merger")
 
 
 def test_nothing_more_is_said_of_an_app_that_was_deleted_before_the_batch_ended():

@@ -39,7 +39,7 @@ ROUTE = SimpleNamespace(handle=added)
 
 
 def test_a_state_that_did_not_change_is_not_frozen_again():
-    tenant = Tenant.new(Sums(), "churn")
+    tenant = Tenant.new(Sums(), "churn", "")
     for number, anew in ((3, True), (0, False), (2, True), (0, False)):
         before = tenant.checkpoint
         tenant.handle(ROUTE, number, None)
@@ -49,7 +49,7 @@ def test_a_state_that_did_not_change_is_not_frozen_again():
 
 
 def test_a_refused_event_leaves_the_state_as_it_was_also_after_events_that_changed_nothing():
-    tenant = Tenant.new(Sums(), "churn")
+    tenant = Tenant.new(Sums(), "churn", "")
     for number in (3, 0, 2, 0):
         tenant.handle(ROUTE, number, None)
         with pytest.raises(ValueError, match="-7"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from easeml.datamagic.versions import candidate_checks, contents
 from easeml.datamagic.versions.naming import is_own, life_of
-from easeml.datamagic.versions.past import Kind, Past, Sum
+from easeml.datamagic.versions.past import MARK_BYTES, Kind, Past, Sum
 from easeml.datamagic.versions.places import Places
 from easeml.errors import EaseMLError
 from easeml.relation import Block, row_digests
@@ -41,7 +41,9 @@ STRANGE_SECONDS = 300.0
 KEPT_ROWS = 2000
 """Rows of production that are kept one by one, at least: one of them that comes again replaces itself."""
 _SEEN_PER_ROW = 2
-"""Events that are recognised when they come again, for each row to keep."""
+"""Things said that are recognised when they come again, for each row to keep."""
+SEEN_BATCHES = 1024
+"""Batches that are recognised although their rows are not kept: more than any crash of a producer repeats."""
 _ANSWER = "answer\x1f"
 _PROMISED = re.compile(r"v[0-9a-f]*-[0-9a-f]{12}")
 _SETTLED = "v-000000000000"
@@ -95,6 +97,8 @@ class Rows:
         Of the message.
     digests : bytes
         As ``contents.row_contents``.
+    mark : bytes
+        Of the event's id.
     """
 
     columns: tuple[Column, ...]
@@ -104,6 +108,7 @@ class Rows:
     digests: bytes
     features: Words
     offset: int = 0
+    mark: bytes = b""
 
     def total(self, places: NDArray[np.int64] | None = None) -> int:
         """Return the digest of all rows, or of some."""
@@ -206,6 +211,7 @@ class Ledger:
         self.past = past
         self._offsets = Offsets()
         self._seen: dict[bytes, None] = {}
+        self._batches: dict[bytes, int] = dict.fromkeys(past.marks, -1)
         self._own: dict[str, list[Rows]] = {life: [_UNKNOWN] * count for life, count in past.own.items()}
         self._told: list[Rows | CandidateBatch | Answer] = []
         self._proposed: list[tuple[float, CandidateBatch]] = []
@@ -223,11 +229,14 @@ class Ledger:
         if offset < self.past.since:
             return
         # A stranger's copy under the same id hides no batch of our own, for which its upload would wait for ever.
-        if not self._is_new(f"own {event_id}" if own else event_id):
+        mark = _mark(f"own {event_id}" if own else event_id)
+        new = mark not in self._batches
+        self._batches[mark] = offset
+        if not new:
             return
         features = row_digests(Block.from_batch(batch)) if self._features else np.empty(0, np.uint64)
         ids, digests = contents.hashed(batch.row_ids), contents.row_contents(batch)
-        rows = Rows(batch.columns, batch.classes, batch.version, ids, digests, features, offset)
+        rows = Rows(batch.columns, batch.classes, batch.version, ids, digests, features, offset, mark)
         self._told.append(rows)
         self._kept += len(ids)
         if own:
@@ -261,9 +270,17 @@ class Ledger:
             sums.setdefault(kind, Sum()).add(len(there), rows.total(there))
         since = left[0].offset
         own = {life: sum(rows.offset < since for rows in batches) for life, batches in self._own.items()}
-        self.past = Past(since, sums, own)
+        self.past = Past(since, sums, own, self._recognised({rows.mark for rows in left}, since))
         self._told = [*(told for told in self._told if not isinstance(told, Rows)), *left]
         self._judged = None
+
+    def _recognised(self, kept: Collection[bytes], since: int) -> tuple[bytes, ...]:
+        """Return the marks of batches that are not kept, without the oldest ones that nobody asks for any more."""
+        gone = [mark for mark in self._batches if mark not in kept]
+        for mark in gone[:-SEEN_BATCHES]:
+            if self._batches[mark] < since:
+                del self._batches[mark]
+        return tuple(mark for mark in gone if mark in self._batches)
 
     def _settled(self, version: str) -> str:
         """Return the name under which the sums of a version are kept: of announced ones there are ever more."""
@@ -323,7 +340,7 @@ class Ledger:
                 self._newest, self._after = version, event_id
 
     def _is_new(self, event_id: str) -> bool:
-        mark = hashlib.blake2b(event_id.encode(), digest_size=8).digest()
+        mark = _mark(event_id)
         new = mark not in self._seen
         self._seen[mark] = None
         if self._keep_last is not None and len(self._seen) > _SEEN_PER_ROW * self._keep_last:
@@ -372,6 +389,10 @@ class Ledger:
                 _put(judged, [said])
         judged.told = len(self._told)
         return judged
+
+
+def _mark(event_id: str) -> bytes:
+    return hashlib.blake2b(event_id.encode(), digest_size=MARK_BYTES).digest()
 
 
 def _rows_fit(columns: tuple[Column, ...], classes: tuple[str, ...], app: AppDefined) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -9,6 +10,7 @@ from typing import Any, TypeAlias
 from easeml.datamagic.versions import contents
 from easeml.stream.payloads import Column, ColumnKind
 
+MARK_BYTES = 8
 Kind: TypeAlias = tuple[tuple[Column, ...], tuple[str, ...], str]
 """Columns, classes and version of rows."""
 
@@ -38,11 +40,14 @@ class Past:
         Rows that are there still, as their last version was.
     own : mapping of str to int
         DataMagic's own batches, by the life of the app.
+    marks : tuple of bytes
+        By which some of these batches are recognised when they come again.
     """
 
     since: int = 0
     sums: Mapping[Kind, Sum] = field(default_factory=dict)
     own: Mapping[str, int] = field(default_factory=dict)
+    marks: tuple[bytes, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return the JSON-able form."""
@@ -50,7 +55,8 @@ class Past:
             [[_told(column) for column in columns], list(classes), version, part.count, f"{part.digest:x}"]
             for (columns, classes, version), part in self.sums.items()
         ]
-        return {"since": self.since, "sums": sums, "own": dict(self.own)}
+        marks = base64.b64encode(b"".join(self.marks)).decode()
+        return {"since": self.since, "sums": sums, "own": dict(self.own), "marks": marks}
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Past:
@@ -59,7 +65,9 @@ class Past:
             (tuple(map(_column, columns)), tuple(classes), version): Sum(count, int(digest, 16))
             for columns, classes, version, count, digest in document["sums"]
         }
-        return cls(document["since"], sums, document["own"])
+        marks = base64.b64decode(document["marks"])
+        each = tuple(marks[start : start + MARK_BYTES] for start in range(0, len(marks), MARK_BYTES))
+        return cls(document["since"], sums, document["own"], each)
 
 
 def _told(column: Column) -> list[Any]:

@@ -43,6 +43,7 @@ class StateRecord:
     recent: tuple[str, ...]  #: window of events already applied: base64 of their 8-byte id digests, oldest first
     document: str  #: JSON part of the state
     arrays: tuple[StateArray, ...] = ()  #: numeric part of the state
+    life: str = ""  #: of the app, as in AppDefined
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class NeededRecord:
     topics: tuple[str, ...]  #: topic of each run
     starts: tuple[int, ...]  #: first offset of each run
     ends: tuple[int, ...]  #: offset after the last one of each run
+    version: str = ""  #: of the package that wrote this; the views of another one may rest on more
 
 
 @dataclass(frozen=True, slots=True)
