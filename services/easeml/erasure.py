@@ -14,13 +14,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from easeml.artifacts import ArtifactStore
-from easeml.errors import ArtifactError, NotFoundError, SchemaError, UnavailableError
+from easeml.errors import ArtifactError, NotFoundError, PermissionDeniedError, SchemaError, UnavailableError
 from easeml.stream import admin, codec, deadletters
 from easeml.stream.bulk import BulkReader, Place
 from easeml.stream.changelog import Writer, changelog_topic
+from easeml.stream.grants import HOUSE
 from easeml.stream.messages import Message, Record
 from easeml.stream.payloads import AuditRecord, ModelPublished, Upload
 from easeml.stream.poison import PREFIX
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 _KEPT = (APPS, AUDIT, ALGORITHMS, TICKS)
 """Of no app, or what tells that the app is gone."""
-_TOMBSTONED = (BUDGETS, PICKS)
+_TOMBSTONED = {BUDGETS.name, PICKS.name}
 _FILED = {MODELS.name, UPLOADS.name}
 _POLL_SECONDS = 0.5
 _TIMEOUT = 30.0
@@ -110,10 +111,13 @@ def erase(client: Client, name: str, actor: str, wait: float = 30.0) -> Erased:
     ------
     NotFoundError
         When there is no such app, and nothing of it on any topic.
+    PermissionDeniedError
+        When the account does not see all topics or may not remove messages; the app is as it was.
     UnavailableError
         When the broker or the store does not do what it is asked.
     """
     settings, lives = client.settings, name in client.apps()
+    _check_rights(settings, name)
     if lives:
         client.delete_app(name, actor=actor)
     waiting = _waiting(settings, name, wait if lives else 0.0)
@@ -179,7 +183,7 @@ class _Findings:
             self.letters.add(headers.get(f"{PREFIX}id", ""))
         if record.topic in _FILED:
             (self.files if own else self.others_files).update(_files_of(record))
-        if record.topic in {topic.name for topic in _TOMBSTONED}:
+        if record.topic in _TOMBSTONED:
             if own and record.key is not None:
                 change = self.keys.discard if record.value is None else self.keys.add
                 change((record.topic, record.partition, record.key))
@@ -187,18 +191,38 @@ class _Findings:
             head.take(record.offset, own=own)
 
 
-def _read(settings: Settings, name: str) -> _Findings:
+def _check_rights(settings: Settings, name: str) -> None:
+    """Refuse what would end half-way: a topic that an account may not see is to it as if it were not there."""
+    hidden = sorted(admin.wanted_configs(settings, SERVICES).keys() - admin.existing(settings).keys())
+    if hidden:
+        raise PermissionDeniedError(
+            f"{len(hidden)} topics are missing or hidden from this account, {hidden[0]} among them; what they hold of "
+            f"{name} would stay.",
+            mend=f"Erase it with the account {HOUSE!r}. If they are missing, make them: easeml.supervisor.topics.",
+        )
+    places = [place for place in _places(settings, name) if place[0] not in _TOMBSTONED]
+    reader = BulkReader(settings)
+    try:
+        bounds = reader.bounds(places)
+    finally:
+        reader.close()
+    _cut(settings, {place: low for place, (low, _) in bounds.items()})
+
+
+def _places(settings: Settings, name: str) -> list[Place]:
+    """Return the partitions that may hold messages of an app."""
     number = partition_of(name, settings.partitions)
-    topics = [topic for topic in CATALOGUE if topic not in _KEPT]
-    there = admin.existing(settings)
-    names = [topic.name for topic in topics] + [topic.dead_letters for topic in CATALOGUE]
-    places = [(topic, number) for topic in names if topic in there]
+    names = [topic.name for topic in CATALOGUE if topic not in _KEPT] + [topic.dead_letters for topic in CATALOGUE]
+    return [(topic, number) for topic in names]
+
+
+def _read(settings: Settings, name: str) -> _Findings:
+    number, places = partition_of(name, settings.partitions), _places(settings, name)
     filed = [(topic, other) for topic in sorted(_FILED) for other in range(settings.partitions) if other != number]
     reader = BulkReader(settings)
     try:
         bounds = reader.bounds([*places, *filed])
-        compacted = {topic.name for topic in _TOMBSTONED}
-        findings = _Findings({place: _Head(bounds[place][1]) for place in places if place[0] not in compacted})
+        findings = _Findings({place: _Head(bounds[place][1]) for place in places if place[0] not in _TOMBSTONED})
         reader.begin(bounds)
         while records := reader.chunk():
             for record in records:
@@ -251,18 +275,17 @@ def _cut(settings: Settings, ends: dict[Place, int]) -> None:
         try:
             future.result(_TIMEOUT)
         except KafkaException as error:
-            raise UnavailableError(
-                f"The broker does not remove messages of {place.topic}: {error.args[0].str()}.",
-                mend="Let this account delete records, and erase the app again.",
-            ) from error
+            told = f"The broker does not remove messages of {place.topic}: {error.args[0].str()}."
+            if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise PermissionDeniedError(told, mend=f"Erase the app with the account {HOUSE!r}.") from error
+            raise UnavailableError(told, mend="Erase the app again.") from error
 
 
 def _waiting(settings: Settings, name: str, seconds: float) -> list[str]:
     """Return the services that hold a state of the app after so many seconds: the last word of their changelogs."""
     number, until = partition_of(name, settings.partitions), time.monotonic() + seconds
-    there = admin.existing(settings)
     services = {changelog_topic(service): service for service in SERVICES}
-    places = [(topic, number) for topic in services if topic in there]
+    places = [(topic, number) for topic in services]
     keys = {topic: Writer(service, number).tombstone(name).key for topic, service in services.items()}
     holding: dict[str, bool] = {}
     read = dict.fromkeys(places, 0)

@@ -9,17 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brokers import furnish, guarded_broker
 from easeml import erasure, pausing
 from easeml.artifacts import ArtifactStore
 from easeml.client import Client
-from easeml.errors import ConflictError, InvalidDataError, NotFoundError
+from easeml.errors import ConflictError, InvalidDataError, NotFoundError, PermissionDeniedError
 from easeml.stream.bulk import BulkReader
 from easeml.stream.changelog import Writer
+from easeml.stream.grants import DASHBOARD, HOUSE, USER
 from easeml.stream.messages import Message
 from easeml.stream.payloads import AuditRecord, Budget, ModelPublished
 from easeml.stream.publisher import EventPublisher
 from easeml.stream.sending import send
 from easeml.stream.topics import AUDIT, BUDGETS, DATA_TRAIN, MODELS, partition_of
+from easeml.supervisor.roster import SERVICES
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +105,28 @@ def test_an_app_that_never_paused_is_not_resumed(client, neighbours):
         pausing.resume(client, name, "ada")
     with pytest.raises(NotFoundError):
         pausing.pause(client, "nosuch", "ada")
+
+
+def test_an_account_that_could_not_finish_erases_nothing(monkeypatch, tmp_path):
+    with guarded_broker() as broker:
+        furnish(broker, SERVICES, partitions=1)
+
+        def acting(user):
+            for name, value in broker.login(user).items():
+                monkeypatch.setenv(f"EASEML_{name.upper()}", value)
+            monkeypatch.setenv("EASEML_PARTITIONS", "1")
+            return Client(home=tmp_path)
+
+        with acting(HOUSE) as owner:
+            publish(owner, "churn")
+        for user in (DASHBOARD, USER):
+            with acting(user) as client, pytest.raises(PermissionDeniedError, match="hidden from this account"):
+                erasure.erase(client, "churn", "ada", wait=0)
+        with acting(HOUSE) as owner:
+            assert "churn" in owner.apps()
+            assert audits(owner, "churn") == []
+            erased = erasure.erase(owner, "churn", "ada", wait=0)
+            assert (erased.removed[DATA_TRAIN.name], erased.complete) == (1, True)
 
 
 def test_an_erased_app_leaves_nothing_that_could_be_removed(client, cluster, neighbours, easeml):
