@@ -10,6 +10,7 @@ import yaml
 from deploy_files import COMPOSE, DEPLOY, MODULES, PROMETHEUS, ROOT, variable
 
 from easeml.cli.verbs import VERBS
+from easeml.stream.settings import Settings
 from easeml.stream.tracing import wanted
 
 OURS = {name: service for name, service in COMPOSE.items() if "easeml:" in service["image"]}
@@ -59,12 +60,35 @@ def test_a_container_may_do_little(name):
     assert service["pids_limit"]
     assert service["restart"] in {"unless-stopped", "on-failure:10", "no"}
     assert service["healthcheck"].get("disable") or service["healthcheck"]["test"][0] == "CMD"
-    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    assert all(re.match(r"(\$\{EASEML_DOORS:-)?127\.0\.0\.1\}?:", port) for port in service.get("ports", []))
     assert not service["image"].endswith(":latest")
     assert ":" in service["image"]
     if name in OURS:
         assert service["user"] == "10001:10001"
         assert any(place.startswith("/var/lib/easeml/run:uid=10001") for place in service["tmpfs"])
+
+
+def test_settings_of_all_processes_may_be_given_outside_and_are_else_what_they_are_anywhere():
+    given = {
+        key: str(value) for key, value in LASTING["ci"]["environment"].items() if str(value).startswith("${EASEML_")
+    }
+    for name, value in given.items():
+        default = Settings.model_fields[name.removeprefix("EASEML_").lower()].default
+        assert value == f"${{{name}:-{default}}}"
+
+
+def test_the_doors_speak_tls_with_one_file_more():
+    more = yaml.safe_load((DEPLOY / "compose.tls.yml").read_text())
+    assert (
+        {name for name in LASTING if name in more["services"]}
+        == {"labels", "dashboard", "serving"}
+        == {*more["services"]}
+    )
+    for service in more["services"].values():
+        assert all(variable(name) for name in service["environment"])
+        files = {value.removeprefix("/run/secrets/") for value in service["environment"].values()}
+        assert files == set(service["secrets"]) == more["secrets"].keys()
+    assert all(place["file"] == f"deploy/secrets/{name}" for name, place in more["secrets"].items())
 
 
 def test_whatever_is_waited_for_is_there_and_tells_how_it_is():

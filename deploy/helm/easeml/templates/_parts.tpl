@@ -39,6 +39,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - {name: EASEML_HOST, value: 0.0.0.0}
 - {name: EASEML_HEALTH_PORT, value: {{ .healthPort | quote }}}
 - {name: EASEML_LOG_FORMAT, value: json}
+{{- range $name, $value := $v.settings }}
+- {name: {{ $name }}, value: {{ $value | int64 | quote }}}
+{{- end }}
 - {name: EASEML_TOKEN_FILE, value: /run/secrets/easeml/token}
 - {name: EASEML_EPOCH_SEED_FILE, value: /run/secrets/easeml/epoch_seed}
 {{- if $v.tls.secret }}
@@ -133,6 +136,12 @@ tolerations: {{ toJson . }}
 {{- if .Values.tls.secret }}
 - {name: tls, secret: {secretName: {{ .Values.tls.secret }}, defaultMode: 0440}}
 {{- end }}
+{{- end }}
+
+{{- /* Port of a URL. */ -}}
+{{- define "easeml.port" -}}
+{{- $place := regexReplaceAll "^[a-z]+://([^/]*).*$" . "${1}" -}}
+{{ regexFind ":[0-9]+$" $place | trimPrefix ":" | default (ternary "80" "443" (hasPrefix "http://" .)) }}
 {{- end }}
 
 {{- define "easeml.image" -}}
