@@ -59,6 +59,8 @@ SHARE = 0.5
 SELDOM = 10.0
 """In the soak new apps and uploads come so many times more seldom: the house has to keep their rows for good, and what
 is looked for is memory that grows although there is no more to keep."""
+SOAKING_ROWS = 20
+"""And its production messages have so many times more rows: what services keep of them is full after minutes."""
 SETTLED_SECONDS = 600.0
 REST_SECONDS = 900.0
 SILENCE_SECONDS = 5.0
@@ -161,7 +163,8 @@ def play(options: argparse.Namespace, part: str, home: Path) -> bool:
     plan = Plan(options.times, options.stop, options.slow, options.together)
     date, busy = datetime.now(UTC), os.getloadavg()[0]
     seldom = 1.0 if faulty else SELDOM
-    rates = Rates(0.0, options.rows, options.skips, options.new_app * seldom, options.upload * seldom)
+    rows = options.rows * (1 if faulty else SOAKING_ROWS)
+    rates = Rates(0.0, rows, options.skips, options.new_app * seldom, options.upload * seldom)
     with ChaosHouse(home, kafka=not options.embedded, kill_batch=options.kill_batch * faulty) as house:
         with Load(house.settings, options.apps, options.models, rates) as load:
             watch = Watch(house, load, options.behind)
