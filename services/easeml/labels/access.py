@@ -44,6 +44,8 @@ class Caller:
         Whether it may answer, claim and skip.
     owns : bool
         Whether it may see questions about test rows, as the owner of the test set.
+    reads : bool
+        Whether it may see questions at all: they show rows.
     name : str
         Under which everything it says is recorded; empty: under the name it gives.
     """
@@ -51,6 +53,7 @@ class Caller:
     apps: frozenset[str] | None = None
     answers: bool = True
     owns: bool = True
+    reads: bool = True
     name: str = ""
 
     def sees(self, app: str) -> bool:
@@ -100,7 +103,8 @@ class Access:
                 "create'; other programs send the metadata 'authorization: Bearer TOKEN'.",
             )
         owns = Right.DETAILS in holder.rights and shown.get(SCOPE[0]) == SCOPE[1]
-        return Caller(holder.apps, Right.ANSWER in holder.rights, owns, holder.name)
+        answers = Right.ANSWER in holder.rights
+        return Caller(holder.apps, answers, owns, answers or owns or Right.MESSAGES in holder.rights, holder.name)
 
 
 class TokenInterceptor(Interceptor):

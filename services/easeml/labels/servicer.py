@@ -78,7 +78,7 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
     # The method names are those of the contract.
 
     async def ListQuestions(self, request: Any, context: Any) -> Any:  # noqa: N802
-        caller = self._caller(context)
+        caller = self._reader(context)
         wanted = Filter(request.app, kind_of(request.kind), caller.annotator(request.annotator))
         selection = self._select(caller, wanted)
         page = paginate(selection.offered, wanted, request.page_size, request.page_token)
@@ -90,7 +90,7 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         )
 
     async def StreamQuestions(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
-        caller = self._caller(context)
+        caller = self._reader(context)
         wanted = Filter(request.app, kind_of(request.kind), caller.annotator(request.annotator))
         bell = asyncio.Event()
         self._bells.add(bell)
@@ -103,7 +103,7 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
             while not self._stopping:
                 await bell.wait()
                 bell.clear()
-                caller = self._caller(context)  # tokens are made and revoked while a stream lasts
+                caller = self._reader(context)  # tokens are made and revoked while a stream lasts
                 for message in self._changes(caller, self._select(caller, wanted), sent):
                     yield message
         finally:
@@ -217,6 +217,15 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):  # type: ignore[misc]
         if answers and not caller.answers:
             raise PermissionDeniedError(
                 "This token does not allow answers.", mend="'easeml tokens create NAME --may answer' makes one."
+            )
+        return caller
+
+    def _reader(self, context: Any) -> Caller:
+        caller = self._caller(context)
+        if not caller.reads:
+            raise PermissionDeniedError(
+                "This token does not show questions: they hold rows.",
+                mend="'easeml tokens create NAME --may answer' makes one that does, '--may messages' too.",
             )
         return caller
 

@@ -23,8 +23,9 @@ from easeml.errors import (
 DOMAIN = "easeml"
 RETRY_MILLISECONDS = 200
 _DETAILS = "grpc-status-details-bin"
-_TEXT = 1500
-"""Characters of a text on the wire: HTTP/2 headers are limited to 8 KB in all."""
+_TEXT = 1000
+"""Bytes of a text on the wire. HTTP/2 headers are limited to 8 KB in all; a text is in them with up to three bytes for
+one, and three times more in details that take four for three."""
 _BY_CODE: dict[grpc.StatusCode, type[EaseMLError]] = {
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
     grpc.StatusCode.DEADLINE_EXCEEDED: UnavailableError,
@@ -59,7 +60,7 @@ def status_of(error: EaseMLError, where: str) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(
         reason=error.reason,
         domain=DOMAIN,
-        metadata={"what": error.message[:_TEXT], "where": where, "mend": error.mend[:_TEXT]},
+        metadata={"what": _cut(error.message), "where": where, "mend": _cut(error.mend)},
     )
     details: list[Any] = [info]
     if error.retriable:
@@ -69,7 +70,11 @@ def status_of(error: EaseMLError, where: str) -> status_pb2.Status:
     packed = [AnyMessage() for _ in details]
     for target, detail in zip(packed, details, strict=True):
         target.Pack(detail)
-    return status_pb2.Status(code=code_of(error).value[0], message=str(error)[:_TEXT], details=packed)
+    return status_pb2.Status(code=code_of(error).value[0], message=_cut(str(error)), details=packed)
+
+
+def _cut(text: str) -> str:
+    return text.encode("utf-8", "replace")[:_TEXT].decode("utf-8", "ignore")
 
 
 async def abort(context: Any, error: EaseMLError, where: str) -> NoReturn:

@@ -121,9 +121,11 @@ class Submissions:
             When the broker has not confirmed in time; the same submission may be sent again.
         """
         sent.check()
-        identity = EventId.derive("annotation", sent.app, sent.request_id)
         if queue is None:
             raise _unknown(sent)
+        # Of an id that was used for both kinds the service would take the second one for a repetition.
+        kind = ("test",) if queue.restricted else ()
+        identity = EventId.derive("annotation", sent.app, sent.request_id, *kind)
         key = (sent.app, queue.restricted, sent.request_id)
         known, task = self._recent.get(key, (None, None))
         known = known or queue.recorded(sent.request_id)

@@ -126,7 +126,7 @@ def test_who_is_an_owner(tmp_path):
     developer = tokens.create("dave", rights=[Right.ANSWER])
     for access in (house, open_house):
         assert caller(access, owner) == Caller(frozenset({"churn"}), answers=False, owns=True, name="olga")
-        silent = Caller(frozenset({"churn"}), answers=False, owns=False, name="olga")
+        silent = Caller(frozenset({"churn"}), answers=False, owns=False, reads=False, name="olga")
         assert caller(access, owner, scope=False) == silent
         assert caller(access, developer) == Caller(None, answers=True, owns=False, name="dave")
     key = house_token(Settings.load(home=tmp_path))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 import grpc.aio
+import numpy as np
 import pytest
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -95,6 +96,16 @@ def cell(question):
         question, kind=QuestionKind.CELL, pillar=Pillar.TRAIN, column="age", candidates=("30.0", "40.0"),
         asked_by="cpclean",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["yes", "ja" * 9, "是的，客户已经离开"])
+async def test_an_error_comes_whole_over_the_wire_however_long_its_words(house, stub, question, app, name):
+    many = tuple(f"{name}{number}" for number in range(300))
+    house.define(replace(app, classes=many))
+    house.ask(question(candidates=many, probabilities=np.full(300, 1 / 300)))
+    for _ in range(5):
+        error = await refused(stub.SubmitAnswer(submit(value=None, label=name * 500)))
+        assert (error.code(), error_of(error).reason) == (grpc.StatusCode.INVALID_ARGUMENT, "invalid_value")
 
 
 async def test_a_value_that_nobody_thought_of_answers_a_cell_once(house, serve, cell):
