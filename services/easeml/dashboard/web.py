@@ -289,8 +289,9 @@ class Web:
         return holder
 
     async def _operations(self, request: Request) -> Response:
-        self._keeper(request)
-        return reply(await self._rounds.told())
+        holder = self._keeper(request)
+        told = await self._rounds.told()
+        return reply(told if Right.DETAILS in holder.rights else operations.without_counts(told))
 
     async def _dead(self, request: Request) -> Response:
         holder = self._keeper(request)
@@ -301,7 +302,7 @@ class Web:
 
     async def _letter(self, request: Request) -> Response:
         name = request.path_params["letter"]
-        self._keeper(request, Right.MESSAGES, *((Right.DETAILS,) if letters.restricted(name) else ()))
+        self._keeper(request, Right.MESSAGES, *((Right.DETAILS,) if letters.holds_labels(name) else ()))
         return reply(letters.view(await self._fetched(name)))
 
     async def _mend(self, request: Request) -> Response:

@@ -25,6 +25,7 @@ from easeml.stream.publisher import EventPublisher
 from easeml.stream.runfiles import read_run_file
 from easeml.stream.settings import Settings
 from easeml.stream.topics import CATALOGUE, PILLAR_TOPICS
+from easeml.supervisor.roster import SERVICES
 
 PATIENCE = 90.0
 PARTITIONS = 2
@@ -57,7 +58,7 @@ class DashboardStack:
         self.settings = Settings.load(
             bootstrap_servers=self.broker.bootstrap_servers, partitions=PARTITIONS, home=self.home
         )
-        create_topics(self.settings, [name for name in self.services if name != "dashboard"])
+        create_topics(self.settings, SERVICES)
         self.publisher = EventPublisher(self.settings, "test")
         try:
             for name in self.services:

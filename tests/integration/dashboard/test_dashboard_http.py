@@ -17,7 +17,7 @@ from dashboard_stack import DashboardStack
 from easeml.stream import codec
 from easeml.stream import payloads as p
 from easeml.stream.reader import TopicReader
-from easeml.stream.topics import ANNOTATIONS, AUDIT, CI_ANSWERS, CI_QUESTIONS
+from easeml.stream.topics import ANNOTATIONS, AUDIT, CI_ANSWERS, CI_QUESTIONS, UPLOADS, guarded_topics
 from easeml.stream.topics import QUESTIONS as QUESTIONS_TOPIC
 from easeml.tokens import Right, TokenFile
 
@@ -378,6 +378,16 @@ def test_services_and_topics_are_told(stack):
     assert counts[QUESTIONS_TOPIC.name] == QUESTIONS
 
 
+def test_how_many_questions_about_test_rows_were_asked_is_for_owners(stack, tokens):
+    for number, rights in enumerate(([Right.MESSAGES], [Right.DETAILS])):
+        keeper = bearer(tokens.create(f"counting {number}", None, rights))
+        told = {row["topic"]: row["messages"] for row in stack.call("/api/operations", **keeper).content["topics"]}
+        guarded = {told[name] for name in guarded_topics() if name in told}
+        assert guarded
+        assert all((count is None) == (rights == [Right.MESSAGES]) for count in guarded)
+        assert told[QUESTIONS_TOPIC.name] == QUESTIONS
+
+
 def test_dead_letters_are_listed_viewed_redriven_and_discarded(stack, tokens):
     keeper = bearer(tokens.create("keeper", None, [Right.REDRIVE, Right.MESSAGES]))
     stack.garbage(QUESTIONS_TOPIC.name, b"<script>alert(1)</script>")
@@ -415,6 +425,17 @@ def test_letters_are_for_those_who_may(stack, tokens):
         else:
             assert letters(stack, "all=1", **token)["letters"][0]["message"] == ""
     assert some["message"]
+
+
+def test_a_file_that_was_given_up_may_hold_test_labels(stack, tokens):
+    reader = bearer(tokens.create("uploads reader", None, [Right.MESSAGES]))
+    owner = bearer(tokens.create("uploads owner", None, [Right.MESSAGES, Right.DETAILS]))
+    stack.garbage(UPLOADS.dead_letters, b"id,label")
+    name = f"{UPLOADS.dead_letters}:0:0"
+    stack.until(lambda: name in {one["letter"] for one in letters(stack, "all=1", **reader)["letters"]})
+    path = f"/api/letters/{urllib.parse.quote(name, safe='')}"
+    assert stack.call(path, **reader).status == 404
+    assert stack.call(path, **owner).content["bytes"] == 8
 
 
 @pytest.mark.parametrize("start", ["-1", "x", "1e3", "9" * 30])

@@ -19,7 +19,7 @@ function services(rows) {
 function topics(rows) {
   return h("section", { class: "card" }, h("h2", {}, "Topics"), table("Topics", [
     ["topic", "id", (one) => [one.topic.replace(/^easeml\./, ""), one.policy ? h("span", { class: "dim" }, ` ${one.policy}`) : ""]],
-    ["messages", "num", (one) => count(one.messages)],
+    ["messages", "num", (one) => (one.messages === null ? "" : count(one.messages))],
     ["dead letters", "num", (one) => (one.letters ? count(one.letters) : "")],
   ], rows));
 }
