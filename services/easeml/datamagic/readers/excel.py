@@ -21,6 +21,8 @@ from easeml.errors import InvalidDataError
 MOST_BYTES = 256 << 20
 """Largest workbook as stored."""
 MOST_CELLS = 50_000_000
+"""Cells of a workbook up to the last one of each row, empty ones too: a few bytes can declare any number of those."""
+_LAST_ROW, _LAST_COLUMN = 1_048_576, 16_384
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _TITLES = 30
 _Sheet = list[tuple[int, list[Any]]]
@@ -102,10 +104,9 @@ def _chosen(content: bytes, name: str, options: Options, account: Account) -> tu
     titles = [sheet.title for sheet in book.worksheets]
     if options.sheet is not None:
         sheet = _named(book.worksheets, titles, options.sheet, name)
-        return sheet.title, _rows(sheet, name)
+        return sheet.title, _rows([sheet], name)[0]
     shown = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"] or book.worksheets
-    filled = [(sheet.title, _rows(sheet, name)) for sheet in shown]
-    filled = [(title, sheet) for title, sheet in filled if sheet]
+    filled = [(sheet.title, rows) for sheet, rows in zip(shown, _rows(shown, name), strict=True) if rows]
     if len(filled) > 1:
         sizes = ", ".join(f"{title!r} ({len(sheet):,} rows)" for title, sheet in filled)
         raise InvalidDataError(
@@ -128,30 +129,46 @@ def _named(sheets: list[Any], titles: list[str], wanted: str | int, name: str) -
     return sheets[place]
 
 
-def _rows(sheet: Any, name: str) -> _Sheet:
-    # The size a sheet declares is whatever its writer made of it.
-    sheet.reset_dimensions()
-    found: _Sheet = []
+def _rows(sheets: list[Any], name: str) -> list[_Sheet]:
+    found: list[_Sheet] = []
     cells = 0
-    try:
-        for number, row in enumerate(sheet.iter_rows(), 1):
-            values = [_value(cell) for cell in row]
-            while values and values[-1] is None:
-                values.pop()
-            if values:
-                cells += len(values)
-                found.append((number, values))
+    for sheet in sheets:
+        rows: _Sheet = []
+        for number, row in _numbered(sheet, name):
+            cells += max(len(row), 1)
             if cells > MOST_CELLS:
                 raise InvalidDataError(
                     f"{name}, sheet {sheet.title!r}: more than {MOST_CELLS:,} cells.", mend="Save it as CSV."
                 )
-    except InvalidDataError:
-        raise
+            values = [_value(cell) for cell in row]
+            while values and values[-1] is None:
+                values.pop()
+            if values:
+                rows.append((number, values))
+        found.append(rows)
+    return found
+
+
+def _numbered(sheet: Any, name: str) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Yield row numbers and cells; the library makes up every row and cell that the sheet leaves out."""
+    # The size a sheet declares is whatever its writer made of it.
+    sheet.reset_dimensions()
+    number = 0
+    try:
+        for number, row in enumerate(sheet.iter_rows(), 1):
+            if number > _LAST_ROW or len(row) > _LAST_COLUMN:
+                break
+            yield number, row
+        else:
+            return
     except Exception as error:  # whatever a foreign XML makes the library raise, the file is at fault
         raise InvalidDataError(
-            f"{name}, sheet {sheet.title!r} is not readable after row {len(found)}: {error}.", mend="Save it again."
+            f"{name}, sheet {sheet.title!r} is not readable after row {number}: {error}.", mend="Save it again."
         ) from error
-    return found
+    what = f"sheet {sheet.title!r}: a row above {_LAST_ROW:,}"
+    if number <= _LAST_ROW:
+        what = f"sheet {sheet.title!r}, row {number}: a column above XFD"
+    raise InvalidDataError(f"{name}, {what}, which no workbook has.", mend="Save it again, or as CSV.")
 
 
 def _check_results(content: bytes, name: str, title: str, empty: list[str]) -> None:
@@ -159,9 +176,8 @@ def _check_results(content: bytes, name: str, title: str, empty: list[str]) -> N
     import openpyxl  # noqa: PLC0415 - an extra
 
     sheet = openpyxl.load_workbook(io.BytesIO(content), read_only=True)[title]
-    sheet.reset_dimensions()
     titles: dict[int, str] = {}
-    for number, row in enumerate(sheet.iter_rows(), 1):
+    for number, row in _numbered(sheet, name):
         for place, cell in enumerate(row):
             if isinstance(cell.value, str) and _title(cell.value) in empty:
                 titles.setdefault(place, _title(cell.value))

@@ -31,9 +31,11 @@ class _TwiceError(ValueError):
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for place, key in enumerate(keys) if key in keys[:place])
-        raise _TwiceError(f"the key {twice!r} occurs twice in one object")
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _TwiceError(f"the key {key!r} occurs twice in one object")
+            seen.add(key)
     return found
 
 
@@ -127,7 +129,7 @@ def documents(source: Source, options: Options, account: Account, rows: int) -> 
         first = ""
         for block in blocks:
             first += block
-            if first.strip(_BLANK):
+            if block.strip(_BLANK):
                 break
         if first.lstrip(_BLANK).startswith("["):
             yield from _records(Items(first, blocks, source.name), source, options, account, rows)
