@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from easeml.errors import ConfigurationError, EaseMLError
 def main(arguments: list[str] | None = None) -> int:
     """Run the broker; return the exit status."""
     options = _parser().parse_args(arguments)
+    # A segment is a file that stays open: sixteen partitions of every topic are more than the usual 1,024.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         asyncio.run(_run(options))

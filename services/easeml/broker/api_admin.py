@@ -10,7 +10,7 @@ from kio.schema.errors import ErrorCode
 from easeml.broker import topic_configs, wire
 from easeml.broker.access import FORBIDDEN, find_topic, may_use
 from easeml.broker.connection import Connection
-from easeml.broker.context import NODE_ID, Context, ContextHandler
+from easeml.broker.context import NODE_ID, Context, ContextHandler, stored
 from easeml.broker.topics import Topic, is_legal_name
 from easeml.broker.wire import NO_TIME, NONE, build
 
@@ -42,8 +42,9 @@ def delete_topics(context: Context, connection: Connection, body: Any, version: 
     for name in body.topic_names:
         topic, error = find_topic(context, connection, name)
         if topic is not None:
-            context.topics.delete(topic)
-            context.offsets.forget_topic(name)
+            error = stored(context.topics.delete, topic)
+            if error is NONE:
+                error = stored(context.offsets.forget_topic, name)
         results.append(build(types.DeletableTopicResult, name=name, error_code=error))
     return build(types.DeleteTopicsResponse, throttle_time=NO_TIME, responses=tuple(results))
 
@@ -101,7 +102,7 @@ def _create(context: Context, wanted: Any, *, validate_only: bool) -> Problem:
     if complaint is not None:
         return ErrorCode.invalid_config, complaint
     if not validate_only:
-        context.topics.create(wanted.name, partitions, overrides)
+        return _told(stored(context.topics.create, wanted.name, partitions, overrides))
     return _FINE
 
 
@@ -115,8 +116,12 @@ def _grow(context: Context, connection: Connection, wanted: Any, *, validate_onl
     if wanted.assignments and any(tuple(each.broker_ids) != (NODE_ID,) for each in wanted.assignments):
         return ErrorCode.invalid_replica_assignment, f"The only broker is {NODE_ID}."
     if not validate_only:
-        context.topics.add_partitions(topic, wanted.count)
+        return _told(stored(context.topics.add_partitions, topic, wanted.count))
     return _FINE
+
+
+def _told(error: ErrorCode) -> Problem:
+    return error, None if error is NONE else "The disk refuses the change."
 
 
 def _described(context: Context, connection: Connection, types: Any, resource: Any) -> Any:
@@ -194,7 +199,7 @@ def _altered(context: Context, connection: Connection, types: Any, kind: Any, bo
             if message is not None:
                 error = ErrorCode.invalid_config
             elif not body.validate_only:
-                context.topics.configure(topic, overrides)
+                error, message = _told(stored(context.topics.configure, topic, overrides))
         responses.append(
             types.AlterConfigsResourceResponse(
                 error_code=error,

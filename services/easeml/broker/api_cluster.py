@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from kio.schema.errors import ErrorCode
@@ -9,10 +10,11 @@ from kio.schema.errors import ErrorCode
 from easeml.broker import wire
 from easeml.broker.access import FORBIDDEN, find_topic, may_use
 from easeml.broker.connection import Connection
-from easeml.broker.context import NODE_ID, Context, ContextHandler
+from easeml.broker.context import NODE_ID, Context, ContextHandler, stored
 from easeml.broker.topics import Topic, is_legal_name
 from easeml.broker.wire import NO_TIME, NONE, build
 
+_LOG = logging.getLogger(__name__)
 _GROUP_KEY = 0
 
 
@@ -65,12 +67,18 @@ def find_coordinator(context: Context, _connection: Connection, body: Any, versi
 def init_producer_id(context: Context, _connection: Connection, body: Any, version: int) -> Any:
     """Give an idempotent producer its id."""
     types = wire.response_types(wire.INIT_PRODUCER_ID, version)
-    serves = body.transactional_id is None
+    producer_id, error = -1, ErrorCode.transactional_id_authorization_failed
+    if body.transactional_id is None:
+        try:
+            producer_id, error = context.next_producer_id(), NONE
+        except OSError:
+            _LOG.exception("the disk refused to reserve producer ids")
+            error = ErrorCode.kafka_storage_error
     return types.InitProducerIdResponse(
         throttle_time=NO_TIME,
-        error_code=NONE if serves else ErrorCode.transactional_id_authorization_failed,
-        producer_id=context.next_producer_id() if serves else -1,
-        producer_epoch=0 if serves else -1,
+        error_code=error,
+        producer_id=producer_id,
+        producer_epoch=0 if error is NONE else -1,
     )
 
 
@@ -92,7 +100,8 @@ def describe_cluster(context: Context, _connection: Connection, _body: Any, vers
 def _looked_up(context: Context, connection: Connection, types: Any, name: str, may_create: bool) -> Any:
     topic, error = find_topic(context, connection, name)
     if topic is None and error is not FORBIDDEN and may_create and is_legal_name(name):
-        topic = context.topics.create(name, context.config.default_partitions, {})
+        error = stored(context.topics.create, name, context.config.default_partitions, {})
+        topic = context.topics.get(name)
     if topic is not None:
         return _described(types, topic)
     error = error if is_legal_name(name) else ErrorCode.invalid_topic_exception

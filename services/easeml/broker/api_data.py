@@ -12,7 +12,7 @@ from easeml.broker import wire
 from easeml.broker.access import find_log
 from easeml.broker.answers import Answer
 from easeml.broker.connection import NO_ANSWER, Connection
-from easeml.broker.context import Context, ContextHandler
+from easeml.broker.context import Context, ContextHandler, stored
 from easeml.broker.log import Appended, PartitionLog
 from easeml.broker.wire import NO_TIME, NONE, build
 
@@ -134,7 +134,8 @@ def _deleted(context: Context, connection: Connection, types: Any, name: str, pa
     if topic is not None and log is not None:
         offset = log.end_offset if part.offset == -1 else part.offset
         if log.start_offset <= offset <= log.end_offset:
-            low = context.topics.delete_records(topic, part.partition_index, offset)
+            error = stored(context.topics.delete_records, topic, part.partition_index, offset)
+            low = log.start_offset if error is NONE else -1
         else:
             error = ErrorCode.offset_out_of_range
     return types.DeleteRecordsPartitionResult(partition_index=part.partition_index, low_watermark=low, error_code=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from kio.schema.errors import ErrorCode
@@ -10,11 +11,12 @@ from easeml.broker import wire
 from easeml.broker.access import FORBIDDEN, find_log, may_use
 from easeml.broker.answers import Answer
 from easeml.broker.connection import Connection
-from easeml.broker.context import Context, ContextHandler
+from easeml.broker.context import Context, ContextHandler, stored
 from easeml.broker.members import Joined, JoinRequest, State, Synced
 from easeml.broker.offsets import NOTHING, Committed
 from easeml.broker.wire import NO_TIME, NONE, build
 
+_LOG = logging.getLogger(__name__)
 _ID_REQUIRED_SINCE = 4
 _LARGEST_METADATA = 4096
 
@@ -123,24 +125,33 @@ def offset_commit(context: Context, connection: Connection, body: Any, version: 
         body.member_id,
         getattr(body, "group_instance_id", None),
     )
+    errors: dict[str, list[tuple[int, ErrorCode]]] = {topic.name: [] for topic in body.topics}
     positions = []
-    topics = []
     for topic in body.topics:
-        partitions = []
         for part in topic.partitions:
             error = refused if refused is not NONE else _commit_error(context, connection, topic.name, part)
+            errors[topic.name].append((part.partition_index, error))
             if error is NONE:
                 epoch = getattr(part, "committed_leader_epoch", -1)
                 kept = Committed(part.committed_offset, epoch, part.committed_metadata or "")
                 positions.append((topic.name, part.partition_index, kept))
-            partitions.append(
-                types.OffsetCommitResponsePartition(partition_index=part.partition_index, error_code=error)
-            )
-        topics.append(types.OffsetCommitResponseTopic(name=topic.name, partitions=tuple(partitions)))
+    outcome = NONE
     if positions:
         context.groups.ensure(body.group_id)
-        context.offsets.commit(body.group_id, positions)
-    return build(types.OffsetCommitResponse, throttle_time=NO_TIME, topics=tuple(topics))
+        outcome = stored(context.offsets.commit, body.group_id, positions)
+    topics = tuple(
+        types.OffsetCommitResponseTopic(
+            name=name,
+            partitions=tuple(
+                types.OffsetCommitResponsePartition(
+                    partition_index=index, error_code=outcome if error is NONE else error
+                )
+                for index, error in found
+            ),
+        )
+        for name, found in errors.items()
+    )
+    return build(types.OffsetCommitResponse, throttle_time=NO_TIME, topics=topics)
 
 
 def offset_fetch(context: Context, connection: Connection, body: Any, version: int) -> Any:
@@ -176,20 +187,20 @@ def offset_fetch(context: Context, connection: Connection, body: Any, version: i
 def offset_delete(context: Context, _connection: Connection, body: Any, version: int) -> Any:
     """Forget positions of a group."""
     types = wire.response_types(wire.OFFSET_DELETE, version)
-    known = body.group_id in context.groups.groups
+    error = NONE if body.group_id in context.groups.groups else ErrorCode.group_id_not_found
     topics = []
+    gone = []
     for topic in body.topics:
         indexes = [part.partition_index for part in topic.partitions]
-        if known:
-            context.offsets.forget(body.group_id, [(topic.name, index) for index in indexes])
+        gone += [(topic.name, index) for index in indexes]
         partitions = tuple(
             types.OffsetDeleteResponsePartition(partition_index=index, error_code=NONE) for index in indexes
         )
         topics.append(types.OffsetDeleteResponseTopic(name=topic.name, partitions=partitions))
+    if error is NONE:
+        error = stored(context.offsets.forget, body.group_id, gone)
     return types.OffsetDeleteResponse(
-        error_code=NONE if known else ErrorCode.group_id_not_found,
-        throttle_time=NO_TIME,
-        topics=tuple(topics) if known else (),
+        error_code=error, throttle_time=NO_TIME, topics=tuple(topics) if error is NONE else ()
     )
 
 
@@ -231,9 +242,13 @@ def delete_groups(context: Context, _connection: Connection, body: Any, version:
     types = wire.response_types(wire.DELETE_GROUPS, version)
     results = []
     for group_id in body.groups_names:
-        error = context.groups.delete(group_id)
+        try:
+            error = context.groups.delete(group_id)
+        except OSError:
+            _LOG.exception("the disk refused to delete group %s", group_id)
+            error = ErrorCode.kafka_storage_error
         if error is NONE:
-            context.offsets.forget(group_id)
+            error = stored(context.offsets.forget, group_id)
         results.append(types.DeletableGroupResult(group_id=group_id, error_code=error))
     return types.DeleteGroupsResponse(throttle_time=NO_TIME, results=tuple(results))
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Callable
 from typing import Any
+
+from kio.schema.errors import ErrorCode
 
 from easeml.broker.config import BrokerConfig
 from easeml.broker.connection import Connection
@@ -20,11 +23,22 @@ ContextHandler = Callable[["Context", Connection, Any, int], Any]
 """Answers one request: takes the state, the connection, the request's body and its version."""
 _GROUP = "group/"
 _PRODUCER_BLOCK = 1_000
+_LOG = logging.getLogger(__name__)
 
 
 def now_ms() -> int:
     """Return the wall clock in ms since the epoch, the unit of record timestamps."""
     return time.time_ns() // 1_000_000
+
+
+def stored(change: Callable[..., object], *arguments: Any) -> ErrorCode:
+    """Make a change that the disk may refuse, and return what to tell the client."""
+    try:
+        change(*arguments)
+    except OSError:
+        _LOG.exception("the disk refused a change")
+        return ErrorCode.kafka_storage_error
+    return ErrorCode.none
 
 
 class Context:
@@ -40,15 +54,16 @@ class Context:
         self.config = config
         folder = None if config.memory else config.data_dir
         self.journal = Journal(None if folder is None else folder / "journal.jsonl")
-        self.cluster_id: str = self.journal.get("cluster-id") or uuid.uuid4().hex[:22]
-        self.journal.put(("cluster-id", self.cluster_id))
+        if self.journal.get("cluster-id") is None:
+            self.journal.put(("cluster-id", uuid.uuid4().hex[:22]))
+        self.cluster_id: str = self.journal.get("cluster-id")
         self.topics = Topics(self.journal, None if folder is None else folder / "topics", config.topic_defaults, now_ms)
         self.offsets = Offsets(self.journal)
         self.groups = Coordinator(
             time.monotonic,
             initial_delay=config.initial_rebalance_delay_ms / 1000,
             session_bounds=(config.min_session_timeout_ms / 1000, config.max_session_timeout_ms / 1000),
-            save=lambda group, kept: self.journal.put((_GROUP + group, kept)),
+            save=self._save_group,
         )
         for group, kept in self.journal.with_prefix(_GROUP):
             self.groups.load(group, kept)
@@ -56,6 +71,15 @@ class Context:
         self._producer_ids = iter(range(0))
         self._timer: asyncio.TimerHandle | None = None
         self._woken: list[Callable[[], None]] = []
+
+    def _save_group(self, group: str, kept: dict[str, Any] | None) -> None:
+        try:
+            self.journal.put((_GROUP + group, kept))
+        except OSError:
+            if kept is None:
+                raise
+            # Its members go on, and after a restart they join again: no reason to keep them waiting now.
+            _LOG.exception("the disk refused the members of group %s", group)
 
     def wake(self, finish: Callable[[], None]) -> None:
         """Call ``finish`` after the present request, which may append more that the same answer can carry."""

@@ -10,6 +10,7 @@ Source: KIP-62, KIP-134 (initial delay), KIP-345 (static members), KIP-394 (memb
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from kio.schema.errors import ErrorCode
 from easeml.broker.members import Group, Joined, JoinReply, JoinRequest, Member, State, Synced, SyncReply
 
 NONE = ErrorCode.none
+_LOG = logging.getLogger(__name__)
 
 
 class Coordinator:
@@ -51,8 +53,12 @@ class Coordinator:
         self.groups: dict[str, Group] = {}
 
     def load(self, group_id: str, kept: dict[str, Any]) -> None:
-        """Take over a group as it was saved before a restart."""
-        self.groups[group_id] = Group.from_json(group_id, kept, self._clock())
+        """Take over a group as it was saved before a restart; one that does not parse begins without members."""
+        try:
+            self.groups[group_id] = Group.from_json(group_id, kept, self._clock())
+        except (KeyError, TypeError, ValueError) as error:
+            _LOG.warning("the members of group %s cannot be read and must join again: %r", group_id, error)
+            self.groups[group_id] = Group(group_id)
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`tick` has something to do, on the coordinator's clock."""
@@ -395,8 +401,8 @@ class Coordinator:
             return ErrorCode.group_id_not_found
         if group.members or group.state is not State.EMPTY:
             return ErrorCode.non_empty_group
-        del self.groups[group_id]
         self._save(group_id, None)
+        del self.groups[group_id]
         return NONE
 
     def ensure(self, group_id: str) -> None:

@@ -28,25 +28,35 @@ class Journal:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._values: dict[str, Any] = {}
-        self._lines = 0
         self._fd = -1
-        self._is_dirty = False
+        self._size = 0
+        self._lines = 0
+        self._most_lines = _SLACK
+        self._changes = 0
+        self._synced = 0
         if path is not None:
             self._load(path)
-            self._rewrite(path)
 
     def _load(self, path: Path) -> None:
-        if not path.exists():
-            return
-        for line in path.read_bytes().split(b"\n"):
-            if not line:
-                continue
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        *lines, torn = path.read_bytes().split(b"\n")
+        self._size = sum(map(len, lines)) + len(lines)
+        if torn:
+            _LOG.warning("%s: dropped a torn line of %d bytes", path, len(torn))
+            os.ftruncate(self._fd, self._size)
+        is_damaged = False
+        for line in lines:
             try:
                 key, value = json.loads(line)
-            except ValueError:
-                _LOG.warning("%s: dropped a torn line of %d bytes", path, len(line))
+            except (ValueError, TypeError):
+                _LOG.warning("%s: dropped a damaged line of %d bytes", path, len(line))
+                is_damaged = True
                 continue
             self._keep(key, value)
+        self._lines = len(lines)
+        self._most_lines = 2 * len(self._values) + _SLACK
+        if is_damaged or self._lines > self._most_lines:
+            self._try_rewrite(path)
 
     def _keep(self, key: str, value: Any) -> None:
         if value is None:
@@ -54,52 +64,90 @@ class Journal:
         else:
             self._values[key] = value
 
+    def _try_rewrite(self, path: Path) -> None:
+        try:
+            self._rewrite(path)
+        except OSError:
+            # The lines stay as they are, which costs room but nothing else; it is tried again some lines later.
+            _LOG.exception("%s cannot be rewritten", path)
+            self._most_lines = self._lines + _SLACK
+
     def _rewrite(self, path: Path) -> None:
         fresh = path.with_suffix(".tmp")
-        with fresh.open("wb") as file:
-            for item in self._values.items():
-                file.write(_line(*item))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        self._lines = len(self._values)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        fd = os.open(fresh, flags, 0o644)
+        try:
+            data = b"".join(_line(*item) for item in self._values.items())
+            _write(fd, data)
+            os.fsync(fd)
+            fresh.replace(path)
+        except OSError:
+            os.close(fd)
+            fresh.unlink(missing_ok=True)
+            raise
+        os.close(self._fd)
+        self._fd, self._size, self._lines = fd, len(data), len(self._values)
+        self._most_lines = 2 * self._lines + _SLACK
+        self._synced = self._changes
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of ``key``."""
         return self._values.get(key, default)
 
     def put(self, *items: tuple[str, Any]) -> None:
-        """Store values; None removes a key. All lines go out in one write."""
+        """Store values; None removes a key. All lines go out in one write.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or fails; map and file are as before.
+        """
+        if self._path is not None:
+            data = b"".join(_line(key, value) for key, value in items)
+            try:
+                _write(self._fd, data)
+            except OSError:
+                os.ftruncate(self._fd, self._size)
+                raise
+            self._size += len(data)
+            self._lines += len(items)
+            self._changes += 1
         for key, value in items:
             self._keep(key, value)
-        if self._path is None:
-            return
-        os.write(self._fd, b"".join(_line(key, value) for key, value in items))
-        self._is_dirty = True
-        self._lines += len(items)
-        if self._lines > 2 * len(self._values) + _SLACK:
-            self._rewrite(self._path)
+        if self._path is not None and self._lines > max(self._most_lines, 2 * len(self._values) + _SLACK):
+            self._try_rewrite(self._path)
 
     def with_prefix(self, prefix: str) -> list[tuple[str, Any]]:
         """Return the items whose key begins with ``prefix``, the prefix taken off."""
         return [(key[len(prefix) :], value) for key, value in self._values.items() if key.startswith(prefix)]
 
     def sync(self) -> None:
-        """Make the map survive a power cut."""
-        if self._fd >= 0 and self._is_dirty:
-            self._is_dirty = False
+        """Make the map survive a power cut; a thread may do so while the map changes."""
+        changes = self._changes
+        if self._fd < 0 or self._synced >= changes:
+            return
+        try:
             os.fsync(self._fd)
+        except OSError:
+            if self._synced >= changes:  # rewritten meanwhile, which synced it and closed the old file
+                return
+            raise
+        self._synced = max(self._synced, changes)
 
     def close(self) -> None:
         """Sync and close the file."""
         if self._fd >= 0:
-            self.sync()
-            os.close(self._fd)
-            self._fd = -1
+            try:
+                self.sync()
+            finally:
+                os.close(self._fd)
+                self._fd = -1
 
 
 def _line(key: str, value: Any) -> bytes:
     return json.dumps([key, value], separators=(",", ":")).encode() + b"\n"
+
+
+def _write(fd: int, data: bytes) -> None:
+    if os.write(fd, data) != len(data):
+        raise OSError("Short write to the journal: the disk is full.")

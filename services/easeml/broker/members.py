@@ -172,13 +172,13 @@ class Group:
 
     @classmethod
     def from_json(cls, group_id: str, kept: dict[str, Any], now: float) -> Group:
-        """Read back :meth:`to_json`; every member counts as heard of just now."""
+        """Read back :meth:`to_json`, which is left as it is; every member counts as heard of just now."""
         group = cls(group_id, generation=kept["generation"], protocol_type=kept["protocol_type"])
         group.protocol, group.leader = kept["protocol"], kept["leader"]
         for fields in kept["members"]:
-            protocols = tuple((name, base64.b64decode(text)) for name, text in fields.pop("protocols"))
-            assignment = base64.b64decode(fields.pop("assignment"))
-            member = Member(**fields, protocols=protocols, assignment=assignment, last_seen=now)
+            protocols = tuple((name, base64.b64decode(text)) for name, text in fields["protocols"])
+            read = {"protocols": protocols, "assignment": base64.b64decode(fields["assignment"])}
+            member = Member(**{**fields, **read}, last_seen=now)
             group.members[member.member_id] = member
             if member.instance_id is not None:
                 group.static[member.instance_id] = member.member_id

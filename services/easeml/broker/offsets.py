@@ -39,14 +39,11 @@ class Offsets:
             self._groups.setdefault(group, {})[topic, int(partition)] = Committed(*value)
 
     def commit(self, group: str, positions: Iterable[tuple[str, int, Committed]]) -> None:
-        """Store positions; they are durable on return."""
-        kept = self._groups.setdefault(group, {})
-        lines = []
-        for topic, partition, position in positions:
-            kept[topic, partition] = position
-            lines.append((_key(group, topic, partition), list(position)))
-        if lines:
-            self._journal.put(*lines)
+        """Store positions; they are durable on return. Raises ``OSError`` and changes nothing if the disk refuses."""
+        new = {(topic, partition): position for topic, partition, position in positions}
+        if new:
+            self._journal.put(*((_key(group, *place), list(position)) for place, position in new.items()))
+            self._groups.setdefault(group, {}).update(new)
 
     def fetch(self, group: str, topic: str, partition: int) -> Committed:
         """Return the committed position, :data:`NOTHING` where there is none."""
@@ -61,13 +58,13 @@ class Offsets:
         return [group for group, kept in self._groups.items() if kept]
 
     def forget(self, group: str, partitions: Iterable[tuple[str, int]] | None = None) -> None:
-        """Drop positions of a group: those named, or all."""
+        """Drop positions of a group: those named, or all. Raises ``OSError`` like :meth:`commit`."""
         kept = self._groups.get(group, {})
-        gone = list(kept) if partitions is None else [each for each in partitions if each in kept]
-        for each in gone:
-            del kept[each]
+        gone = set(kept) if partitions is None else kept.keys() & set(partitions)
         if gone:
             self._journal.put(*((_key(group, *each), None) for each in gone))
+        for each in gone:
+            del kept[each]
 
     def forget_topic(self, topic: str) -> None:
         """Drop all positions in a deleted topic."""

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from easeml.broker import topic_configs
 from easeml.broker.journal import Journal
@@ -59,8 +60,8 @@ class Topics:
         self._topics: dict[str, Topic] = {}
         for name, kept in journal.with_prefix(_PREFIX):
             topic = Topic(name, uuid.UUID(kept["id"]), kept["configs"], starts=kept["starts"])
+            topic.partitions = self._open(topic, kept["partitions"], is_new=False)
             self._topics[name] = topic
-            self._grow(topic, kept["partitions"], is_new=False)
 
     def __iter__(self) -> Iterator[Topic]:
         return iter(list(self._topics.values()))
@@ -85,53 +86,71 @@ class Topics:
             yield from topic.partitions
 
     def create(self, name: str, partitions: int, overrides: Mapping[str, str]) -> Topic:
-        """Create a topic whose name and settings were checked before."""
+        """Create a topic whose name and settings were checked before.
+
+        Like every change here it raises ``OSError``, and is not made, where the disk refuses it.
+        """
         topic = Topic(name, uuid.uuid4(), dict(overrides))
+        self.add_partitions(topic, partitions)
         self._topics[name] = topic
-        self._grow(topic, partitions, is_new=True)
-        self._save(topic)
         return topic
 
-    def _grow(self, topic: Topic, partitions: int, *, is_new: bool) -> None:
+    def add_partitions(self, topic: Topic, partitions: int) -> None:
+        """Grow a topic to ``partitions``."""
+        fresh = self._open(topic, partitions, is_new=True)
+        try:
+            self._save(topic, partitions=partitions)
+        except OSError:
+            for log in fresh:
+                log.remove()
+            raise
+        topic.partitions += fresh
+
+    def _open(self, topic: Topic, partitions: int, *, is_new: bool) -> list[PartitionLog]:
         config = TopicConfig.parse(topic.overrides, self.defaults)
+        logs: list[PartitionLog] = []
         for index in range(len(topic.partitions), partitions):
             name = f"{topic.name}-{index}"
             folder = None if self._folder is None else self._folder / name
-            if is_new and folder is not None:
-                # Remains of a deleted topic of the same name must not come back to life.
-                shutil.rmtree(folder, ignore_errors=True)
-            start = topic.starts.get(str(index), 0)
-            topic.partitions.append(PartitionLog(name, folder, config, self._now_ms, start))
+            try:
+                if is_new and folder is not None:
+                    # Remains of a deleted topic of the same name must not come back to life.
+                    shutil.rmtree(folder, ignore_errors=True)
+                start = topic.starts.get(str(index), 0)
+                logs.append(PartitionLog(name, folder, config, self._now_ms, start))
+            except OSError:
+                for log in logs:
+                    (log.remove if is_new else log.close)()
+                raise
+        return logs
 
-    def _save(self, topic: Topic) -> None:
+    def _save(self, topic: Topic, **changes: Any) -> None:
+        """Remember a topic with what is about to change, before it does."""
         kept = {
             "id": str(topic.id),
             "partitions": len(topic.partitions),
             "configs": topic.overrides,
             "starts": topic.starts,
         }
-        self._journal.put((_PREFIX + topic.name, kept))
-
-    def add_partitions(self, topic: Topic, partitions: int) -> None:
-        """Grow a topic to ``partitions``."""
-        self._grow(topic, partitions, is_new=True)
-        self._save(topic)
+        self._journal.put((_PREFIX + topic.name, kept | changes))
 
     def configure(self, topic: Topic, overrides: Mapping[str, str]) -> None:
         """Replace the topic's own settings, checked before."""
+        self._save(topic, configs=dict(overrides))
         topic.overrides = dict(overrides)
         config = TopicConfig.parse(topic.overrides, self.defaults)
         for log in topic.partitions:
             log.config = config
-        self._save(topic)
 
     def delete_records(self, topic: Topic, partition: int, offset: int) -> int:
         """Drop what lies before ``offset``; return the first readable offset."""
         log = topic.partitions[partition]
-        log.delete_before(offset)
-        topic.starts[str(partition)] = log.start_offset
-        self._save(topic)
-        return log.start_offset
+        start = max(log.start_offset, min(offset, log.end_offset))
+        starts = {**topic.starts, str(partition): start}
+        self._save(topic, starts=starts)
+        topic.starts = starts
+        log.delete_before(start)
+        return start
 
     def delete(self, topic: Topic) -> None:
         """Delete a topic and its data."""
