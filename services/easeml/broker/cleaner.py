@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
 
 from easeml.broker import batch as batches
 from easeml.broker import compaction
@@ -15,6 +16,8 @@ from easeml.broker.topics import Topics
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "cleaned/"
+_REST_MS = 60_000
+"""After a failure: a compaction that finds the disk full reads and writes the whole log in vain."""
 
 
 class Cleaner:
@@ -34,7 +37,8 @@ class Cleaner:
         self._topics = topics
         self._journal = journal
         self._now_ms = now_ms
-        self._tombstones_since: dict[PartitionLog, int] = {}
+        self._tombstones_since: WeakKeyDictionary[PartitionLog, int] = WeakKeyDictionary()
+        self._rests_until: WeakKeyDictionary[PartitionLog, int] = WeakKeyDictionary()
 
     async def run(self) -> None:
         """Look at every partition once."""
@@ -42,14 +46,18 @@ class Cleaner:
             if log.is_removed:
                 continue
             try:
-                roll_if_old(log, self._now_ms())
                 if log.config.delete:
-                    retain(log, self._now_ms())
+                    retain(log, self._now_ms())  # first: it frees what the rest may lack
+                if self._rests_until.get(log, 0) > self._now_ms():
+                    continue
+                log.drop_deleted()
+                roll_if_old(log, self._now_ms())
                 if log.config.compact:
                     await self._compact(log)
             except (OSError, batches.MalformedRecordsError):
                 # The log stays as it is and readable; the others must not wait for it.
-                _LOG.exception("%s: upkeep failed and is tried again", log.name)
+                _LOG.exception("%s: upkeep failed and is tried again in %d s", log.name, _REST_MS // 1000)
+                self._rests_until[log] = self._now_ms() + _REST_MS
 
     async def _compact(self, log: PartitionLog) -> None:
         key = _PREFIX + log.name
@@ -97,8 +105,13 @@ class Cleaner:
             return FileStore(path)
 
         def work() -> tuple[Segment, int]:
-            fresh, left = compaction.rewrite(run, last, until, store)
-            fresh.store.sync()
+            target = store()
+            try:
+                fresh, left = compaction.rewrite(run, last, until, target)
+                target.sync()
+            except BaseException:
+                target.remove()
+                raise
             return fresh, left
 
         # In a thread: the segments are not appended to any more, and the loop has clients to serve.

@@ -12,7 +12,7 @@ Source: Apache Kafka documentation, "Log Compaction" (guarantees 1-4).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from easeml.broker import batch as batches
 from easeml.broker.batch import Batch
@@ -49,7 +49,7 @@ def rewrite(
     segments: Sequence[Segment],
     last: dict[bytes, int],
     tombstones_until: int,
-    store: Callable[[], Store],
+    store: Store,
 ) -> tuple[Segment, int]:
     """Write a new segment with what is left of ``segments``.
 
@@ -61,15 +61,15 @@ def rewrite(
         Last offset by key, see :func:`last_offsets`.
     tombstones_until : int
         Tombstones of segments last written before this time (ms) are dropped.
-    store : callable
-        Opens the new segment's store.
+    store : Store
+        The new segment's, empty.
 
     Returns
     -------
     (Segment, int)
         The new segment, and how many tombstones it still holds.
     """
-    fresh = Segment(segments[0].base_offset, store(), segments[0].created_ms)
+    fresh = Segment(segments[0].base_offset, store, segments[0].created_ms)
     tombstones = 0
     for segment in segments:
         drops_tombstones = segment.modified_ms < tombstones_until

@@ -77,6 +77,7 @@ class PartitionLog:
         if not self.segments:
             self.segments.append(self._new_segment(start_offset))
         self.start_offset = max(start_offset, self.segments[0].base_offset)
+        self._free_deleted()
 
     def _new_segment(self, base_offset: int) -> Segment:
         store = MemoryStore() if self.folder is None else FileStore(self.folder / f"{base_offset:020d}{SUFFIX}")
@@ -93,9 +94,18 @@ class PartitionLog:
                 continue
             segment = Segment(base, FileStore(path), int(path.stat().st_mtime * 1000))
             torn = segment.recover(lambda batch: self.producers.record(batch, batch.base_offset))
+            segment.created_ms = self._begin_of(segment)
             if torn:
                 _LOG.warning("%s: cut %d torn bytes at the end of %s", self.name, torn, path.name)
             self.segments.append(segment)
+
+    def _begin_of(self, segment: Segment) -> int:
+        # The file tells when it was last written to alone, and producers stamp records as they like: with the time
+        # of the first batch, but not before the last write to the segment before nor after that to this one.
+        if not segment.positions:
+            return segment.modified_ms
+        earliest = self.segments[-1].modified_ms if self.segments else 0
+        return min(max(segment.max_timestamps[0], earliest), segment.modified_ms)
 
     @property
     def active(self) -> Segment:
@@ -218,8 +228,26 @@ class PartitionLog:
     def delete_before(self, offset: int) -> None:
         """Make ``offset`` the first readable one and drop the segments that lie before it wholly."""
         self.start_offset = max(self.start_offset, min(offset, self.end_offset))
+        self._free_deleted()
+
+    def _free_deleted(self) -> None:
+        try:
+            self.drop_deleted()
+        except OSError:
+            _LOG.exception("%s: what is deleted leaves the disk later", self.name)
+
+    def drop_deleted(self) -> None:
+        """Drop the segments that lie before the start wholly, the active one too.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses a new active segment; the others are gone.
+        """
         while len(self.segments) > 1 and self.segments[1].base_offset <= self.start_offset:
             self.drop(self.segments[0])
+        if self.active.size and self.start_offset >= self.end_offset:
+            self.drop(self.active)
 
     def drop(self, segment: Segment) -> None:
         """Remove a segment; the active one is replaced by an empty one at the same end."""
@@ -238,14 +266,18 @@ class PartitionLog:
             return
         first = self.segments.index(run[0])
         is_needed = bool(fresh.size) or first == 0
-        self.segments[first : first + len(run)] = [fresh] if is_needed else []
         if isinstance(fresh.store, FileStore) and self.folder is not None and is_needed:
             # The new file takes the place of the first old one; if we die before the others are gone, they
             # overlap with it and are dropped on recovery, or hold superseded records only.
+            try:
+                fresh.store.rename(self.folder / f"{fresh.base_offset:020d}{SUFFIX}", fresh.modified_ms)
+            except OSError:
+                fresh.store.remove()
+                raise
             run[0].store.close()
-            fresh.store.rename(self.folder / f"{fresh.base_offset:020d}{SUFFIX}", fresh.modified_ms)
         else:
             run[0].store.remove()
+        self.segments[first : first + len(run)] = [fresh] if is_needed else []
         if not is_needed:
             fresh.store.remove()
         for segment in run[1:]:
