@@ -36,6 +36,8 @@ def authenticate(context: Context, connection: Connection, body: Any, version: i
         if connection.user is None:
             error = ErrorCode.sasl_authentication_failed
             message = "Authentication failed: Invalid username or password"
+    if error is not NONE:
+        connection.close_after_answer()
     return build(
         types.SaslAuthenticateResponse,
         error_code=error,

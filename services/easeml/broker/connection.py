@@ -24,6 +24,14 @@ _SOCKET_BUFFER = 4 * 1024 * 1024
 _MOST_QUEUED_BYTES = 32 * 1024 * 1024
 _JOIN_BELOW = 64 * 1024
 _ALLOCATED_AT_ONCE = 2 * 1024 * 1024
+_SHORTEST_FRAME = 8
+"""Bytes of API key, version and correlation id, which every request begins with."""
+_FRAME_COST = 512
+"""Bytes that a queued frame takes beside its own, at least: many small ones must count, too."""
+_BEFORE_LOGIN = 512 * 1024
+"""Largest frame (bytes) of a client that has not logged in (Kafka's ``sasl.server.max.receive.size``)."""
+LOGIN_SECONDS = 10.0
+"""A client that has not logged in so long after it connected is hung up on."""
 NO_ANSWER = object()
 """What a handler returns where the protocol has no response (``acks=0``)."""
 
@@ -43,7 +51,7 @@ class Connection(asyncio.BufferedProtocol):
     max_request_bytes : int
         A larger frame closes the connection.
     needs_login : bool
-        Refuse everything but the SASL exchange until :attr:`user` is set.
+        Refuse everything but the SASL exchange until :attr:`user` is set, and hang up where that takes too long.
     """
 
     def __init__(
@@ -67,6 +75,8 @@ class Connection(asyncio.BufferedProtocol):
         self._pending: Answer | None = None
         self._is_blocked = False
         self._is_reading = True
+        self._is_ending = False
+        self._login_timer: asyncio.TimerHandle | None = None
         self.client_id = ""
         self.peer_host = ""
         self.user: str | None = None
@@ -83,10 +93,14 @@ class Connection(asyncio.BufferedProtocol):
         if raw is not None:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
+        if self._needs_login:
+            self._login_timer = asyncio.get_running_loop().call_later(LOGIN_SECONDS, self._on_login_overdue)
         self._on_open(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
+        if self._login_timer is not None:
+            self._login_timer.cancel()
         self._frames.clear()
         if self._pending is not None:
             self._pending.drop()
@@ -112,20 +126,29 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.close()
 
+    def close_after_answer(self) -> None:
+        """Close once the answer to the present request has gone out; what comes behind it is not looked at."""
+        self._is_ending = True
+
+    def _on_login_overdue(self) -> None:
+        if self.user is None:
+            _LOG.warning("closed %s: no login within %s s", self.peer_host, LOGIN_SECONDS)
+            self.abort()
+
+    @property
+    def _is_stranger(self) -> bool:
+        return self._needs_login and self.user is None
+
     # -- frames --------------------------------------------------------------------------------------------
 
     def _cut_frames(self) -> None:
         start = 0
+        most = min(self._max_request_bytes, _BEFORE_LOGIN) if self._is_stranger else self._max_request_bytes
         with memoryview(self._buffer) as view:
             while self._filled - start >= 4:
                 length = int.from_bytes(view[start : start + 4], "big", signed=True)
-                if not 0 <= length <= self._max_request_bytes:
-                    _LOG.warning(
-                        "closed %s: a request of %d bytes, at most %d are taken",
-                        self.peer_host,
-                        length,
-                        self._max_request_bytes,
-                    )
+                if not _SHORTEST_FRAME <= length <= most:
+                    _LOG.warning("closed %s: a request of %d bytes, at most %d are taken", self.peer_host, length, most)
                     self.abort()
                     return
                 end = start + 4 + length
@@ -160,10 +183,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def _queue(self, frame: memoryview) -> None:
         self._frames.append(frame)
-        self._queued_bytes += len(frame)
-        if self._queued_bytes > _MOST_QUEUED_BYTES and self._is_reading and self._transport is not None:
+        self._queued_bytes += len(frame) + _FRAME_COST
+        if self._queued_bytes > self._most_queued and self._is_reading and self._transport is not None:
             self._transport.pause_reading()
             self._is_reading = False
+
+    @property
+    def _most_queued(self) -> int:
+        return _BEFORE_LOGIN if self._is_stranger else _MOST_QUEUED_BYTES
 
     def abort(self) -> None:
         """Close at once, whatever was still to go out."""
@@ -176,7 +203,7 @@ class Connection(asyncio.BufferedProtocol):
     def _serve(self) -> None:
         while self._frames and self._pending is None and not self._is_blocked and self._transport is not None:
             frame = self._frames.popleft()
-            self._queued_bytes -= len(frame)
+            self._queued_bytes -= len(frame) + _FRAME_COST
             try:
                 self._handle(wire.decode(frame))
             except wire.UnservedRequestError as error:
@@ -185,7 +212,7 @@ class Connection(asyncio.BufferedProtocol):
             except Exception:  # one client's bad luck must not end the others' broker
                 _LOG.exception("closed %s (%s): a request failed", self.peer_host, self.client_id)
                 self.abort()
-        if not self._is_reading and self._queued_bytes <= _MOST_QUEUED_BYTES // 2 and self._transport is not None:
+        if not self._is_reading and self._queued_bytes <= self._most_queued // 2 and self._transport is not None:
             self._transport.resume_reading()
             self._is_reading = True
 
@@ -193,7 +220,7 @@ class Connection(asyncio.BufferedProtocol):
         if request.client_id:
             self.client_id = request.client_id
         login = (wire.API_VERSIONS, wire.SASL_HANDSHAKE, wire.SASL_AUTHENTICATE)
-        if self._needs_login and self.user is None and request.api_key not in login:
+        if self._is_stranger and request.api_key not in login:
             raise wire.UnservedRequestError("The client has not authenticated.")
         answer = self._handlers[request.api_key](self, request.body, request.version)
         if isinstance(answer, Answer):
@@ -201,6 +228,9 @@ class Connection(asyncio.BufferedProtocol):
             answer.deliver_to(lambda make: self._finish(request, make))
         elif answer is not NO_ANSWER:
             self._write(request, answer)
+        if self._is_ending:
+            self._frames.clear()
+            self.close()
 
     def _finish(self, request: Request, make: Make) -> None:
         self._pending = None

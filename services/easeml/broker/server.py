@@ -17,7 +17,7 @@ from typing import Self
 from easeml.broker import api_admin, api_cluster, api_data, api_groups, api_sasl, wire
 from easeml.broker.cleaner import Cleaner
 from easeml.broker.config import BrokerConfig
-from easeml.broker.connection import Connection, Handler
+from easeml.broker.connection import LOGIN_SECONDS, Connection, Handler
 from easeml.broker.context import Context, now_ms
 from easeml.broker.segment import Store
 from easeml.errors import ConfigurationError, ConflictError
@@ -91,7 +91,14 @@ class Broker:
 
             try:
                 port = config.port or free_port(config.host)
-                self._server = await loop.create_server(connect, config.host, port, ssl=tls, backlog=512)
+                self._server = await loop.create_server(
+                    connect,
+                    config.host,
+                    port,
+                    ssl=tls,
+                    ssl_handshake_timeout=None if tls is None else LOGIN_SECONDS,
+                    backlog=512,
+                )
             except OSError as error:
                 raise ConfigurationError(
                     f"The broker cannot listen on {config.host}:{config.port}: {error}.",
