@@ -76,6 +76,9 @@ class PartitionLog:
             self._recover(folder)
         if not self.segments:
             self.segments.append(self._new_segment(start_offset))
+        if self.end_offset < start_offset:
+            # A power cut took records that were deleted anyway: new ones must not come to lie before the start.
+            self.segments.append(self._new_segment(start_offset))
         self.start_offset = max(start_offset, self.segments[0].base_offset)
         self._free_deleted()
 
@@ -296,6 +299,7 @@ class PartitionLog:
     def remove(self) -> None:
         """Delete all data."""
         self.is_removed = True
+        self.dirty.clear()
         for segment in self.segments:
             segment.store.remove()
         for watcher in tuple(self.watchers):

@@ -19,7 +19,7 @@ from easeml.broker.cleaner import Cleaner
 from easeml.broker.config import BrokerConfig
 from easeml.broker.connection import LOGIN_SECONDS, Connection, Handler
 from easeml.broker.context import Context, now_ms
-from easeml.broker.segment import Store
+from easeml.broker.flush import Flusher
 from easeml.errors import ConfigurationError, ConflictError
 from easeml.ports import free_port
 
@@ -112,8 +112,9 @@ class Broker:
         context.port = config.advertised_port or bound[1]
         context.arm_group_timer()
         cleaner = Cleaner(context.topics, context.journal, now_ms)
+        flusher = Flusher(context.topics, context.journal)
         self._tasks = [
-            loop.create_task(_repeat(config.flush_interval_ms / 1000, self._flush)),
+            loop.create_task(_repeat(config.flush_interval_ms / 1000, flusher.run)),
             loop.create_task(_repeat(config.cleanup_interval_ms / 1000, cleaner.run)),
         ]
 
@@ -129,7 +130,7 @@ class Broker:
         self._tasks = []
         await self._hang_up()
         if self._context is not None:
-            await self._flush()
+            await Flusher(self._context.topics, self._context.journal).run()
             self._context.close()
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
@@ -173,18 +174,6 @@ class Broker:
             raise ConflictError(
                 f"Another broker uses the data folder {folder}.", mend="Stop it or give another folder."
             ) from error
-
-    async def _flush(self) -> None:
-        assert self._context is not None
-        stores: list[Store] = []
-        for log in self._context.topics.logs():
-            stores.extend(segment.store for segment in log.dirty)
-            log.dirty.clear()
-        loop = asyncio.get_running_loop()
-        for sync in (self._context.journal.sync, *(store.sync for store in stores)):
-            # A thread, because the disk may take its time; the file may be gone or replaced by then.
-            with contextlib.suppress(OSError):
-                await loop.run_in_executor(None, sync)
 
 
 def _steady_malloc() -> None:
