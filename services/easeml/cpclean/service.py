@@ -88,7 +88,7 @@ class CleaningState:
     paid : int
         Answers to our questions.
     open : dict of str to Asked
-        The open questions, by id.
+        The questions whose answer has not been paid, by id.
     figures : Figures or None
         How far cleaning has come; None: not known yet.
     potential : float or None
@@ -255,8 +255,10 @@ class CPCleanService(Service[CleaningState]):
         return Job(work, (Task(held.name, heard, news, pending, most, potential),))
 
     def _most(self, state: CleaningState, app: AppDefined, answer: Answer | None) -> int:
-        """Return how many questions may be open once this answer is paid."""
-        return min(self._batch, app.cleaning_budget - state.paid - (answer is not None and answer.asked_by == ASKER))
+        """Return how many questions may be open once this answer is paid, and those that the view knows already."""
+        paid = state.paid + (answer is not None and answer.asked_by == ASKER)
+        owed = len(_unsettled(state, answer)) - len(self._still_open(state, app, answer))
+        return min(self._batch, app.cleaning_budget - paid - owed)
 
     def _material(self, app: AppDefined) -> Material:
         train, validation = self._rows.of(app.app, Pillar.TRAIN), self._rows.of(app.app, Pillar.VALIDATION)
@@ -269,11 +271,10 @@ class CPCleanService(Service[CleaningState]):
     def _still_open(self, state: CleaningState, app: AppDefined, answer: Answer | None) -> dict[str, Asked]:
         """Return the open questions that no answer has settled, whoever asked for it; this one need not fit."""
         train = self._rows.of(app.app, Pillar.TRAIN)
-        told = None if answer is None else (answer.row_id, _column(answer))
         return {
             name: asked
-            for name, asked in state.open.items()
-            if (asked.row_id, asked.column) != told and not train.is_answered(app, asked.row_id, asked.column)
+            for name, asked in _unsettled(state, answer).items()
+            if not train.is_answered(app, asked.row_id, asked.column)
         }
 
     def _take(self, state: CleaningState, ctx: Context, answer: Answer | None = None) -> tuple[Output, ...]:
@@ -288,7 +289,8 @@ class CPCleanService(Service[CleaningState]):
         if isinstance(found, Lost):
             self._held.pop(ctx.app.app, None)
             raise Busy(f"The study of {ctx.app.app} is lost.", mend="It is made anew.")
-        state.open = self._still_open(state, ctx.app, answer)
+        most, still = self._most(state, ctx.app, answer), self._still_open(state, ctx.app, answer)
+        state.open = _unsettled(state, answer)
         if isinstance(found, InvalidDataError):
             log.info("nothing to clean for %s yet: %s", ctx.app.app, found)
         if not isinstance(found, Found):
@@ -301,11 +303,12 @@ class CPCleanService(Service[CleaningState]):
             if train.is_answered(ctx.app, asking.row_id, asking.column):
                 continue  # while rows came, which the next study will know together with the answer
             question = _question(ctx.app, asking)
-            asked = state.open.get(question.question)
-            if asked is None and len(state.open) >= self._most(state, ctx.app, answer):
+            asked = still.get(question.question)
+            if asked is None and len(still) >= most:
                 continue
             if asked is None or tells_otherwise(asked.bits, asking.bits):
-                state.open[question.question] = Asked(asking.row_id, asking.column, asking.bits)
+                told = Asked(asking.row_id, asking.column, asking.bits)
+                still[question.question] = state.open[question.question] = told
                 questions.append(question)
         return tuple(Output(QUESTIONS, question) for question in questions)
 
@@ -318,6 +321,12 @@ def _leads_on(state: CleaningState, report: CleaningReport) -> bool:
 def _is_ours(answer: Answer) -> bool:
     """Whether an answer is about a cell or label of a training row."""
     return answer.pillar is Pillar.TRAIN and answer.kind is not QuestionKind.ROW
+
+
+def _unsettled(state: CleaningState, answer: Answer | None) -> dict[str, Asked]:
+    """Return the questions that are not paid, apart from those that this answer settles, whoever asked for it."""
+    told = None if answer is None else (answer.row_id, _column(answer))
+    return {name: asked for name, asked in state.open.items() if (asked.row_id, asked.column) != told}
 
 
 def _column(answer: Answer) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -310,6 +311,27 @@ def test_no_more_than_the_budget_is_asked(pond):
     assert len(questions(pond)) > 6
     answer_all(pond)
     assert len(questions(pond)) <= 8
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_an_answer_that_is_known_but_not_paid_yet_makes_no_room_for_another_question(seed):
+    rng = random.Random(seed)
+    pond = MemoryCluster([CPCleanService()], partitions=1, rng=rng, batch_events=4)
+    pond.publish(APPS, replace(APP, cleaning_budget=5))
+    publish(pond, fish(12))
+    publish(pond, fish(80, 500, "v"), Pillar.VALIDATION)
+    propose(pond, DOUBTS)
+    pond.tick()
+    for start in range(200, 230, 2):
+        for asked in questions(pond):
+            if asked.question not in answered(pond) and rng.random() < 0.7:
+                pond.publish(ANSWERS, said(asked, asked.candidates[0]))
+        publish_only(pond, fish(2, start))
+        pond.tick(2, run=False)
+        for _ in range(rng.randint(0, 6)):
+            pond.turn()
+    pond.tick(3)
+    assert len(questions(pond)) <= 5
 
 
 def test_a_restart_after_every_answer_changes_nothing(doubtful):
