@@ -145,7 +145,7 @@ class PredictServer:
         if self._gate.open:
             return EVERYTHING
         kind, _, token = ",".join(request.headers.getall("authorization", ())).partition(" ")  # two are none
-        holder = self._gate.holder(token) if kind == "Bearer" else None
+        holder = self._gate.holder(token) if kind.lower() == "bearer" else None
         if holder is None:
             raise _UnauthenticatedError(
                 "The bearer token is missing or wrong.", mend="Send 'Authorization: Bearer ...'."
