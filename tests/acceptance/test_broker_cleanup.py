@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from broker_clients import Client, Record, RefusedError
 from broker_wire import Wire, schema
+from confluent_kafka import Producer
 from kio.schema.errors import ErrorCode
+
+from easeml.broker.process import BrokerProcess
 
 CLEANER_PATIENCE = 120.0
 MEGABYTE = 1024 * 1024
@@ -87,6 +91,44 @@ def test_compaction_keeps_the_last_value_of_each_key(
     # A reader that stands in a gap goes on behind it, and the ends have not moved.
     assert client.read(topic, 1, 1)[0].offset == min(record.offset for record in left.values())
     assert client.bounds(topic) == (0, high)
+
+
+def test_a_producer_goes_on_after_its_last_batch_was_compacted_away_and_a_restart(
+    broker: BrokerProcess, client: Client, make_topic: Callable[..., str]
+) -> None:
+    topic = make_topic(
+        cleanup_policy="compact", segment_ms="100", min_cleanable_dirty_ratio="0.01", max_compaction_lag_ms="1000"
+    )
+    errors: list[Any] = []
+    producer = Producer(
+        {"bootstrap.servers": broker.bootstrap_servers, "enable.idempotence": True, "linger.ms": 0, "log_level": 0}
+    )
+
+    def write(key: bytes, value: bytes) -> None:
+        producer.produce(topic, value, key, on_delivery=lambda error, _message: error and errors.append(error))
+        assert producer.flush(CLEANER_PATIENCE) == 0
+        assert errors == []
+
+    write(b"kept", b"1")
+    write(b"k", b"old")
+    client.produce(topic, [Record(b"new", b"k")])
+
+    def compacted() -> bool:
+        high = client.produce(topic, [Record(b"push", b"pushed")])[0] + 1
+        return b"old" not in [each.value for each in _all(client, topic, high)]
+
+    wait(compacted, "the older value is gone")
+    # The batch at offset 1 is empty now: readers pass over it, and it tells the next start the producer's sequence.
+    assert client.read(topic, 1, 1)[0].offset == 2
+    broker.restart(kill=True)
+    write(b"last", b"2")
+    high = client.bounds(topic)[1]
+    assert {each.key: each.value for each in _all(client, topic, high)} == {
+        b"kept": b"1",
+        b"k": b"new",
+        b"pushed": b"push",
+        b"last": b"2",
+    }
 
 
 def _all(client: Client, topic: str, high: int) -> list[Record]:

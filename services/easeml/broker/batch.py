@@ -57,6 +57,11 @@ class Batch(NamedTuple):
         return self.attributes & _CODEC_MASK
 
     @property
+    def is_opaque(self) -> bool:
+        """Whether the records are compressed by a codec that is not at hand."""
+        return self.codec not in {CODEC_NONE, CODEC_GZIP}
+
+    @property
     def is_control(self) -> bool:
         """Whether the batch holds transaction markers instead of data."""
         return bool(self.attributes & _CONTROL)

@@ -68,11 +68,16 @@ class Cleaner:
         has_old_tombstones = due is not None and now - due > log.config.delete_retention_ms
         if not has_old_tombstones and not is_due(log, clean, dirty, now):
             return
-        until = now - log.config.delete_retention_ms
-        last = await asyncio.to_thread(compaction.last_offsets, dirty)
+        opaque = [each.opaque_from for each in clean + dirty if each.opaque_from is not None]
+        plan = compaction.Plan(
+            last=await asyncio.to_thread(compaction.last_offsets, dirty),
+            tombstones_until=now - log.config.delete_retention_ms,
+            opaque_from=min(opaque, default=None),
+            newest=log.producers.newest(),
+        )
         left = 0
         for run in compaction.group(clean + dirty, log.config.segment_bytes):
-            left += await self._rewrite(log, run, last, until)
+            left += await self._rewrite(log, run, plan)
         if log.is_removed:
             return
         if left:
@@ -96,7 +101,7 @@ class Cleaner:
         return clean, dirty
 
     @staticmethod
-    async def _rewrite(log: PartitionLog, run: Sequence[Segment], last: dict[bytes, int], until: int) -> int:
+    async def _rewrite(log: PartitionLog, run: Sequence[Segment], plan: compaction.Plan) -> int:
         def store() -> Store:
             if log.folder is None:
                 return MemoryStore()
@@ -107,7 +112,7 @@ class Cleaner:
         def work() -> tuple[Segment, int]:
             target = store()
             try:
-                fresh, left = compaction.rewrite(run, last, until, target)
+                fresh, left = compaction.rewrite(run, plan, target)
                 target.sync()
             except BaseException:
                 target.remove()

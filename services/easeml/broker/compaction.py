@@ -4,19 +4,49 @@ Only segments that are no longer appended to are compacted. The keys of the *dir
 give the last offset of each key; then all are rewritten without the records that a later one supersedes. A
 tombstone (null value) stays until ``delete.retention.ms`` after its segment was last written, so that a reader
 who is not further behind than that learns of the deletion. Where a batch loses records, the others stay byte
-for byte and only its header changes. A batch whose codec is not at hand (see :func:`batch.payload_of`) is kept
-whole.
+for byte and only its header changes.
 
-Source: Apache Kafka documentation, "Log Compaction" (guarantees 1-4).
+A producer's newest batch stays, empty where need be: its header is all that a restart learns the producer's sequence
+from. A batch whose codec is not at hand (see :func:`batch.payload_of`) is kept whole, and so are the tombstones behind
+it: it may hold what they delete.
+
+Source: Apache Kafka documentation, "Log Compaction" (guarantees 1-4); ``Cleaner.scala`` for the empty batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from easeml.broker import batch as batches
 from easeml.broker.batch import Batch
 from easeml.broker.segment import Segment, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a compaction of a log keeps.
+
+    Parameters
+    ----------
+    last : dict
+        Last offset by key, see :func:`last_offsets`.
+    tombstones_until : int
+        Tombstones of segments last written before this time (ms) are dropped,
+    opaque_from : int or None
+        but not those behind this offset, that of the first batch whose codec is not at hand.
+    newest : frozenset of int
+        Offsets of the producers' newest batches.
+    """
+
+    last: dict[bytes, int]
+    tombstones_until: int
+    opaque_from: int | None
+    newest: frozenset[int]
+
+    def pins(self, offset: int) -> bool:
+        """Whether a tombstone at ``offset`` may delete what cannot be looked into."""
+        return self.opaque_from is not None and offset > self.opaque_from
 
 
 def last_offsets(segments: Iterable[Segment]) -> dict[bytes, int]:
@@ -45,36 +75,29 @@ def group(segments: Sequence[Segment], most_bytes: int) -> list[list[Segment]]:
     return groups
 
 
-def rewrite(
-    segments: Sequence[Segment],
-    last: dict[bytes, int],
-    tombstones_until: int,
-    store: Store,
-) -> tuple[Segment, int]:
+def rewrite(segments: Sequence[Segment], plan: Plan, store: Store) -> tuple[Segment, int]:
     """Write a new segment with what is left of ``segments``.
 
     Parameters
     ----------
     segments : sequence of Segment
         A run of neighbours; none is appended to any more.
-    last : dict
-        Last offset by key, see :func:`last_offsets`.
-    tombstones_until : int
-        Tombstones of segments last written before this time (ms) are dropped.
+    plan : Plan
+        What stays.
     store : Store
         The new segment's, empty.
 
     Returns
     -------
     (Segment, int)
-        The new segment, and how many tombstones it still holds.
+        The new segment, and how many tombstones it still holds that are to go one day.
     """
     fresh = Segment(segments[0].base_offset, store, segments[0].created_ms)
     tombstones = 0
     for segment in segments:
-        drops_tombstones = segment.modified_ms < tombstones_until
+        drops_tombstones = segment.modified_ms < plan.tombstones_until
         for data, batch in _batches([segment]):
-            left, kept_tombstones = _left_of(data, batch, last, drops_tombstones=drops_tombstones)
+            left, kept_tombstones = _left_of(data, batch, plan, drops_tombstones=drops_tombstones)
             tombstones += kept_tombstones
             if left is not None:
                 fresh.append(batch.base_offset, left, batches.peek(left), segment.modified_ms)
@@ -82,7 +105,7 @@ def rewrite(
     return fresh, tombstones
 
 
-def _left_of(data: bytes, batch: Batch, last: dict[bytes, int], *, drops_tombstones: bool) -> tuple[bytes | None, int]:
+def _left_of(data: bytes, batch: Batch, plan: Plan, *, drops_tombstones: bool) -> tuple[bytes | None, int]:
     payload = batches.payload_of(data, batch)
     if payload is None:
         return data, 0
@@ -90,14 +113,14 @@ def _left_of(data: bytes, batch: Batch, last: dict[bytes, int], *, drops_tombsto
     tombstones = 0
     for span in batches.spans(payload, batch):
         # Kafka, too, drops a record without a key, which a topic compacted later on may hold.
-        if span.key is None or span.offset < last.get(span.key, -1):
+        if span.key is None or span.offset < plan.last.get(span.key, -1):
             continue
-        if span.is_tombstone:
+        if span.is_tombstone and not plan.pins(span.offset):
             if drops_tombstones:
                 continue
             tombstones += 1
         kept.append(span)
-    if not kept:
+    if not kept and batch.base_offset not in plan.newest:
         return None, 0
     if len(kept) == batch.records:
         return data, tombstones

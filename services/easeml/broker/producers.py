@@ -65,6 +65,10 @@ class ProducerStates:
             return Verdict(ErrorCode.out_of_order_sequence_number)
         return _APPEND
 
+    def newest(self) -> frozenset[int]:
+        """Return the offset of every producer's newest batch."""
+        return frozenset(producer.recent[-1][2] for producer in self._producers.values())
+
     def record(self, batch: Batch, offset: int) -> None:
         """Remember that the batch was appended at ``offset``."""
         if batch.producer_id == NO_PRODUCER:

@@ -132,6 +132,11 @@ class Segment:
         Where the bytes lie.
     created_ms : int
         When the segment was begun (ms since the epoch); ``segment.ms`` counts from here.
+
+    Attributes
+    ----------
+    opaque_from : int or None
+        Offset of the first batch whose codec is not at hand.
     """
 
     __slots__ = (
@@ -142,6 +147,7 @@ class Segment:
         "max_timestamps",
         "modified_ms",
         "next_offset",
+        "opaque_from",
         "positions",
         "store",
     )
@@ -153,6 +159,7 @@ class Segment:
         self.created_ms = created_ms
         self.modified_ms = created_ms
         self.max_timestamp = -1
+        self.opaque_from: int | None = None
         self.last_offsets = array("q")
         self.positions = array("q")
         self.max_timestamps = array("q")
@@ -167,15 +174,18 @@ class Segment:
         position = self.store.size
         prefix = batches.PREFIX.pack(base_offset, batch.length, 0)
         self.store.append(prefix, memoryview(data)[len(prefix) :])
-        self._index(position, batch.max_timestamp, base_offset + batch.last_offset_delta)
+        self._index(position, batch, base_offset)
         self.modified_ms = now_ms
 
-    def _index(self, position: int, max_timestamp: int, last_offset: int) -> None:
+    def _index(self, position: int, batch: Batch, base_offset: int) -> None:
+        last_offset = base_offset + batch.last_offset_delta
         self.last_offsets.append(last_offset)
         self.positions.append(position)
-        self.max_timestamps.append(max_timestamp)
-        self.max_timestamp = max(self.max_timestamp, max_timestamp)
+        self.max_timestamps.append(batch.max_timestamp)
+        self.max_timestamp = max(self.max_timestamp, batch.max_timestamp)
         self.next_offset = last_offset + 1
+        if self.opaque_from is None and batch.is_opaque:
+            self.opaque_from = base_offset
 
     def read(self, offset: int, max_bytes: int, *, at_least_one: bool) -> bytes:
         """Return whole batches from the one that holds ``offset`` on.
@@ -235,7 +245,7 @@ class Segment:
             if batch.base_offset < self.next_offset or not batches.is_sound(view, batch, position):
                 break
             visit(batch)
-            self._index(position, batch.max_timestamp, batch.next_offset - 1)
+            self._index(position, batch, batch.base_offset)
             position += batch.size
         view.release()
         torn = store.size - position
