@@ -30,7 +30,7 @@ from easeml.dashboard import (
     registry,
     verdicts,
 )
-from easeml.dashboard.access import COOKIE, Gate, UnknownCallerError, require, require_app
+from easeml.dashboard.access import SESSION_SECONDS, Gate, UnknownCallerError, cookie_of, require, require_app
 from easeml.dashboard.changes import Changes, News
 from easeml.dashboard.house import APPS_PART, House
 from easeml.dashboard.letters import Letters
@@ -47,7 +47,6 @@ _PAUSE = 0.25
 """Seconds between two pieces of news at least: what changes meanwhile is told once."""
 _HEARTBEAT = 15.0
 _LISTENERS = 200
-_WEEK = 7 * 24 * 3600
 _DIGITS = 9
 _LONGEST = 1000
 _MENDS: dict[str, Callable[[Settings, list[DeadLetter]], object]] = {
@@ -147,12 +146,14 @@ class Web:
             raise UnknownCallerError("This token is not known here.", mend="Check that it is whole.")
         response = reply(self._told(holder))
         secure = bool(self._settings.tls_certificate)
-        response.set_cookie(COOKIE, token, _WEEK, httponly=True, samesite="strict", secure=secure)
+        name, value = cookie_of(request.headers), self._gate.begin(token)
+        response.set_cookie(name, value, SESSION_SECONDS, httponly=True, samesite="strict", secure=secure)
         return response
 
-    async def _leave(self, _request: Request) -> Response:
+    async def _leave(self, request: Request) -> Response:
+        self._gate.end(request)
         response = reply({"known": False})
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        response.delete_cookie(cookie_of(request.headers), httponly=True, samesite="strict")
         return response
 
     def _told(self, holder: Holder) -> dict[str, Any]:

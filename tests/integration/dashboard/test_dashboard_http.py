@@ -236,8 +236,10 @@ def test_a_cookie_is_given_for_a_token_and_taken_back(stack, tokens):
     assert {"HttpOnly", "SameSite=strict"} <= {part.strip() for part in cookie.split(";")}
     assert entered.content == {"known": True, "name": "ada", "rights": [], "house": True, "open": False}
     shown = {"cookie": cookie.split(";")[0]}
+    assert token not in cookie
     assert stack.call("/api/apps", **shown).status == 200
-    assert 'easeml_session=""' in stack.call("/api/session", "DELETE").headers["set-cookie"]
+    assert f'easeml_session_{stack.port}=""' in stack.call("/api/session", "DELETE", **shown).headers["set-cookie"]
+    assert stack.call("/api/apps", **shown).status == 401
 
 
 def test_a_token_that_may_look_cannot_answer(stack, tokens):

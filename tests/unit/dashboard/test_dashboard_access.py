@@ -8,7 +8,7 @@ import stat
 import pytest
 from starlette.requests import Request
 
-from easeml.dashboard.access import COOKIE, Gate, UnknownCallerError, require, require_app
+from easeml.dashboard.access import SESSION_SECONDS, Gate, UnknownCallerError, cookie_of, require, require_app
 from easeml.errors import ConfigurationError, ConflictError, InvalidDataError, NotFoundError, PermissionDeniedError
 from easeml.stream.settings import Settings
 from easeml.tokens import EVERYTHING, Holder, Right, TokenFile
@@ -17,6 +17,10 @@ from easeml.tokens import EVERYTHING, Holder, Right, TokenFile
 def request(**headers: str) -> Request:
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     return Request({"type": "http", "headers": raw})
+
+
+HOST = "127.0.0.1:50153"
+COOKIE = cookie_of({"host": HOST})
 
 
 @pytest.fixture
@@ -47,6 +51,7 @@ def test_a_name_that_only_points_here_is_refused_without_tokens(gate, host):
         {"authorization": "Bearer right right"},
         {"authorization": "Bearer " + "x" * 100_000},
         {"cookie": f"{COOKIE}=wrong"},
+        {"cookie": f"{COOKIE}=right", "host": HOST},  # a token is no session
         {"cookie": "other=right"},
         {"cookie": f"{COOKIE}="},
         {"authorization": "Bearer wrong", "cookie": f"{COOKIE}=right"},
@@ -57,9 +62,45 @@ def test_a_caller_without_the_token_is_unknown(gate, shown):
         gate("right").caller(request(**shown))
 
 
-@pytest.mark.parametrize("shown", [{"authorization": "bearer right"}, {"cookie": f"{COOKIE}=right"}])
-def test_the_token_opens(gate, shown):
-    assert gate("right").caller(request(**shown)) == EVERYTHING
+def test_the_token_opens(gate):
+    assert gate("right").caller(request(authorization="bearer right")) == EVERYTHING
+
+
+def test_a_session_stands_for_its_token_here_until_it_ends(tmp_path):
+    tokens, now = TokenFile(tmp_path), [0.0]
+    ada = tokens.create("ada")
+    gate = Gate(Settings(home=tmp_path), lambda: now[0])
+    name = gate.begin(ada)
+    assert ada not in name
+    browser = request(cookie=f"{COOKIE}={name}", host=HOST)
+    assert gate.caller(browser).name == "ada"
+    assert gate.token(browser) == ada
+    elsewhere = {
+        "another port": request(cookie=f"{COOKIE}={name}", host="127.0.0.1:50163"),
+        "as a token": request(authorization=f"Bearer {name}", host=HOST),
+        "beside a wrong token": request(authorization="Bearer wrong", cookie=f"{COOKIE}={name}", host=HOST),
+    }
+    for shown in elsewhere.values():
+        with pytest.raises(UnknownCallerError):
+            gate.caller(shown)
+    with pytest.raises(UnknownCallerError):
+        Gate(Settings(home=tmp_path)).caller(browser)  # another process, or this one after a restart
+    now[0] = SESSION_SECONDS + 1.0
+    with pytest.raises(UnknownCallerError):
+        gate.caller(browser)
+    again = request(cookie=f"{COOKIE}={gate.begin(ada)}", host=HOST)
+    gate.end(again)
+    with pytest.raises(UnknownCallerError):
+        gate.caller(again)
+    last = request(cookie=f"{COOKIE}={gate.begin(ada)}", host=HOST)
+    tokens.revoke("ada")
+    with pytest.raises(UnknownCallerError):
+        gate.caller(last)
+
+
+@pytest.mark.parametrize("host", ["", "dash.example", "dash.example:x", "[::1", "[::1]:99999999"])
+def test_any_host_has_a_cookie(host):
+    assert cookie_of({"host": host}) == "easeml_session_0"
 
 
 @pytest.mark.parametrize(
