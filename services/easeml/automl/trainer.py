@@ -211,7 +211,7 @@ class TrainerService(Service[TrainerState]):
         # Not by the trial's name: it may begin here again after a rebalance that stopped it.
         stop = Path(self._stops.name) / str(next(self._begun))
         self._running[event.app] = Running(trial, self._now, stop)
-        return Job(work.run, (*arguments, str(stop), self._checkpoints))
+        return Job(work.run, (*arguments, str(stop), self._checkpoints), work.seconds_of(trial))
 
     def _finish(self, state: TrainerState, event: Event[TrialAssigned], ctx: Context) -> Iterable[Output]:
         trial, result = event.data, ctx.result
@@ -281,7 +281,8 @@ class TrainerService(Service[TrainerState]):
             lesson = state.following[algorithm].lesson(fresh, train, validation, ctx.app, self._store)
             if lesson is not None:
                 lessons[algorithm] = lesson
-        return Job(taught, (lessons,)) if lessons else None
+        seconds = sum(work.seconds_of(lesson.trial) for lesson in lessons.values())
+        return Job(taught, (lessons,), seconds) if lessons else None
 
     def _arrived(self, state: TrainerState, event: Event[RelationBatch], ctx: Context) -> Iterable[Output]:
         self._rows.judge(state, event, ctx)

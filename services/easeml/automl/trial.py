@@ -24,9 +24,12 @@ from easeml.automl.training import train
 from easeml.errors import Busy, ConfigurationError, EaseMLError, UnavailableError
 from easeml.relation import Relation, features
 from easeml.stream.payloads import Column, TrialAssigned
+from easeml.stream.service import JOB_SECONDS
 
 _LEAST_SECONDS = 1.0
 """CPU seconds that a trial has left at least: enough to say that it used up the others."""
+_SHARE = 0.01
+"""Share of a processor below which a trial is given up, whatever it does: its other limits end it long before."""
 
 
 class Labelled(NamedTuple):
@@ -123,6 +126,11 @@ def seed_of(trial: str) -> int:
 def cpu_seconds_of(trial: TrialAssigned) -> float:
     """Return the CPU seconds that a trial may take; one that says no positive number has the usual limit."""
     return trial.cpu_seconds if 0 < trial.cpu_seconds < math.inf else CPU_SECONDS
+
+
+def seconds_of(trial: TrialAssigned) -> float:
+    """Return the seconds on the wall that a trial may take with all that belongs to it."""
+    return JOB_SECONDS + cpu_seconds_of(trial) / _SHARE
 
 
 def memory_of(trial: TrialAssigned) -> int:

@@ -8,7 +8,8 @@ key              value               written
 ``state/<app>``  StateRecord         after the outputs of a batch are acknowledged
 ``position``     PositionRecord      with the states; every event up to it is applied
 ``needed``       NeededRecord        now and then, with the states: what the views rest on of topics that never end
-``attempt``      AttemptRecord       before an event that crashed its handler is tried again
+``attempt``      AttemptRecord       before an event that crashed its handler is tried again, or one whose job took too
+                                     long is given up
 ``floor/<app>``  PositionRecord      when an app is deleted: its older events are never folded again
 ===============  ==================  ================================================================================
 
@@ -129,7 +130,7 @@ def _arrays(arrays: Mapping[str, Any]) -> Iterable[StateArray]:
 
 @dataclass(slots=True)
 class Attempt:
-    """Crashes that one event has caused."""
+    """Crashes that one event has caused; none where its job took too long, which is not tried again."""
 
     count: int
     message: str

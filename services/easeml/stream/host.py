@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from easeml.stream.bulk import Place
 from easeml.stream.inbox import Inbox
-from easeml.stream.items import Effects, HandlerCrashError, Item
+from easeml.stream.items import Effects, HandlerCrashError, Item, TooSlowError
 from easeml.stream.jobs import Workers
 from easeml.stream.killpoints import KillPoint
 from easeml.stream.lanes import BATCH_EVENTS, Lanes
@@ -28,6 +28,9 @@ HIGH_BYTES = 32_000_000
 
 class PartitionHost:
     """Runs one partition until it is stopped.
+
+    A job that takes too long is given up without a stop: that this was decided is written before its message is
+    dead-lettered. A job whose worker process died is a crash of its message, like one in the event loop.
 
     Parameters
     ----------
@@ -74,6 +77,7 @@ class PartitionHost:
         self._paused: set[str] = set()
         self._bytes = dict.fromkeys(lanes.lanes, 0)
         self._jobs: set[asyncio.Task[None]] = set()
+        self._late: list[tuple[Item, TooSlowError]] = []
 
     # -- input ---------------------------------------------------------------------------------------------------
 
@@ -160,6 +164,7 @@ class PartitionHost:
             job.cancel()
 
     async def _batch(self) -> bool:
+        await self._give_up()
         begun = sliced = time.monotonic()
         stepped = 0
         while not self.stopping and (stepped < BATCH_EVENTS or self.lanes.replaying):
@@ -184,6 +189,12 @@ class PartitionHost:
         await self._write(effects)
         self._resume()
         return True
+
+    async def _give_up(self) -> None:
+        while self._late:
+            item, error = self._late.pop()
+            await self._outbox.send([self.lanes.processor.give_up(item, error)])
+            self.lanes.finish(item, None, error)
 
     async def _write(self, effects: Effects) -> None:
         begun = time.monotonic()
@@ -220,5 +231,8 @@ class PartitionHost:
         except Exception as error:  # the core decides whether it condemns the message or the code
             failure = error
         self._metrics.jobs.labels(self._service, "failed" if failure else "done").inc()
-        self.lanes.finish(item, result, failure)
+        if isinstance(failure, TooSlowError):
+            self._late.append((item, failure))  # written down first, between two batches
+        else:
+            self.lanes.finish(item, result, failure)
         self._wake.set()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from easeml.errors import Poison
 from easeml.stream.events import Event
 from easeml.stream.messages import Message, Record
 from easeml.stream.service import Job
@@ -52,6 +53,12 @@ class HandlerCrashError(Exception):
         super().__init__(f"{record.topic}[{record.partition}]@{record.offset}: {type(error).__name__}: {error}")
         self.item = item
         self.error = error
+
+
+class TooSlowError(Poison):
+    """A job was ended because it took too long: its message is given up once and for all."""
+
+    reason = "too_slow"
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from easeml.ids import EventId
 from easeml.stream import codec, envelope
 from easeml.stream.changelog import Snapshot, changelog_topic
 from easeml.stream.events import Event
-from easeml.stream.items import Effects, HandlerCrashError, Item
+from easeml.stream.items import Effects, HandlerCrashError, Item, TooSlowError
 from easeml.stream.lanes import BATCH_EVENTS, Lanes
 from easeml.stream.messages import Message, Record
 from easeml.stream.partition import PartitionProcessor
@@ -291,6 +291,8 @@ class MemoryCluster:
                 break
             if instance.jobs[number] and not self._later():
                 done = instance.jobs[number].popleft()
+                if isinstance(done.failure, TooSlowError):
+                    self._append(lanes.processor.give_up(done.item, done.failure))
                 lanes.finish(done.item, done.result, done.failure)
         effects = lanes.take()
         if effects is None:

@@ -26,7 +26,7 @@ from easeml.ids import EventId
 from easeml.stream import codec, envelope, needs
 from easeml.stream.changelog import Attempt, Snapshot, Writer
 from easeml.stream.events import Event, Output
-from easeml.stream.items import Effects, HandlerCrashError, Item, Outcome
+from easeml.stream.items import Effects, HandlerCrashError, Item, Outcome, TooSlowError
 from easeml.stream.messages import Message, Record
 from easeml.stream.poison import Burial, dead_letter, is_for, redrives
 from easeml.stream.routing import Route, Routes
@@ -39,6 +39,8 @@ from easeml.stream.views import Broadcast
 REFUSALS = (Poison, InvalidDataError, ArtifactError)
 """Errors that condemn the message, not the code."""
 
+TOO_SLOW = 0
+"""Count of the crashes of a message that was given up because its job took too long."""
 NEEDED_EVERY = 1000
 """Messages after which it is written down anew which ones the views rest on."""
 
@@ -140,6 +142,11 @@ class PartitionProcessor:
                 reason="handler_crash",
             )
 
+    def _check_given_up(self, record: Record) -> None:
+        attempt = self._attempts.get((record.topic, record.offset))
+        if attempt is not None and attempt.count == TOO_SLOW:
+            raise TooSlowError(attempt.message)
+
     def succeeds(self, later: Item, item: Item) -> bool:
         """Whether a message behind another one is sound, and of the same app and kind: it will have its turn."""
         if self._read(item) is None or self._read(later) is None:
@@ -207,6 +214,7 @@ class PartitionProcessor:
             if item.failure is not None:
                 raise item.failure
             if route.prepare is not None and not item.answered:
+                self._check_given_up(item.record)
                 item.job = route.prepare(tenant.value, event, context)
                 if item.job is not None:
                     return self._park(item, Outcome.JOB)
@@ -356,7 +364,18 @@ class PartitionProcessor:
                 record = tenant.record()
                 if record is not None:
                     effects.records.append(self._writer.state(record))
-        # What was given up stays: a view must not hold after a restart what it did not hold before.
+        if self._since_needed >= NEEDED_EVERY:
+            self._since_needed = 0
+            here = [app for app in self._broadcast.apps if home_of(app, self._settings.partitions) == self.partition]
+            found = needs.joined([self.service.needed(app, self.state(app)) for app in here], self.positions)
+            if found:
+                effects.records.append(self._writer.needed(found))
+        effects.records.append(self._writer.position(self.positions))
+        self._forget_attempts(effects)
+
+    def _forget_attempts(self, effects: Effects) -> None:
+        # After the position: a batch that is repeated must find what was given up. What crashed before it was folded
+        # stays: a view must not hold after a restart what it did not hold before.
         limit = self._settings.attempts
         done = [
             (topic, offset)
@@ -367,13 +386,6 @@ class PartitionProcessor:
             for place in done:
                 del self._attempts[place]
             effects.records.append(self._writer.attempts(self._attempts))
-        if self._since_needed >= NEEDED_EVERY:
-            self._since_needed = 0
-            here = [app for app in self._broadcast.apps if home_of(app, self._settings.partitions) == self.partition]
-            found = needs.joined([self.service.needed(app, self.state(app)) for app in here], self.positions)
-            if found:
-                effects.records.append(self._writer.needed(found))
-        effects.records.append(self._writer.position(self.positions))
 
     # -- recovery, crashes, deletion -----------------------------------------------------------------------------
 
@@ -383,6 +395,14 @@ class PartitionProcessor:
         old = self._attempts.get((record.topic, record.offset), Attempt(0, ""))
         text = f"{type(crash.error).__name__}: {crash.error}"[:1000]
         self._attempts[record.topic, record.offset] = Attempt(old.count + 1, text)
+        return self._writer.attempts(self._attempts)
+
+    def give_up(self, item: Item, error: TooSlowError) -> Message:
+        """Return the message to write before a message is dead-lettered because its job took too long.
+
+        A repetition of the batch could be faster, and say something else under the ids of what was said.
+        """
+        self._attempts[item.record.topic, item.record.offset] = Attempt(TOO_SLOW, str(error)[:1000])
         return self._writer.attempts(self._attempts)
 
     def to_fold(self, topic: str, low: int) -> list[needs.Run]:

@@ -23,6 +23,9 @@ from easeml.stream.topics import Topic
 
 S = TypeVar("S")
 
+JOB_SECONDS = 900.0
+"""Seconds that a job may take, unless it says otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Packed:
@@ -42,10 +45,14 @@ class Job:
         Importable by name.
     arguments : tuple
         Picklable; they never leave this machine.
+    seconds : float
+        Seconds on the wall after which it is ended and its message given up, with the reason ``too_slow``: far more
+        than honest work takes, for otherwise it would hold up every app of its partition.
     """
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
+    seconds: float = JOB_SECONDS
 
 
 @dataclass(frozen=True)

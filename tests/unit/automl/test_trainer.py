@@ -25,6 +25,7 @@ from easeml.stream.payloads import (
     TrialFinished,
     TrialOutcome,
 )
+from easeml.stream.service import JOB_SECONDS, Job
 from easeml.stream.topics import APPS, DATA_TRAIN, MODELS, PILLAR_TOPICS, TRIALS
 
 from .conftest import CLASSES, COLUMNS, LOGISTIC, TREE, Town, rows
@@ -206,6 +207,15 @@ def test_a_training_that_does_not_end_is_cut_off(town, monkeypatch):
     assert len(finished(town)) == 2
     assert all("used up its 0.05 CPU seconds" in end.error for end in finished(town))
     assert all(end.cost_seconds >= 0.03 for end in finished(town))
+
+
+def test_the_limits_of_a_trial_end_it_long_before_its_job_is_given_up(town, monkeypatch):
+    given = []
+    monkeypatch.setattr("easeml.automl.service.CPU_SECONDS", 5000.0)
+    monkeypatch.setattr("easeml.automl.trainer.Job", lambda *parts: given.append(Job(*parts)) or given[-1])
+    town.data()
+    town.cluster.run()
+    assert [job.seconds for job in given] == [JOB_SECONDS + 100 * 5000.0] * 2
 
 
 def test_a_store_that_cannot_be_written_is_waited_for(town, monkeypatch):

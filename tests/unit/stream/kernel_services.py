@@ -1,6 +1,9 @@
 """Small services the kernel's tests run."""
 
 import json
+import os
+import signal
+import time
 
 import numpy as np
 
@@ -147,3 +150,27 @@ class Merger(Service):
 
 def double(value):
     return 2 * value
+
+
+class Worker(Summer):
+    """Adds the values of annotations in a worker process, which some of them hold up or end."""
+
+    name = "worker"
+
+    def table(self):
+        return (On(ANNOTATIONS, Annotation, prepare=self.prepare, handle=self.add),)
+
+    def prepare(self, state, event, context):
+        return Job(HARM.get(event.data.value, double), (event.data.value,), seconds=2.0)
+
+
+def hang(value):
+    while True:
+        time.sleep(60)
+
+
+def die(value):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+HARM = {-7: hang, -9: die}

@@ -11,6 +11,7 @@ from easeml.errors import ArtifactError, Busy, ConfigurationError, InvalidDataEr
 from easeml.ids import EventId
 from easeml.stream import codec, envelope
 from easeml.stream.changelog import Snapshot, Stored, Window, Writer
+from easeml.stream.items import TooSlowError
 from easeml.stream.memory import POINTS, MemoryCluster
 from easeml.stream.payloads import Annotation, AppDeleted, AuditRecord, DataVersion, StateRecord, Tick
 from easeml.stream.poison import REDRIVE, REDRIVE_FOR
@@ -595,3 +596,50 @@ def test_a_message_that_is_no_app_is_dead_lettered():
     cluster.run()
     assert reasons(cluster, APPS) == ["schema"]
     assert cluster.state("summer", "churn")["total"] == 4
+
+
+@pytest.mark.parametrize("values", [(2,), (1, 2, 3, 4)])
+@pytest.mark.parametrize("point", POINTS)
+def test_a_job_that_took_too_long_is_given_up_once_and_for_all(point, values):
+    begun = []
+
+    class Slow(Merger):
+        """Folds notes too, and is too slow once: a second time it would be fast."""
+
+        def table(self):
+            versions, notes, ticks = super().table()
+            return (versions, replace(notes, fold=self.count), ticks)
+
+        def count(self, event):
+            self.view.setdefault(event.app, {})[f"note {event.id}"] = 100
+
+        def prepare(self, state, event, context):
+            return Job(self.work, (event.data.value,))
+
+        def work(self, value):
+            begun.append(value)
+            if value == 2 and begun.count(2) == 1:
+                raise TooSlowError("It took 9 s.", mend="Hurry.")
+            return value
+
+    def house(kill):
+        begun.clear()
+        cluster = cluster_of(Slow())
+        if kill:
+            cluster.kill("merger", point)
+        for value in values:
+            cluster.publish(ANNOTATIONS, note(value), id=f"n{value}")
+        cluster.run()
+        return cluster
+
+    plain, killed = house(kill=False), house(kill=True)
+    assert begun.count(2) == 1
+    assert killed.restarts == 1
+    (letter,) = {letter.headers["easeml.dlq.id"]: letter for letter in killed.dead_letters(ANNOTATIONS)}.values()
+    assert (letter.reason, letter.message) == ("too_slow", "It took 9 s. Hurry.")
+    assert letter == plain.dead_letters(ANNOTATIONS)[0]
+    assert {e.id: e.data for e in killed.events(AUDIT)} == {e.id: e.data for e in plain.events(AUDIT)}
+    assert killed.state("merger", "churn") == plain.state("merger", "churn")
+    for cluster in (plain, killed):
+        cluster.restart("merger")
+        assert cluster._instances["merger"].service.rows("churn") == 100 * len(values)
