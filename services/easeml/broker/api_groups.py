@@ -12,7 +12,7 @@ from easeml.broker.access import FORBIDDEN, find_log, may_use
 from easeml.broker.answers import Answer
 from easeml.broker.connection import Connection
 from easeml.broker.context import Context, ContextHandler, stored
-from easeml.broker.members import Joined, JoinRequest, State, Synced
+from easeml.broker.members import CONSUMER, Joined, JoinRequest, State, Synced
 from easeml.broker.offsets import NOTHING, Committed
 from easeml.broker.wire import NO_TIME, NONE, build
 
@@ -184,17 +184,27 @@ def offset_fetch(context: Context, connection: Connection, body: Any, version: i
     return build(types.OffsetFetchResponse, throttle_time=NO_TIME, topics=tuple(topics), error_code=NONE)
 
 
-def offset_delete(context: Context, _connection: Connection, body: Any, version: int) -> Any:
-    """Forget positions of a group."""
+def offset_delete(context: Context, connection: Connection, body: Any, version: int) -> Any:
+    """Forget positions of a group, but not where its members read on."""
     types = wire.response_types(wire.OFFSET_DELETE, version)
-    error = NONE if body.group_id in context.groups.groups else ErrorCode.group_id_not_found
+    group = context.groups.groups.get(body.group_id)
+    error = NONE
+    if group is None:
+        error = ErrorCode.group_id_not_found
+    elif group.members and group.protocol_type != CONSUMER:
+        error = ErrorCode.non_empty_group
     topics = []
     gone = []
     for topic in body.topics:
+        refusal = NONE
+        if not may_use(context, connection, topic.name):
+            refusal = FORBIDDEN
+        elif group is not None and group.may_read(topic.name):
+            refusal = ErrorCode.group_subscribed_to_topic
         indexes = [part.partition_index for part in topic.partitions]
-        gone += [(topic.name, index) for index in indexes]
+        gone += [(topic.name, index) for index in indexes if refusal is NONE]
         partitions = tuple(
-            types.OffsetDeleteResponsePartition(partition_index=index, error_code=NONE) for index in indexes
+            types.OffsetDeleteResponsePartition(partition_index=index, error_code=refusal) for index in indexes
         )
         topics.append(types.OffsetDeleteResponseTopic(name=topic.name, partitions=partitions))
     if error is NONE:
@@ -237,20 +247,25 @@ def describe_groups(context: Context, _connection: Connection, body: Any, versio
     return build(types.DescribeGroupsResponse, throttle_time=NO_TIME, groups=described)
 
 
-def delete_groups(context: Context, _connection: Connection, body: Any, version: int) -> Any:
+def delete_groups(context: Context, connection: Connection, body: Any, version: int) -> Any:
     """Delete empty groups and their positions."""
     types = wire.response_types(wire.DELETE_GROUPS, version)
     results = []
     for group_id in body.groups_names:
-        try:
-            error = context.groups.delete(group_id)
-        except OSError:
-            _LOG.exception("the disk refused to delete group %s", group_id)
-            error = ErrorCode.kafka_storage_error
-        if error is NONE:
-            error = stored(context.offsets.forget, group_id)
+        error = _deleted(context, connection, group_id)
         results.append(types.DeletableGroupResult(group_id=group_id, error_code=error))
     return types.DeleteGroupsResponse(throttle_time=NO_TIME, results=tuple(results))
+
+
+def _deleted(context: Context, connection: Connection, group_id: str) -> ErrorCode:
+    if not all(may_use(context, connection, topic) for topic, _ in context.offsets.all_of(group_id)):
+        return ErrorCode.group_authorization_failed
+    try:
+        error = context.groups.delete(group_id)
+    except OSError:
+        _LOG.exception("the disk refused to delete group %s", group_id)
+        return ErrorCode.kafka_storage_error
+    return error if error is not NONE else stored(context.offsets.forget, group_id)
 
 
 def _described(context: Context, types: Any, group_id: str) -> Any:

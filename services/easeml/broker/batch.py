@@ -22,6 +22,9 @@ LENGTH_OVERHEAD = 12
 _CRC_START = 21
 _CODEC_MASK, _LOG_APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 CODEC_NONE, CODEC_GZIP = 0, 1
+MOST_INFLATED = 100 * 1024 * 1024
+"""Bytes of uncompressed records that a batch is unpacked to, as much as the largest request."""
+_LONGEST_VARINT = 10
 
 
 class Batch(NamedTuple):
@@ -124,17 +127,25 @@ def payload_of(data: bytes | memoryview, batch: Batch) -> bytes | None:
     Raises
     ------
     MalformedRecordsError
-        If they do not decompress.
+        If they do not decompress, or to more than :data:`MOST_INFLATED` bytes.
     """
     raw = bytes(memoryview(data)[HEADER_SIZE : batch.size])
     if batch.codec == CODEC_NONE:
         return raw
     if batch.codec == CODEC_GZIP:
         try:
-            return zlib.decompress(raw, wbits=31)
+            return _inflated(raw)
         except zlib.error as error:
             raise MalformedRecordsError(str(error)) from error
     return None
+
+
+def _inflated(raw: bytes) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    payload = unpacker.decompress(raw, MOST_INFLATED)
+    if not unpacker.eof:
+        raise MalformedRecordsError(f"The records end early, or are more than {MOST_INFLATED} bytes uncompressed.")
+    return payload
 
 
 def spans(payload: bytes, batch: Batch) -> Iterator[RecordSpan]:
@@ -194,11 +205,10 @@ def rebatch(batch: Batch, payload: bytes, kept: list[RecordSpan]) -> bytes:
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    shift = value = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
+    value = 0
+    for index in range(_LONGEST_VARINT):
+        byte = data[position + index]
+        value |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
-            return (value >> 1) ^ -(value & 1), position
-        shift += 7
+            return (value >> 1) ^ -(value & 1), position + index + 1
+    raise MalformedRecordsError("A number has more than 64 bits.")

@@ -61,6 +61,8 @@ class Cleaner:
 
     async def _compact(self, log: PartitionLog) -> None:
         key = _PREFIX + log.name
+        if any(segment.is_damaged for segment in log.segments):
+            return  # like Kafka: a rewrite would take what may still be saved by hand
         cleaned_to: int = min(self._journal.get(key, 0), log.end_offset)
         now = self._now_ms()
         clean, dirty = self._parts(log, cleaned_to, now)

@@ -89,17 +89,21 @@ class PartitionLog:
     def _recover(self, folder: Path) -> None:
         for leftover in folder.glob("*.tmp"):
             leftover.unlink()
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
+        paths = sorted(folder.glob(f"*{SUFFIX}"))
+        for path in paths:
             base = int(path.stem)
             if self.segments and base < self.end_offset:
                 _LOG.warning("%s: dropped segment %s, which overlaps the one before", self.name, path.name)
                 path.unlink()
                 continue
             segment = Segment(base, FileStore(path), int(path.stat().st_mtime * 1000))
-            torn = segment.recover(lambda batch: self.producers.record(batch, batch.base_offset))
+            is_last = path == paths[-1]
+            torn = segment.recover(lambda batch: self.producers.record(batch, batch.base_offset), cuts=is_last)
             segment.created_ms = self._begin_of(segment)
-            if torn:
+            if torn and is_last:
                 _LOG.warning("%s: cut %d torn bytes at the end of %s", self.name, torn, path.name)
+            elif torn:
+                _LOG.error("%s: damage hides the last %d bytes of %s; the file is kept", self.name, torn, path.name)
             self.segments.append(segment)
 
     def _begin_of(self, segment: Segment) -> int:

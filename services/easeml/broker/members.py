@@ -8,7 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from kio.schema.consumer_protocol_subscription.v0 import ConsumerProtocolSubscription
 from kio.schema.errors import ErrorCode
+from kio.serial import entity_reader
+from kio.serial.errors import SerialError
+
+CONSUMER = "consumer"
+"""Protocol type of groups whose members read topics."""
+_VERSION_SIZE = 2
+_read_subscription = entity_reader(ConsumerProtocolSubscription)
 
 
 class State(enum.StrEnum):
@@ -148,6 +156,15 @@ class Group:
             )
         return Joined(ErrorCode.none, member.member_id, self.generation, self.protocol, self.leader, others)
 
+    def may_read(self, topic: str) -> bool:
+        """Whether a member subscribed to the topic, or to what cannot be told."""
+        for member in self.members.values():
+            for _, metadata in member.protocols:
+                topics = _subscribed(metadata)
+                if topics is None or topic in topics:
+                    return True
+        return False
+
     def to_json(self) -> dict[str, Any]:
         """Return what must survive a restart of the broker, so that members go on without a rebalance."""
         return {
@@ -184,6 +201,15 @@ class Group:
                 group.static[member.instance_id] = member.member_id
         group.state = State.STABLE if group.members else State.EMPTY
         return group
+
+
+def _subscribed(metadata: bytes) -> tuple[str, ...] | None:
+    try:
+        # Later versions add fields behind these.
+        subscription, _ = _read_subscription(memoryview(metadata), _VERSION_SIZE)
+    except (SerialError, ValueError):
+        return None
+    return tuple(subscription.topics)
 
 
 def _to_text(data: bytes) -> str:

@@ -1,7 +1,8 @@
 """One append-only stretch of a partition: a file (or memory) and the index of its batches.
 
-The index is dense (24 bytes a batch) and rebuilt from the batch headers on start; a torn tail, which a killed
-machine may leave, is cut where the first checksum fails.
+The index is dense (24 bytes a batch) and rebuilt from the batch headers on start. It ends where the first checksum
+fails: a torn tail of the last segment, which a killed machine may leave, is cut; damage in an older one is left to be
+looked at.
 """
 
 from __future__ import annotations
@@ -137,11 +138,14 @@ class Segment:
     ----------
     opaque_from : int or None
         Offset of the first batch whose codec is not at hand.
+    is_damaged : bool
+        Whether the file holds more than can be read.
     """
 
     __slots__ = (
         "base_offset",
         "created_ms",
+        "is_damaged",
         "last_offsets",
         "max_timestamp",
         "max_timestamps",
@@ -160,6 +164,7 @@ class Segment:
         self.modified_ms = created_ms
         self.max_timestamp = -1
         self.opaque_from: int | None = None
+        self.is_damaged = False
         self.last_offsets = array("q")
         self.positions = array("q")
         self.max_timestamps = array("q")
@@ -219,18 +224,20 @@ class Segment:
         end = self.positions[index + 1] if index + 1 < len(self.positions) else self.size
         return self.store.read(start, end - start)
 
-    def recover(self, visit: Callable[[Batch], None]) -> int:
-        """Rebuild the index from the file and cut a torn tail.
+    def recover(self, visit: Callable[[Batch], None], *, cuts: bool) -> int:
+        """Rebuild the index from the file; what follows the first unsound batch is not read any more.
 
         Parameters
         ----------
         visit : callable
             Called with the header of every sound batch.
+        cuts : bool
+            Cut the file there, so that it can be appended to.
 
         Returns
         -------
         int
-            Bytes that were cut.
+            Bytes that are not read any more.
         """
         store = self.store
         if not isinstance(store, FileStore) or store.size == 0:
@@ -249,8 +256,10 @@ class Segment:
             position += batch.size
         view.release()
         torn = store.size - position
-        if torn:
+        if torn and cuts:
             store.truncate(position)
+        self.is_damaged = bool(torn) and not cuts
+        store.size = position
         return torn
 
     def holding_since(self, timestamp: int) -> Iterator[int]:
