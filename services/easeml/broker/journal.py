@@ -139,9 +139,10 @@ class Journal:
         if self._fd >= 0:
             try:
                 self.sync()
-            finally:
-                os.close(self._fd)
-                self._fd = -1
+            except OSError:
+                _LOG.exception("%s cannot be synced", self._path)
+            os.close(self._fd)
+            self._fd = -1
 
 
 def _line(key: str, value: Any) -> bytes:

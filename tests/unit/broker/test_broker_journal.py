@@ -16,7 +16,7 @@ import pytest
 from broker_batches import Clock, make_batch
 from kio.schema.errors import ErrorCode
 
-from easeml.broker import BrokerConfig, api_admin, api_cluster, api_data, api_groups, journal
+from easeml.broker import Broker, BrokerConfig, api_admin, api_cluster, api_data, api_groups, journal
 from easeml.broker.__main__ import main
 from easeml.broker.context import Context
 from easeml.broker.journal import Journal
@@ -266,3 +266,22 @@ def test_a_line_that_is_no_pair_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b'7\n["a"]\n' + json.dumps(["b", 1]).encode() + b"\n")
     assert values(path) == {"b": 1}
+
+
+async def test_a_broker_whose_disk_fails_at_the_end_says_so_and_lets_go_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    open_before = len(os.listdir("/proc/self/fd"))
+    broker = Broker(BrokerConfig(data_dir=tmp_path))
+    await broker.start()
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", refuse)
+        with caplog.at_level(logging.ERROR):
+            await broker.stop()
+    assert "Input/output error" in caplog.text
+    assert len(os.listdir("/proc/self/fd")) == open_before
+    async with Broker(BrokerConfig(data_dir=tmp_path)):
+        pass
