@@ -75,8 +75,8 @@ def _write(target: zipfile.ZipFile, name: str, data: bytes) -> None:
     target.writestr(entry, data, compresslevel=1)
 
 
-def document_of(archive: bytes, max_expanded: int) -> dict[str, Any]:
-    """Return the schema of an archive after checking everything that can be checked without believing it.
+def document_of(archive: bytes, max_expanded: int) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the schema of an archive and the unpacked bytes of each entry, checked without believing it.
 
     Parameters
     ----------
@@ -92,20 +92,8 @@ def document_of(archive: bytes, max_expanded: int) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as source:
-            entries = source.infolist()
-            names = [entry.filename for entry in entries]
-            strange = [name for name in names if name != SCHEMA and not _ARRAY.fullmatch(name)]
-            if strange or len(set(names)) != len(names) or SCHEMA not in names or len(names) > _MAX_ENTRIES:
-                raise ArtifactError(
-                    f"The model file is no skops archive: unexpected, double or missing entries {strange[:3]}.",
-                    mend=_MEND,
-                )
-            expanded = sum(entry.file_size for entry in entries)  # zipfile never unpacks more than this
-            if expanded > max_expanded or any(entry.compress_type not in _METHODS for entry in entries):
-                raise ArtifactError(
-                    f"The model file unpacks to {expanded} bytes, allowed are {max_expanded}.",
-                    mend="Train a smaller model or raise EASEML_MAX_ARTIFACT_BYTES.",
-                )
+            sizes = _sizes(source)
+            bounded(sum(sizes.values()), max_expanded)  # zipfile never unpacks more than this
             document = json.loads(source.read(SCHEMA))
     except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, KeyError, RecursionError, EOFError, OSError) as error:
         raise ArtifactError(f"The model file is no skops archive: {error}.", mend=_MEND) from error
@@ -116,7 +104,30 @@ def document_of(archive: bytes, max_expanded: int) -> dict[str, Any]:
         raise ArtifactError(f"The model file cannot be unpacked: {error!r}.", mend=_MEND) from error
     if not isinstance(document, dict):
         raise ArtifactError("The model file's schema is no JSON object.", mend=_MEND)
-    return document
+    return document, sizes
+
+
+def _sizes(source: zipfile.ZipFile) -> dict[str, int]:
+    """Return how many bytes each entry unpacks to."""
+    entries = source.infolist()
+    names = [entry.filename for entry in entries]
+    strange = [name for name in names if name != SCHEMA and not _ARRAY.fullmatch(name)]
+    if strange or len(set(names)) != len(names) or SCHEMA not in names or len(names) > _MAX_ENTRIES:
+        raise ArtifactError(
+            f"The model file is no skops archive: unexpected, double or missing entries {strange[:3]}.", mend=_MEND
+        )
+    if any(entry.compress_type not in _METHODS for entry in entries):
+        raise ArtifactError("The model file is compressed in another way than zip's own.", mend=_MEND)
+    return {entry.filename: entry.file_size for entry in entries}
+
+
+def bounded(expanded: int, most: int) -> None:
+    """Raise ArtifactError when a file unpacks to more bytes than it may."""
+    if expanded > most:
+        raise ArtifactError(
+            f"The model file unpacks to {expanded} bytes, allowed are {most}.",
+            mend="Train a smaller model or raise EASEML_MAX_ARTIFACT_BYTES.",
+        )
 
 
 _MEND = "Publish a model that easeml.artifacts.dump wrote; pickle and joblib files are never read."

@@ -13,12 +13,16 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 
+from easeml.artifacts.arrays import is_count, is_finite, is_indices, is_texts, need
 from easeml.errors import InvalidDataError
 from easeml.stream.payloads import Column, ColumnKind
 
 Matrix = NDArray[np.float64]
+
+_SETTINGS: dict[str, Any] = {"sublinear_tf": True}
+"""Of every vectorizer, beside how many words it keeps."""
 
 LARGEST = 1e100  # squares of it still fit a float64
 FARTHEST = 1e6  # standard deviations; fits a float32, in which trees compare
@@ -139,6 +143,52 @@ class Encoder:
                 blocks.append(vectorizer.transform(_texts(frame[name])).toarray())
         return np.ascontiguousarray(np.hstack(blocks))
 
+    def validate(self) -> None:
+        """Check an encoder that was read from a file: that its parts fit each other, and that it reads cells alone.
+
+        Raises
+        ------
+        ArtifactError
+            When they do not.
+        """
+        need(
+            is_texts(self.columns)
+            and type(self.kinds) is list
+            and len(self.kinds) == len(self.columns)
+            and set(self.kinds) <= set(ColumnKind),
+            "holds an encoder that does not name its columns and their kinds",
+        )
+        named = list(zip(self.columns, self.kinds, strict=True))
+        categories = [name for name, kind in named if kind == ColumnKind.CATEGORICAL]
+        need(
+            type(self.categories) is dict
+            and list(self.categories) == categories
+            and all(map(is_texts, self.categories.values())),
+            "holds an encoder whose categories are not those of its columns",
+        )
+        texts = [name for name, kind in named if kind == ColumnKind.TEXT]
+        need(type(self.words) is dict and list(self.words) == texts, "reads other texts than those of its columns")
+        for vectorizer in self.words.values():
+            if vectorizer is not None:
+                _check_vectorizer(vectorizer)
+        self._check_numbers()
+        # Models with one fingerprint share their encoded rows, so it must not be another encoder's.
+        need(self.fingerprint == self._digest(), "holds an encoder with the fingerprint of another")
+
+    def _check_numbers(self) -> None:
+        count, numbers = len(self.medians), sum(kind in NUMBERS for kind in self.kinds)
+        need(
+            (count > numbers if ColumnKind.TENSOR in self.kinds else count == numbers)
+            and is_finite(self.medians, count)
+            and is_finite(self.means, count)
+            and is_finite(self.scales, count)
+            and bool((self.scales > 0).all())
+            and is_indices(self.indicators, None, count)
+            and bool((np.diff(self.indicators) > 0).all())
+            and self.width > 0,
+            "holds an encoder whose numbers do not fit its columns",
+        )
+
     def _check(self, frame: pd.DataFrame) -> None:
         absent = [name for name in self.columns if name not in frame.columns]
         if absent:
@@ -164,7 +214,7 @@ class Encoder:
         return [str(value) for value, _ in counts[: self.max_categories]]
 
     def _vectorizer(self, series: pd.Series[Any]) -> TfidfVectorizer | None:
-        vectorizer = TfidfVectorizer(max_features=self.max_words, sublinear_tf=True)
+        vectorizer = TfidfVectorizer(max_features=self.max_words, **_SETTINGS)
         try:
             vectorizer.fit(_texts(series))
         except ValueError:  # raised when no row holds a word: the column says nothing
@@ -178,6 +228,42 @@ class Encoder:
         document = json.dumps([self.columns, self.kinds, self.categories, words, self.indicators.tolist()])
         arrays = b"".join(part.tobytes() for part in (self.medians, self.means, self.scales))
         return hashlib.sha256(document.encode() + arrays).hexdigest()
+
+
+def _check_vectorizer(vectorizer: TfidfVectorizer) -> None:
+    """Check a vectorizer of a file: another setting would open cells as files or search in them for ever."""
+    need(
+        type(vectorizer) is TfidfVectorizer
+        and type(vectorizer._tfidf) is TfidfTransformer
+        and _is_set_as(
+            vectorizer, TfidfVectorizer(**_SETTINGS), {"vocabulary_", "fixed_vocabulary_", "_stop_words_id", "_tfidf"}
+        )
+        and _is_set_as(vectorizer._tfidf, TfidfTransformer(**_SETTINGS), {"idf_", "n_features_in_"}),
+        "reads text in another way than ours",
+    )
+    columns, weights = vectorizer.vocabulary_, vectorizer._tfidf
+    places = list(columns.values())
+    need(
+        type(columns) is dict
+        and all(type(word) is str for word in columns)
+        and all(type(place) is int for place in places)
+        and sorted(places) == list(range(len(places)))
+        and len(places) > 0
+        and is_count(weights.n_features_in_, len(places))
+        and is_finite(weights.idf_, len(places)),
+        "reads text into columns that do not exist",
+    )
+
+
+def _is_set_as(held: Any, ours: Any, fitted: set[str]) -> bool:
+    """Return whether an object has the attributes of ``ours``, with their values, and fitted ones only beside them."""
+    settings, found = vars(ours), vars(held)
+    same = (
+        type(found[name]) is type(value) and found[name] == value
+        for name, value in settings.items()
+        if name not in {"max_features", *fitted}
+    )
+    return found.keys() <= settings.keys() | fitted and all(same)
 
 
 def _absent(value: Any) -> bool:

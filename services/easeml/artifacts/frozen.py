@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from easeml.errors import ArtifactError
+from easeml.artifacts.arrays import is_floats, is_indices, need
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -40,6 +40,20 @@ class FrozenLinear:
         logits = np.clip(matrix @ self.weights.T + self.intercepts, -500, 500)
         each = 1 / (1 + np.exp(-logits))
         return np.asarray(each / each.sum(axis=1, keepdims=True))
+
+    def validate(self, columns: int) -> None:
+        """Check that the arrays fit each other and ``columns`` columns.
+
+        Raises
+        ------
+        ArtifactError
+            When they do not.
+        """
+        count = len(self.classes_)
+        need(
+            is_floats(self.weights, count, columns) and is_floats(self.intercepts, count),
+            "holds a linear model of another shape",
+        )
 
 
 class FrozenNaiveBayes:
@@ -74,6 +88,23 @@ class FrozenNaiveBayes:
             joint[:, index] = np.log(self.floor + np.where(known, density, 0.0)).sum(axis=1)
         joint += np.log(self.priors)
         return _normed(joint)
+
+    def validate(self, columns: int) -> None:
+        """Check that the arrays fit each other and ``columns`` columns.
+
+        Raises
+        ------
+        ArtifactError
+            When they do not.
+        """
+        count = len(self.classes_)
+        need(
+            is_floats(self.priors, count)
+            and is_floats(self.means, count, columns)
+            and is_floats(self.variances, count, columns)
+            and type(self.floor) is float,
+            "holds a naive Bayes model of another shape",
+        )
 
 
 class FrozenTree:
@@ -151,17 +182,25 @@ class FrozenTree:
         ArtifactError
             When an index does not fit.
         """
-        count, inner = len(self.feature), self.feature >= 0
-        nodes = np.arange(count)[inner]
-        good = (
+        count, models, classes = len(self.feature), len(self.log_priors), self.votes.shape[1]
+        models_of_leaves = (self.means, self.precisions, self.constants)
+        need(
             count > 0
-            and len({len(part) for part in (self.feature, self.threshold, self.left, self.right, self.votes)}) == 1
-            and bool((self.feature < columns).all())
-            and all(((child[inner] > nodes) & (child[inner] < count)).all() for child in (self.left, self.right))
-            and bool((self.bayes < len(self.log_priors)).all())
+            and is_indices(self.feature, count, columns, least=-1)
+            and is_indices(self.left, count, count, least=-1)
+            and is_indices(self.right, count, count, least=-1)
+            and is_indices(self.bayes, count, models, least=-1)
+            and is_floats(self.threshold, count)
+            and is_floats(self.votes, count, classes)
+            and is_floats(self.log_priors, models, classes)
+            and all(is_floats(part, models, classes, columns) for part in models_of_leaves),
+            "holds a tree of another shape",
         )
-        if not good:
-            raise ArtifactError("The model file holds a tree that leads nowhere.", mend="Train the model again.")
+        inner = np.flatnonzero(self.feature >= 0)
+        need(
+            all(bool((child[inner] > inner).all()) for child in (self.left, self.right)),
+            "holds a tree that leads nowhere",
+        )
 
 
 class FrozenForest:
@@ -189,6 +228,23 @@ class FrozenForest:
             votes += weight * tree.predict_proba(matrix)
         total = votes.sum(axis=1, keepdims=True)
         return np.asarray(np.where(total > 0, votes / np.where(total > 0, total, 1), 1 / len(self.classes_)))
+
+    def validate(self, columns: int) -> None:
+        """Check that the arrays fit each other and ``columns`` columns.
+
+        Raises
+        ------
+        ArtifactError
+            When they do not.
+        """
+        need(
+            type(self.trees) is list and len(self.trees) > 0 and is_floats(self.weights, len(self.trees)),
+            "holds a forest without one weight for each tree",
+        )
+        for tree in self.trees:
+            need(type(tree) is FrozenTree, "holds a forest of other things than trees")
+            tree.validate(columns)
+            need(tree.votes.shape[1] == len(self.classes_), "holds a tree of another shape than its classes")
 
 
 def _normed(joint: Floats) -> Floats:

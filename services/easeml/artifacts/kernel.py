@@ -10,9 +10,9 @@ import itertools
 
 import numpy as np
 
+from easeml.artifacts.arrays import is_floats, need
 from easeml.artifacts.classifier import softmax
 from easeml.artifacts.steps import Codes, Floats
-from easeml.errors import ArtifactError
 
 _BLOCK = 2_000_000  # kernel entries held at a time: 16 MB
 SLOPE = 3.0  # of the sigmoid; measured on digits: log loss .05 at 3, .23 at 1, accuracy as that of libsvm's votes
@@ -73,6 +73,11 @@ class FrozenKernelMachine:
             When they do not.
         """
         count, pairs = len(self.points), len(self.classes_) * (len(self.classes_) - 1) // 2
-        shapes = (self.points.shape, self.weights.shape, self.intercepts.shape)
-        if pairs < 1 or shapes != ((count, columns), (pairs, count), (pairs,)):
-            raise ArtifactError("The model file holds a kernel machine of another shape.", mend="Train it again.")
+        need(
+            pairs > 0
+            and is_floats(self.points, count, columns)
+            and is_floats(self.weights, pairs, count)
+            and is_floats(self.intercepts, pairs)
+            and type(self.gamma) is float,
+            "holds a kernel machine of another shape",
+        )

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from easeml.errors import ArtifactError
+from easeml.artifacts.arrays import is_finite, is_indices, need
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
-_MEND = "Train the model again; this file was not written by easeml.artifacts.dump."
+_LARGEST = 1e100  # of a centre or an axis: coordinates of encoded rows stay finite
 
 
 class Clipped:
@@ -36,6 +36,7 @@ class Clipped:
 
     def width(self, columns: int) -> int:
         """Return how many columns come of ``columns``; ArtifactError when it does not take that many."""
+        need(type(self.limit) is float and 0 < self.limit < np.inf, "clips at no number")
         return columns
 
 
@@ -68,6 +69,8 @@ class Ranks:
     def width(self, columns: int) -> int:
         """Return how many columns come of ``columns``; ArtifactError when it does not take that many."""
         _within(self.columns, columns)
+        count = len(self.quantiles)
+        need(count > 0 and is_finite(self.quantiles, count, len(self.columns)), "ranks by quantiles of another shape")
         return columns
 
 
@@ -114,8 +117,13 @@ class Projection:
 
     def width(self, columns: int) -> int:
         """Return how many columns come of ``columns``; ArtifactError when it does not take that many."""
-        if self.axes.ndim != 2 or self.centre.shape != (columns,) or len(self.axes) != columns:
-            raise ArtifactError("The model file projects another number of columns than there are.", mend=_MEND)
+        need(
+            is_finite(self.centre, columns)
+            and is_finite(self.axes, columns, *self.axes.shape[1:2])
+            and float(np.abs(self.centre).max(initial=0.0)) <= _LARGEST
+            and float(np.abs(self.axes).max(initial=0.0)) <= _LARGEST,
+            "projects another number of columns than there are",
+        )
         return int(self.axes.shape[1])
 
 
@@ -140,12 +148,13 @@ class Products:
         """Return how many columns come of ``columns``; ArtifactError when it does not take that many."""
         _within(self.left, columns)
         _within(self.right, columns)
+        need(len(self.left) == len(self.right), "multiplies columns with nothing")
         return columns + len(self.left)
 
 
 Step = Clipped | Ranks | Selection | Projection | Products
+STEPS: frozenset[type] = frozenset({Clipped, Ranks, Selection, Projection, Products})
 
 
 def _within(chosen: Codes, columns: int) -> None:
-    if chosen.dtype.kind != "i" or not ((chosen >= 0) & (chosen < columns)).all():
-        raise ArtifactError("The model file prepares columns which do not exist.", mend=_MEND)
+    need(is_indices(chosen, None, columns), "prepares columns which do not exist")

@@ -10,95 +10,119 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.tree import DecisionTreeClassifier
+from sklearn._loss.link import LogitLink, MultinomialLogit
+from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
+from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper
+from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
+from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
+from sklearn.tree._tree import Tree
 
-from easeml.artifacts.classifier import Classifier
-from easeml.artifacts.compound import Pipeline, Vote
-from easeml.artifacts.frozen import FrozenForest
-from easeml.artifacts.kernel import FrozenKernelMachine
-from easeml.errors import ArtifactError
+from easeml.artifacts.arrays import is_count, is_floats, need
 
-_MEND = "Train the model again; this file was not written by easeml.artifacts.dump."
+_TREES = frozenset({DecisionTreeClassifier, ExtraTreeClassifier})
+_LOSSES = {HalfBinomialLoss: LogitLink, HalfMultinomialLoss: MultinomialLogit}
+_BITS = 8  # words of 32 bits for the categories of a split
 
 
-def validate_trees(model: Classifier) -> None:
-    """Check that every tree of ``model`` stays within its nodes and within the encoder's columns.
+def forest(model: Any, width: int, classes: int) -> None:
+    """Check a random forest or extra trees over ``width`` columns that has seen ``classes`` classes.
 
     Raises
     ------
     ArtifactError
-        When one does not.
+        When a tree leaves its nodes or its columns, or is none.
     """
-    estimator = model.estimator
-    if not isinstance(estimator, Vote):
-        _validate(estimator, model.encoder.width, len(model.classes))
-        return
-    if not estimator.members or estimator.weights.shape != (len(estimator.members),):
-        raise ArtifactError("The model file holds a vote without one weight for each member.", mend=_MEND)
-    for member in estimator.members:
-        if not np.array_equal(member.classes_, estimator.classes_):
-            raise ArtifactError("The model file holds a vote over different classes.", mend=_MEND)
-        _validate(member, model.encoder.width, len(model.classes))
+    trees = model.estimators_
+    need(type(trees) is list and len(trees) > 0, "holds a forest without trees")
+    need(all(type(tree) in _TREES for tree in trees), "holds a forest of other things than trees")
+    for tree in trees:
+        _nodes(tree.tree_, width, classes)
 
 
-def _validate(estimator: Any, width: int, domain: int) -> None:
-    """Check a model that is no vote; ``width``: columns it gets, ``domain``: classes there are."""
-    if isinstance(estimator, Pipeline):
-        for step in estimator.steps:
-            width = step.width(width)
-        estimator = estimator.estimator
-    if isinstance(estimator, Pipeline | Vote):
-        raise ArtifactError("The model file nests compound models deeper than they are made here.", mend=_MEND)
-    codes = np.asarray(estimator.classes_)
-    if codes.dtype.kind not in "iu" or not len(codes) or codes.min() < 0 or codes.max() >= domain:
-        raise ArtifactError("The model file names classes outside its label domain.", mend=_MEND)
-    if isinstance(estimator, RandomForestClassifier | ExtraTreesClassifier):
-        for member in estimator.estimators_:
-            _sklearn_tree(member.tree_, width, len(codes))
-    elif isinstance(estimator, DecisionTreeClassifier):
-        _sklearn_tree(estimator.tree_, width, len(codes))
-    elif isinstance(estimator, HistGradientBoostingClassifier):
-        _boosted(estimator, width)
-    elif isinstance(estimator, FrozenForest):
-        for tree in estimator.trees:
-            tree.validate(width)
-    elif isinstance(estimator, FrozenKernelMachine):
-        estimator.validate(width)
+def decision_tree(model: Any, width: int, classes: int) -> None:
+    """Check a decision tree; parameters and errors of ``forest``."""
+    need(
+        is_count(model.n_outputs_, 1) and is_count(model.n_classes_, classes),
+        "holds a tree of another shape than its classes",
+    )
+    _nodes(model.tree_, width, classes)
 
 
-def _sklearn_tree(tree: Any, width: int, classes: int) -> None:
-    if tree.n_features != width or tree.n_outputs != 1 or tree.value.shape != (tree.node_count, 1, classes):
-        raise ArtifactError("The model file holds a tree of another shape than its encoder.", mend=_MEND)
-    inner = tree.children_left != -1
-    _children(tree.children_left, inner)
+def boosted(model: Any, width: int, classes: int) -> None:
+    """Check histogram gradient boosting; parameters and errors of ``forest``."""
+    each = 1 if classes <= 2 else classes
+    need(
+        is_count(model.n_trees_per_iteration_, each) and is_floats(model._baseline_prediction, 1, each),
+        "lacks trees of some classes",
+    )
+    loss, bins = model._loss, model._bin_mapper
+    need(
+        type(loss) is (HalfBinomialLoss if classes <= 2 else HalfMultinomialLoss)
+        and type(loss.link) is _LOSSES[type(loss)]
+        and not getattr(model, "_in_fit", False),
+        "turns the sums of its trees into probabilities in another way than ours",
+    )
+    # Native code sets one bit for each known category without looking whether it is there.
+    columns = bins.is_categorical_
+    need(
+        type(bins) is _BinMapper
+        and type(columns) is np.ndarray
+        and columns.dtype == np.uint8
+        and columns.shape == (width,)
+        and not columns.any()
+        and model._preprocessor is None,
+        "holds trees over categories, which are not made here",
+    )
+    need(type(model._predictors) is list, "lacks trees of some classes")
+    for trees in model._predictors:
+        need(type(trees) is list and len(trees) == each, "lacks trees of some classes")
+        for tree in trees:
+            need(type(tree) is TreePredictor, "lacks trees of some classes")
+            _boosted_nodes(tree, width)
+
+
+def _nodes(tree: Any, width: int, classes: int) -> None:
+    need(
+        type(tree) is Tree
+        and tree.n_features == width
+        and tree.n_outputs == 1
+        and tree.value.shape == (tree.node_count, 1, classes),
+        "holds a tree of another shape than its encoder",
+    )
+    left = tree.children_left
+    inner = left != -1
+    _children(left, inner)
     _children(tree.children_right, inner)
     _columns(tree.feature[inner], width)
 
 
-def _boosted(model: Any, width: int) -> None:
-    if model.n_features_in_ != width:
-        raise ArtifactError("The model file holds trees of another shape than its encoder.", mend=_MEND)
-    for trees in model._predictors:
-        if len(trees) != model.n_trees_per_iteration_:
-            raise ArtifactError("The model file lacks trees of some classes.", mend=_MEND)
-        for tree in trees:
-            nodes = tree.nodes
-            inner = nodes["is_leaf"] == 0
-            if nodes["is_categorical"].any():
-                raise ArtifactError("The model file holds categorical splits, which are not made here.", mend=_MEND)
-            _children(nodes["left"].astype(np.int64), inner)
-            _children(nodes["right"].astype(np.int64), inner)
-            _columns(nodes["feature_idx"][inner].astype(np.int64), width)
+def _boosted_nodes(tree: TreePredictor, width: int) -> None:
+    nodes, bits = tree.nodes, tree.raw_left_cat_bitsets
+    need(
+        type(nodes) is np.ndarray
+        and nodes.dtype == PREDICTOR_RECORD_DTYPE
+        and nodes.ndim == 1
+        and type(bits) is np.ndarray
+        and bits.dtype == np.uint32
+        and bits.shape == (len(bits), _BITS)
+        and bool(bits.flags.c_contiguous),
+        "holds trees of another shape",
+    )
+    inner = nodes["is_leaf"] == 0
+    need(not nodes["is_categorical"].any(), "holds trees with categorical splits, which are not made here")
+    _children(nodes["left"].astype(np.int64), inner)
+    _children(nodes["right"].astype(np.int64), inner)
+    _columns(nodes["feature_idx"][inner].astype(np.int64), width)
 
 
 def _children(child: NDArray[Any], inner: NDArray[Any]) -> None:
     parents = np.flatnonzero(inner)
     # Children come after their parents in every tree that scikit-learn grows, so no walk can circle.
-    if not len(child) or not ((child[parents] > parents) & (child[parents] < len(child))).all():
-        raise ArtifactError("The model file holds a tree that leads nowhere.", mend=_MEND)
+    inside = len(child) > 0 and bool(((child[parents] > parents) & (child[parents] < len(child))).all())
+    need(inside, "holds a tree that leads nowhere")
 
 
 def _columns(features: NDArray[Any], width: int) -> None:
-    if not ((features >= 0) & (features < width)).all():
-        raise ArtifactError("The model file holds a tree that tests columns which do not exist.", mend=_MEND)
+    inside = bool(((features >= 0) & (features < width)).all())
+    need(inside, "holds a tree that tests columns which do not exist")

@@ -1,8 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 
 from easeml.artifacts import Classifier
+from easeml.artifacts.archive import normalised
 from easeml.automl.training import train
 from easeml.stream.payloads import Column, ColumnKind
 
@@ -26,6 +28,11 @@ def mixed_frame(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
     colour[::5] = None
     words = [f"row of kind{code}" if i % 3 else None for i, code in enumerate(codes)]
     return pd.DataFrame({"size": size, "colour": colour, "words": words}), codes
+
+
+def crafted(model: Classifier) -> bytes:
+    """Return the file of a model that ``dump`` would refuse to write."""
+    return normalised(skops.io.dumps(model))
 
 
 @pytest.fixture(scope="session")

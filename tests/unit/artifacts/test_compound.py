@@ -11,7 +11,7 @@ from easeml.artifacts.steps import Clipped, Products, Projection, Ranks, Selecti
 from easeml.automl.kernel_machines import MAX_ROWS, KernelMachine, freeze_machine
 from easeml.errors import ArtifactError, InvalidDataError
 
-from .conftest import mixed_frame
+from .conftest import crafted, mixed_frame
 
 MATRIX, CODES = load_iris(return_X_y=True)
 CODES = CODES.astype(np.int64)
@@ -88,7 +88,7 @@ def break_nesting(vote):
 @pytest.mark.parametrize("change", [value for name, value in list(globals().items()) if name.startswith("break_")])
 def test_compound_models_that_do_not_fit_together_are_refused(vote, change):
     change(vote)
-    data = dump(vote)
+    data = crafted(vote)
     with pytest.raises(ArtifactError):
         load(data)
 
@@ -137,7 +137,7 @@ def test_a_kernel_machine_of_another_shape_is_refused(trained):
     for name, value in (("points", np.ones((1, 1))), ("weights", np.ones((9, 9))), ("intercepts", np.ones(2))):
         broken = load(dump(model))
         setattr(broken.estimator, name, value)
-        data = dump(broken)
+        data = crafted(broken)
         with pytest.raises(ArtifactError, match="kernel machine"):
             load(data)
 
