@@ -3,7 +3,7 @@
 Kafka takes messages from the head of a partition alone. An app's messages that lie behind the first one of another app
 in the same partition stay until that one is erased and erasing is repeated; they are counted and told. The audit topic
 stays: it tells who did what, this erasure among it. No reader gets a removed message any more; the broker frees its
-room when its segment ends, and that of what a compacted topic held before a tombstone when it is compacted.
+room when its whole segment is removed, and that of what a compacted topic held before a tombstone when it is compacted.
 """
 
 from __future__ import annotations
