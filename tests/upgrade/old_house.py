@@ -6,12 +6,17 @@ and keep it: every later version must start on it and go on. What is recorded is
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import os
+import queue
 import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -23,7 +28,9 @@ from confluent_kafka import Producer
 from house import PARTITIONS, ROOMS, Recording, record_house
 from simulated_day import tiny
 
+from easeml.broker.config import BrokerConfig
 from easeml.broker.process import BrokerProcess
+from easeml.broker.server import serve
 from easeml.stream import admin
 from easeml.stream.messages import Record
 from easeml.stream.reader import TopicReader
@@ -65,13 +72,30 @@ def unpack(archive: Path, folder: Path) -> None:
         memory.pipe(f"{STORE.removeprefix('memory:/')}/{path.relative_to(folder / 'artifacts')}", path.read_bytes())
 
 
+@contextmanager
+def at_rest(folder: Path) -> Iterator[str]:
+    """Run today's broker without its upkeep, and yield its address: states are old enough to be compacted at once."""
+    addresses: queue.SimpleQueue[str] = queue.SimpleQueue()
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    config = BrokerConfig(port=0, data_dir=folder, cleanup_interval_ms=3_600_000)
+    serving = serve(config, ready=addresses.put, stop=stop, handle_signals=False)
+    thread = threading.Thread(target=loop.run_until_complete, args=(serving,))
+    thread.start()
+    try:
+        yield addresses.get(timeout=30)
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
 def messages(folder: Path) -> tuple[list[Record], dict[int, int]]:
     """Return what today's broker finds in the folder of an old one, each partition in its order, and the ends of ticks.
 
     Ticks themselves are kept for a week, so a broker may drop those of an old house as soon as it starts.
     """
-    with BrokerProcess(folder / "broker") as broker:
-        settings = Settings(bootstrap_servers=broker.bootstrap_servers, partitions=PARTITIONS, home=folder)
+    with at_rest(folder / "broker") as address:
+        settings = Settings(bootstrap_servers=address, partitions=PARTITIONS, home=folder)
         names = {name for name in admin.metadata(settings).topics if name.startswith("easeml.")}
         reader, clock = TopicReader(settings, sorted(names - {TICKS.name})), TopicReader(settings, [TICKS.name])
         try:

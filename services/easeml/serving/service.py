@@ -67,7 +67,7 @@ class ServingService(Service[ServingState]):
         return (
             On(DATA_TEST, RelationBatch, fold=self._arrived, handle=self._score),
             On(DATA_PRODUCTION, RelationBatch, fold=self._arrived, handle=self._score),
-            On(MODELS, ModelPublished, handle=self._published),
+            On(MODELS, ModelPublished, handle=self._published, risky=True),
             On(MODELS, ModelRetired, handle=self._retired),
             On(PICKS, ModelPicked, handle=self._picked),
             On(VERDICTS, Verdict, handle=self._judged),

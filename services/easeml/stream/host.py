@@ -165,6 +165,8 @@ class PartitionHost:
 
     async def _batch(self) -> bool:
         await self._give_up()
+        for message in self.lanes.dare():
+            await self._outbox.send([message])
         begun = sliced = time.monotonic()
         stepped = 0
         while not self.stopping and (stepped < BATCH_EVENTS or self.lanes.replaying):
@@ -183,9 +185,11 @@ class PartitionHost:
             stepped += 1
             self._metrics.handler_seconds.labels(self._service).observe(time.monotonic() - now)
             self._start_jobs()
+            if self.lanes.cut:
+                break
         effects = self.lanes.take()
         if effects is None:
-            return stepped >= BATCH_EVENTS
+            return stepped >= BATCH_EVENTS or self.lanes.cut
         await self._write(effects)
         self._resume()
         return True

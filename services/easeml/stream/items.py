@@ -21,6 +21,7 @@ class Outcome(Enum):
     BUSY = "busy"  #: its handler asks for another try later
     WAITS = "waits"  #: its app is not known yet; certain after the next round of the broadcast view
     JOB = "job"  #: ``item.job`` must run in a worker process first
+    RISK = "risk"  #: the try must be written down first
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class Item:
     follows: Callable[[], bool] = bool
     job: Job | None = None
     answered: bool = False
+    dared: bool = False
     result: Any = None
     failure: Exception | None = None
 

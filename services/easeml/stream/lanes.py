@@ -17,7 +17,7 @@ from itertools import islice
 from easeml.stream import envelope
 from easeml.stream.changelog import Snapshot
 from easeml.stream.items import Effects, Item, Outcome
-from easeml.stream.messages import Record
+from easeml.stream.messages import Message, Record
 from easeml.stream.partition import PartitionProcessor
 from easeml.stream.payloads import JournalRecord
 
@@ -91,6 +91,9 @@ class Lanes:
         self.processor = processor
         self.lanes = {t: Lane(processor.positions.get(t, -1) + 1) for t in processor.routes.topics}
         self.jobs: list[Item] = []
+        self.cut = False
+        """Whether the batch shall end here: what was done before and after a risky message must not depend on it."""
+        self._risks: list[Item] = []
         self._choose = choose
         self._arrivals = 0
         self._catches_up = False
@@ -165,6 +168,7 @@ class Lanes:
         HandlerCrashError
             When the service's code failed.
         """
+        self.cut = False
         if self.processor.fused:
             return False
         topic = self._next_of_journal() if self._journal else self._next(now)
@@ -184,6 +188,7 @@ class Lanes:
 
     def _settle(self, lane: Lane, item: Item, outcome: Outcome, now: float) -> None:
         lane.blocked_until = None
+        self.cut = outcome is Outcome.RISK or (outcome is Outcome.DONE and item.dared)
         if outcome is Outcome.DONE:
             lane.items.popleft()
             if self._journal and self._journal[0][:2] == (item.record.topic, item.record.offset):
@@ -191,6 +196,9 @@ class Lanes:
         elif outcome is Outcome.JOB:
             lane.working = True
             self.jobs.append(item)
+        elif outcome is Outcome.RISK:
+            lane.working = True
+            self._risks.append(item)
         elif outcome is Outcome.WAITS:
             lane.blocked_until = now + WAIT_SECONDS
         else:
@@ -257,6 +265,13 @@ class Lanes:
         """Hand in what a job returned or raised."""
         item.job, item.answered, item.result, item.failure = None, True, result, failure
         self.lanes[item.record.topic].working = False
+
+    def dare(self) -> Iterator[Message]:
+        """Yield what must be acknowledged before each risky message is offered again, once the batch before it is."""
+        while self._risks:
+            item = self._risks.pop()
+            yield self.processor.dare(item)
+            self.lanes[item.record.topic].working = False
 
     def take(self) -> Effects | None:
         """End the batch; None while there is nothing to write or the journalled batch is incomplete."""

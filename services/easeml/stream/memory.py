@@ -280,6 +280,8 @@ class MemoryCluster:
     def _batch(self, instance: _Instance, number: int) -> bool:
         lanes = instance.lanes[number]
         self._fetch(instance, lanes, number)
+        for message in lanes.dare():
+            self._append(message)
         limit = self._batch_events + len(lanes.lanes)  # heads that turn out busy shall not use it up
         if self._rng is not None and not self._hurry:
             limit = self._rng.randint(1, self._batch_events)
@@ -294,9 +296,11 @@ class MemoryCluster:
                 if isinstance(done.failure, TooSlowError):
                     self._append(lanes.processor.give_up(done.item, done.failure))
                 lanes.finish(done.item, done.result, done.failure)
+            if lanes.cut:
+                break
         effects = lanes.take()
         if effects is None:
-            return False
+            return lanes.cut
         instance.batches += 1
         self._write(instance, lanes.processor, effects)
         return True

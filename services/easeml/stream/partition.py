@@ -120,7 +120,8 @@ class PartitionProcessor:
         """
         record = item.record
         try:
-            self._check_attempts(record)
+            if not item.dared:
+                self._check_attempts(record)
             if item.event is None:
                 if record.value is None or not is_for(record, self.service.name):
                     return self._done(item, "ignored")
@@ -209,6 +210,8 @@ class PartitionProcessor:
         return self._handle(item, event, route, tenant)
 
     def _handle(self, item: Item, event: Event[Any], route: Route, tenant: Tenant[Any]) -> Outcome:
+        if route.risky and not item.dared:
+            return self._park(item, Outcome.RISK)
         context = self._context(event, event.app, item)
         try:
             if item.failure is not None:
@@ -391,10 +394,18 @@ class PartitionProcessor:
 
     def crash_record(self, crash: HandlerCrashError) -> Message:
         """Count a crash and return the message to write before the process stops."""
-        record = crash.item.record
+        return self._tried(crash.item, f"{type(crash.error).__name__}: {crash.error}"[:1000])
+
+    def dare(self, item: Item) -> Message:
+        """Count a try of what may end the process and return the message to write before it."""
+        message = self._tried(item, "the end of the process")
+        item.dared = True
+        return message
+
+    def _tried(self, item: Item, text: str) -> Message:
+        record = item.record
         old = self._attempts.get((record.topic, record.offset), Attempt(0, ""))
-        text = f"{type(crash.error).__name__}: {crash.error}"[:1000]
-        self._attempts[record.topic, record.offset] = Attempt(old.count + 1, text)
+        self._attempts[record.topic, record.offset] = Attempt(old.count + (not item.dared), text)
         return self._writer.attempts(self._attempts)
 
     def give_up(self, item: Item, error: TooSlowError) -> Message:

@@ -16,6 +16,7 @@ class Route:
     folds: tuple[Fold, ...]
     prepare: Prepare[Any] | None
     handle: Handle[Any] | None
+    risky: bool = False
 
 
 class Routes:
@@ -56,7 +57,8 @@ class Routes:
         if old.handle and line.handle:
             raise ConfigurationError(f"{where}: two lines handle it.", mend="Merge them.")
         folds = (*old.folds, line.fold) if line.fold else old.folds
-        self._routes[key] = Route(folds, old.prepare or line.prepare, old.handle or line.handle)
+        risky = old.risky or line.risky
+        self._routes[key] = Route(folds, old.prepare or line.prepare, old.handle or line.handle, risky)
 
     def find(self, topic: str, payload: type) -> Route | None:
         """Return the route of a payload, None when the service does not care for it."""

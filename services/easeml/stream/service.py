@@ -121,6 +121,9 @@ class On(Generic[S]):
         Changes the app's state and returns outputs; deterministic given state, views, event and context. Raises Poison
         (give the event up) or Busy (try it again later); the kernel then restores the state. On TICKS it runs once
         per app of the partition.
+    risky : bool
+        Whether the handler may end the process, as native code does on what somebody made for that. Each try is
+        written down first then, so that the message is given up in the end.
     """
 
     topic: Topic
@@ -128,6 +131,7 @@ class On(Generic[S]):
     fold: Fold | None = None
     prepare: Prepare[S] | None = None
     handle: Handle[S] | None = None
+    risky: bool = False
 
 
 class Service(ABC, Generic[S]):

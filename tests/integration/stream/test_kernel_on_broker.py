@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 import socket
 import sys
 import time
@@ -104,6 +105,21 @@ def test_a_crash_ends_the_process_and_is_dead_lettered_after_three_starts(house)
     house.wait(lambda: totals(house) == [1, 3], name="summer")
     (letter,) = house.raw(f"{ANNOTATIONS.name}.dlq")
     assert dict(letter.headers)["easeml.dlq.reason"] == b"handler_crash"
+
+
+def test_what_ends_the_process_is_dead_lettered_after_three_starts(tmp_path):
+    with House(tmp_path, ["daring"], partitions=1) as house:
+        house.publish(APPS, app())
+        for value in (1, -9, 2):
+            house.publish(ANNOTATIONS, note(value))
+        house.flush()
+        for _ in range(3):
+            house.start("daring")
+            assert house.processes["daring"].wait(40) == -signal.SIGSEGV
+        house.start("daring")
+        house.wait(lambda: totals(house) == [1, 3], name="daring")
+        (letter,) = house.raw(f"{ANNOTATIONS.name}.dlq")
+        assert dict(letter.headers)["easeml.dlq.reason"] == b"handler_crash"
 
 
 def test_the_fuse_turns_health_and_a_redrive_brings_the_message_back(tmp_path):

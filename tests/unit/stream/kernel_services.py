@@ -164,6 +164,26 @@ class Worker(Summer):
         return Job(HARM.get(event.data.value, double), (event.data.value,), seconds=2.0)
 
 
+class Daring(Summer):
+    """Adds the values of annotations, of which some end the process."""
+
+    name = "daring"
+
+    def table(self):
+        return (
+            On(ANNOTATIONS, Annotation, handle=self.add, risky=True),
+            On(DATA_VERSIONS, DataVersion, handle=lambda *_: 1 / 0),
+        )
+
+    def add(self, state, event, context):
+        if event.data.value == -9:
+            self.die()
+        return super().add(state, event, context)
+
+    def die(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
 def hang(value):
     while True:
         time.sleep(60)

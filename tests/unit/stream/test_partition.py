@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from kernel_services import Merger, Summer, app, line, note, version
+from kernel_services import Daring, Merger, Summer, app, line, note, version
 
 from easeml.errors import ArtifactError, Busy, ConfigurationError, InvalidDataError
 from easeml.ids import EventId
@@ -173,6 +173,43 @@ def test_a_crash_is_tried_again_and_then_dead_lettered():
     assert "RuntimeError: bug" in cluster.dead_letters(ANNOTATIONS)[0].message
     assert cluster.state("summer", "churn")["total"] == 6
     assert len({event.id for event in cluster.events(AUDIT)}) == 3
+
+
+class Died(BaseException):
+    """The process ends, without a word of Python's."""
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_what_ends_the_process_is_tried_as_often_as_what_crashes(monkeypatch, attempts):
+    def die(self):
+        raise Died
+
+    monkeypatch.setattr(Daring, "die", die)
+    cluster = cluster_of(Daring(), settings=Settings(attempts=attempts))
+    for value in (1, -9, -99, 2):
+        cluster.publish(ANNOTATIONS, note(value))
+    for _ in range(attempts):
+        with pytest.raises(Died):
+            cluster.run()
+        cluster.restart("daring")
+    cluster.run()
+    assert reasons(cluster) == ["handler_crash"] * 2
+    assert cluster.restarts == 2 * attempts
+    assert "the end of the process" in cluster.dead_letters(ANNOTATIONS)[0].message
+    assert "RuntimeError: bug" in cluster.dead_letters(ANNOTATIONS)[1].message
+    assert cluster.state("daring", "churn")["total"] == 3
+
+
+def test_a_try_that_went_well_is_forgotten():
+    cluster = cluster_of(Daring())
+    cluster.publish(ANNOTATIONS, note(1))
+    cluster.publish(DATA_VERSIONS, version(1))  # it crashes, and is no reason to count the other one again
+    cluster.run()
+    assert reasons(cluster) == []
+    assert reasons(cluster, DATA_VERSIONS) == ["handler_crash"]
+    assert cluster.state("daring", "churn")["total"] == 1
+    (last,) = [r for r in cluster.records("easeml.daring.state.v1") if r.key == b"attempt"][-1:]
+    assert codec.decode(last.value).offsets == ()
 
 
 def test_a_service_may_write_only_what_it_declares():
