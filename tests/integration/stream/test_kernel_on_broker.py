@@ -100,7 +100,7 @@ def test_a_crash_ends_the_process_and_is_dead_lettered_after_three_starts(house)
         house.start("summer")
         assert house.processes["summer"].wait(40) == 1
     assert "RuntimeError: bug" in house.log("summer")
-    assert totals(house) == []
+    assert totals(house) in ([], [1]), "what comes behind it waits; what came before may have been fetched alone"
     house.start("summer")
     house.wait(lambda: totals(house) == [1, 3], name="summer")
     (letter,) = house.raw(f"{ANNOTATIONS.name}.dlq")
