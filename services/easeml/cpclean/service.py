@@ -249,16 +249,10 @@ class CPCleanService(Service[CleaningState]):
             news = self._material(app)
         heard = held.heard
         held.heard += isinstance(news, Relation)
-        still = self._still_open(state, app, answer)
-        most = max(self._most(state, app, answer) - len(still), 0)
+        still, most = self._still_open(state, app, answer)
+        room = max(most - len(still), 0)
         pending = tuple((asked.row_id, asked.column) for asked in still.values())
-        return Job(work, (Task(held.name, heard, news, pending, most, potential),))
-
-    def _most(self, state: CleaningState, app: AppDefined, answer: Answer | None) -> int:
-        """Return how many questions may be open once this answer is paid, and those that the view knows already."""
-        paid = state.paid + (answer is not None and answer.asked_by == ASKER)
-        owed = len(_unsettled(state, answer)) - len(self._still_open(state, app, answer))
-        return min(self._batch, app.cleaning_budget - paid - owed)
+        return Job(work, (Task(held.name, heard, news, pending, room, potential),))
 
     def _material(self, app: AppDefined) -> Material:
         train, validation = self._rows.of(app.app, Pillar.TRAIN), self._rows.of(app.app, Pillar.VALIDATION)
@@ -268,14 +262,18 @@ class CPCleanService(Service[CleaningState]):
         assert points is not None
         return Material(rows, proposed, train.answered(app), points)
 
-    def _still_open(self, state: CleaningState, app: AppDefined, answer: Answer | None) -> dict[str, Asked]:
-        """Return the open questions that no answer has settled, whoever asked for it; this one need not fit."""
-        train = self._rows.of(app.app, Pillar.TRAIN)
-        return {
-            name: asked
-            for name, asked in _unsettled(state, answer).items()
-            if not train.is_answered(app, asked.row_id, asked.column)
+    def _still_open(self, state: CleaningState, app: AppDefined, answer: Answer | None) -> tuple[dict[str, Asked], int]:
+        """Return the open questions that no answer has settled, whoever asked for it, and how many may be open.
+
+        That is once this answer, which need not fit, is paid, and those that the view knows already.
+        """
+        train, unsettled = self._rows.of(app.app, Pillar.TRAIN), _unsettled(state, answer)
+        still = {
+            name: asked for name, asked in unsettled.items() if not train.is_answered(app, asked.row_id, asked.column)
         }
+        paid = state.paid + (answer is not None and answer.asked_by == ASKER)
+        owed = len(unsettled) - len(still)
+        return still, min(self._batch, app.cleaning_budget - paid - owed)
 
     def _take(self, state: CleaningState, ctx: Context, answer: Answer | None = None) -> tuple[Output, ...]:
         """Take over what a job found; return the questions that may be asked now.
@@ -289,7 +287,7 @@ class CPCleanService(Service[CleaningState]):
         if isinstance(found, Lost):
             self._held.pop(ctx.app.app, None)
             raise Busy(f"The study of {ctx.app.app} is lost.", mend="It is made anew.")
-        most, still = self._most(state, ctx.app, answer), self._still_open(state, ctx.app, answer)
+        still, most = self._still_open(state, ctx.app, answer)
         state.open = _unsettled(state, answer)
         if isinstance(found, InvalidDataError):
             log.info("nothing to clean for %s yet: %s", ctx.app.app, found)

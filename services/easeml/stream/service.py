@@ -113,8 +113,8 @@ class On(Generic[S]):
         Payload type; other types of the topic are skipped by this line.
     fold : callable, optional
         Updates the service's views. Runs before ``prepare`` and ``handle``, and again on every rebuild of the views,
-        which goes through the topics one after another, in the order of the table;
-        idempotent, no outputs. Raises Poison before it changes anything.
+        which goes through the topics one after another, in the order of the table; idempotent, no outputs. Raises
+        Poison before it changes anything.
     prepare : callable, optional
         Returns the Job to run in a worker process before ``handle``, or None. Changes nothing. May raise Busy.
     handle : callable, optional
