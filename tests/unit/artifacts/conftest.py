@@ -35,25 +35,30 @@ def crafted(model: Classifier) -> bytes:
     return normalised(skops.io.dumps(model))
 
 
+def small(family: str, parameters: str) -> Classifier:
+    """Return a model of ninety rows."""
+    frame, codes = mixed_frame(90)
+    return train(
+        frame[:60],
+        codes[:60],
+        frame[60:],
+        codes[60:],
+        columns=COLUMNS,
+        classes=("a", "b", "c"),
+        family=family,
+        parameters=parameters,
+        seed=3,
+        clock=lambda: 0.0,
+    ).model
+
+
 @pytest.fixture(scope="session")
 def trained():
     cache: dict[str, Classifier] = {}
 
     def make(family: str = "logistic") -> Classifier:
         if family not in cache:
-            frame, codes = mixed_frame(90)
-            cache[family] = train(
-                frame[:60],
-                codes[:60],
-                frame[60:],
-                codes[60:],
-                columns=COLUMNS,
-                classes=("a", "b", "c"),
-                family=family,
-                parameters=FEWER.get(family, "{}"),
-                seed=3,
-                clock=lambda: 0.0,
-            ).model
+            cache[family] = small(family, FEWER.get(family, "{}"))
         return cache[family]
 
     return make

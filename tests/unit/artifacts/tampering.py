@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from easeml.artifacts import Encoder, dump, load
-from easeml.automl.training import train
 from easeml.errors import ArtifactError, InvalidDataError
 
-from .conftest import COLUMNS, mixed_frame
+from .conftest import mixed_frame, small
 
 _STEPS = '"products": "pairs", "select": 0.5, "reduce": 4'
 GROUPS: dict[str, list[tuple[str, str]]] = {
@@ -125,20 +124,7 @@ def _changed(entries: dict[str, bytes], group: str) -> Iterator[tuple[str, bytes
 
 def _entries(family: str, parameters: str) -> dict[str, bytes]:
     """Return the parts of the file of a small model."""
-    frame, codes = mixed_frame(90)
-    trained = train(
-        frame[:60],
-        codes[:60],
-        frame[60:],
-        codes[60:],
-        columns=COLUMNS,
-        classes=("a", "b", "c"),
-        family=family,
-        parameters=parameters,
-        seed=3,
-        clock=lambda: 0.0,
-    )
-    with zipfile.ZipFile(io.BytesIO(dump(trained.model))) as archive:
+    with zipfile.ZipFile(io.BytesIO(dump(small(family, parameters)))) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
