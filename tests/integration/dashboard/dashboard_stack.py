@@ -18,11 +18,12 @@ import numpy as np
 from confluent_kafka import Producer
 
 from brokers import new_broker
+from easeml.ports import free_port
 from easeml.relation import Relation
 from easeml.stream import payloads as p
 from easeml.stream.admin import create_topics
 from easeml.stream.publisher import EventPublisher
-from easeml.stream.runfiles import read_run_file
+from easeml.stream.runfiles import read_run_file, write_run_file
 from easeml.stream.settings import Settings
 from easeml.stream.topics import CATALOGUE, PILLAR_TOPICS
 from easeml.supervisor.roster import SERVICES
@@ -60,6 +61,9 @@ class DashboardStack:
         )
         create_topics(self.settings, SERVICES)
         self.publisher = EventPublisher(self.settings, "test")
+        if "dashboard" in self.services:  # whose port no other house takes then, not even while it is killed
+            ports = {"dashboard": free_port("127.0.0.1")}
+            write_run_file(self.home, "dashboard", health_port=0, ports=ports, ready=False)
         try:
             for name in self.services:
                 self.start(name)

@@ -263,6 +263,17 @@ def test_a_browser_comes_back_after_the_dashboard_does(stack, page):
     expect(page.locator("#live")).to_have_text("live")
 
 
+def test_a_page_waits_for_the_first_app_and_again_when_the_last_was_deleted(page, tmp_path):
+    with DashboardStack(tmp_path, services=("dashboard",)) as alone:
+        page.goto(alone.origin)
+        for life in ("one", "two"):
+            expect(page.locator("main")).to_contain_text("No apps yet")
+            alone.publish(p.AppDefined("only", "y", ("a", "b"), (), life=life))
+            expect(page.get_by_role("heading", name="only")).to_be_visible()
+            expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+            alone.publish(p.AppDeleted("only"))
+
+
 def test_a_question_tells_how_many_of_how_many_people_have_answered(stack, page):
     app = p.AppDefined("crowd", "y", ("no", "yes"), (), acquisition_budget=50, redundancy=3)
     asked = p.Question("crowd", "q", p.QuestionKind.LABEL, p.Pillar.POOL, "r", app.classes, 1.0, "market")

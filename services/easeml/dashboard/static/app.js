@@ -15,6 +15,7 @@ import questions from "./pages/questions.js";
 const ALL = [journey, questions, data, feasibility, models, ci, picker, operations];
 const THEMES = ["system", "light", "dark"];
 const REST = 300; // milliseconds between two readings of a page at least
+const ANEW = 3000; // milliseconds between two looks for apps while there is none to listen to
 
 const state = { session: null, apps: [], app: "", page: journey, opened: null, close: () => {}, leave: () => {}, live: null };
 const main = () => document.getElementById("main");
@@ -50,6 +51,9 @@ async function open() {
   state.close = () => {};
   if (!state.app) {
     main().replaceChildren(empty("No apps yet.", h("p", {}, "Create one in the terminal:"), h("pre", {}, "easeml apps create churn --label churned --target 0.85\neaseml publish churn customers.csv")));
+    const timer = setInterval(() => heard({ all: true, parts: new Set() }), ANEW);
+    state.close = () => clearInterval(timer);
+    main().setAttribute("aria-busy", "false");
     return;
   }
   const context = { app: state.app, session: state.session, read: () => state.opened?.read(), has: (id) => PAGES.some((page) => page.id === id) };
@@ -229,7 +233,6 @@ async function begin() {
   PAGES = ALL.filter((page) => page.may?.(state.session) ?? true);
   state.apps = (await api.get("/api/apps")).apps;
   await go();
-  if (!state.apps.length) setTimeout(begin, 3000); // without an app there is nobody to listen to
 }
 
 addEventListener("hashchange", () => { if (state.session?.known) go(); });
