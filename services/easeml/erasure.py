@@ -37,6 +37,7 @@ from easeml.stream.topics import (
     PICKS,
     TICKS,
     UPLOADS,
+    UPLOADS_TEST,
     partition_of,
 )
 from easeml.supervisor.roster import SERVICES
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 _KEPT = (APPS, AUDIT, ALGORITHMS, TICKS)
 """Of no app, or what tells that the app is gone."""
 _TOMBSTONED = {BUDGETS.name, PICKS.name}
-_FILED = {MODELS.name, UPLOADS.name}
+_FILED = {MODELS.name, UPLOADS.name, UPLOADS_TEST.name}
 _POLL_SECONDS = 0.5
 _TIMEOUT = 30.0
 

@@ -11,12 +11,13 @@ from easeml.datamagic.ingestion.uploads import run_of
 from easeml.errors import InvalidDataError, SchemaError, UnavailableError
 from easeml.progress import Progress
 from easeml.stream import codec, deadletters
+from easeml.stream.admin import existing
 from easeml.stream.events import Event
 from easeml.stream.messages import Record
 from easeml.stream.payloads import AppDefined, OperatorRun, RunState, Upload
 from easeml.stream.reader import TopicReader
 from easeml.stream.settings import Settings
-from easeml.stream.topics import LINEAGE, UPLOADS
+from easeml.stream.topics import LINEAGE, UPLOADS, UPLOADS_TEST, Topic, uploads_topic
 
 _COUNTS = ("rejected", "clashes", "candidates")
 _POLL_SECONDS = 0.2
@@ -55,18 +56,21 @@ _STATES = {RunState.START: "running", RunState.COMPLETE: "done", RunState.FAIL: 
 
 
 def states(app: AppDefined, settings: Settings) -> dict[str, UploadState]:
-    """Return the uploads of an app, by name."""
-    names = {
-        event.data.upload: event.data.name
-        for event in _replayed(settings, UPLOADS.name, app)
-        if isinstance(event.data, Upload)
-    }
-    runs, letters = _runs(app, settings), _letters(app, settings)
+    """Return the uploads of an app that the account may see, by name."""
+    names: dict[str, str] = {}
+    letters: dict[str, list[str]] = {}
+    seen = existing(settings)
+    for topic in (UPLOADS, UPLOADS_TEST):
+        if topic.restricted and topic.name not in seen:
+            continue
+        names |= {event.data.upload: event.data.name for event in _replayed(settings, topic, app)}
+        letters |= _letters(app, settings, topic)
+    runs = _runs(app, settings)
     return {upload: _state(app, upload, name, runs, letters.get(upload, [])) for upload, name in names.items()}
 
 
-def _replayed(settings: Settings, topic: str, app: AppDefined) -> Iterator[Event[Any]]:
-    reader = TopicReader(settings, [topic])
+def _replayed(settings: Settings, topic: Topic, app: AppDefined) -> Iterator[Event[Any]]:
+    reader = TopicReader(settings, [topic.name])
     try:
         yield from (event for event in reader.replay() if event.app == app.app)
     finally:
@@ -75,13 +79,13 @@ def _replayed(settings: Settings, topic: str, app: AppDefined) -> Iterator[Event
 
 def _runs(app: AppDefined, settings: Settings) -> dict[str, OperatorRun]:
     """Return the last event of each run of an app."""
-    return {event.data.run: event.data for event in _replayed(settings, LINEAGE.name, app)}
+    return {event.data.run: event.data for event in _replayed(settings, LINEAGE, app)}
 
 
-def _letters(app: AppDefined, settings: Settings) -> dict[str, list[str]]:
-    """Return why uploads of an app were given up, in order."""
+def _letters(app: AppDefined, settings: Settings, topic: Topic) -> dict[str, list[str]]:
+    """Return why uploads of an app on a topic were given up, in order."""
     found: dict[str, list[str]] = {}
-    for letter in deadletters.read(settings, UPLOADS.name):
+    for letter in deadletters.read(settings, topic.name):
         refused = _named_by(letter.raw)
         if refused is not None and refused.app == app.app:
             found.setdefault(refused.upload, []).append(letter.message)
@@ -108,9 +112,9 @@ def _state(
     return UploadState(upload, name, _STATES[run.state], rows, run.message, **counts)
 
 
-def given_up(app: AppDefined, upload: str, settings: Settings) -> int:
+def given_up(app: AppDefined, upload: Upload, settings: Settings) -> int:
     """Return how often an upload was given up so far."""
-    return len(_letters(app, settings).get(upload, []))
+    return len(_letters(app, settings, uploads_topic(upload.pillar)).get(upload.upload, []))
 
 
 def wait_for(
@@ -141,8 +145,9 @@ def wait_for(
         When the end does not come in time.
     """
     began, pause = time.monotonic(), _POLL_SECONDS
+    topic = uploads_topic(sent.pillar)
     while (passed := time.monotonic() - began) < seconds:
-        letters = _letters(app, settings).get(sent.upload, [])[before:]
+        letters = _letters(app, settings, topic).get(sent.upload, [])[before:]
         now = _state(app, sent.upload, sent.name, _runs(app, settings), letters)
         if now.state == "failed":
             raise InvalidDataError(now.message, mend="Mend the file and upload it again.", reason="bad_upload")

@@ -22,14 +22,15 @@ from easeml.datamagic.ingestion.sources import Sources, sha256_of
 from easeml.datamagic.ingestion.uploads import work_key
 from easeml.datamagic.readers.sources import fetched
 from easeml.definition import check_kinds, plan_of
-from easeml.errors import InvalidDataError
+from easeml.errors import InvalidDataError, PermissionDeniedError
 from easeml.ids import EventId
 from easeml.progress import Progress, silent
 from easeml.relation import Relation
+from easeml.stream.admin import existing
 from easeml.stream.payloads import AppDefined, Pillar, Upload
 from easeml.stream.publisher import EventPublisher
 from easeml.stream.settings import Settings
-from easeml.stream.topics import APPS, UPLOADS
+from easeml.stream.topics import APPS, Topic, uploads_topic
 
 if TYPE_CHECKING:
     from easeml.client import Client
@@ -279,7 +280,8 @@ def upload(
             file, wanted["format"] = file_of(plain, file.name, progress=progress), "csv"
         full = with_columns(app, file, wanted, rewriting.kinds_left(written))
         sent = plan(full, file, pillar, wanted)
-        before = upload_states.given_up(app, sent.upload, settings) if wait > 0 else 0
+        _check_seen(uploads_topic(sent.pillar), settings)
+        before = upload_states.given_up(app, sent, settings) if wait > 0 else 0
         if full != app:
             publisher.publish(APPS, full)
         _send(publisher, sent, file, settings, progress)
@@ -289,9 +291,18 @@ def upload(
 
 
 def _send(publisher: EventPublisher, sent: Upload, file: File, settings: Settings, progress: Progress) -> None:
+    topic = uploads_topic(sent.pillar)
     for message in messages(sent, file, settings.store_uri, settings.max_message_bytes, progress):
         identity = EventId.derive("upload", sent.app, sent.upload, message.chunk)
-        publisher.send(UPLOADS, message, event_id=identity)
+        publisher.send(topic, message, event_id=identity)
         if message.chunk % _FLUSHED == _FLUSHED - 1:
             publisher.flush()  # not all of a large file in memory
     publisher.flush()
+
+
+def _check_seen(topic: Topic, settings: Settings) -> None:
+    if topic.restricted and topic.name not in existing(settings):
+        raise PermissionDeniedError(
+            f"Files that may hold test rows travel on {topic.name}, which this account does not see.",
+            mend="Name another pillar, as in --pillar train, or ask the owner of the test set to send it.",
+        )

@@ -76,10 +76,10 @@ from easeml.stream.topics import (
     PREDICTIONS,
     QUESTIONS,
     TRIALS,
-    UPLOADS,
     VALUES,
     Topic,
     partition_of,
+    uploads_topic,
 )
 
 MAX_ARTIFACT = 10_000_000
@@ -211,17 +211,16 @@ def outsider() -> list[Said]:
     return [Said(MODELS, published, "outsider"), Said(PREDICTIONS, guesses, "outsider-test")]
 
 
-def unlabelled() -> Said:
-    """Return a small file for the pool, one row of which does not fit."""
-    table = FRAMES[Pillar.TRAIN].drop(columns="species").iloc[:6].astype(object)
+def unlabelled(pillar: Pillar, like: Pillar, kind: str) -> Said:
+    """Return a small file for the pool or test pillar, one row of which does not fit: copies of those of another."""
+    table = FRAMES[like].drop(columns="species").iloc[:6].astype(object)
     table.iloc[3, 1] = None
     table.iloc[4, 2] = "much"
-    table["id"] = [f"spare-{place}" for place in range(len(table))]
+    table["id"] = [f"{kind}-{place}" for place in range(len(table))]
     content = table.to_csv(index=False).encode()
-    upload = Upload(
-        APP.app, "pool", "pool.csv", hashlib.sha256(content).hexdigest(), pillar="pool", id_column="id", content=content
-    )
-    return Said(UPLOADS, upload, "upload-pool")
+    digest = hashlib.sha256(content).hexdigest()
+    upload = Upload(APP.app, kind, f"{kind}.csv", digest, pillar=pillar, id_column="id", content=content)
+    return Said(uploads_topic(pillar), upload, f"upload-{kind}")
 
 
 def doubts() -> Said:
@@ -290,9 +289,10 @@ def record_house(store: str) -> Recording:
     trial = next(e.data for e in cluster.events(TRIALS) if isinstance(e.data, TrialAssigned))
     say([Said(TRIALS, TrialProgress(APP.app, trial.trial, "elsewhere", 0.1), "progress")])
     models = [e.data.model for e in cluster.events(MODELS) if e.data.model != OUTSIDER]
+    say([unlabelled(Pillar.TEST, Pillar.PRODUCTION, "hidden")])
     say([Said(MODELS, ModelRetired(APP.app, models[0], "its owner wants it"), "retired")])
     say([version(Pillar.TRAIN, SIZES[Pillar.TRAIN] + 1)])
-    say([rows(Pillar.POOL), unlabelled(), doubts()])
+    say([rows(Pillar.POOL), unlabelled(Pillar.POOL, Pillar.TRAIN, "spare"), doubts()])
     cluster.tick(4)
     say(next(oracle))
     cluster.tick(4)
@@ -319,7 +319,7 @@ def answers(cluster: MemoryCluster) -> Iterator[list[Said]]:
 
 def truth_of(row: str, column: str | None) -> str:
     """Return a label, or a cell of a training or pool row, as answers name it; all pool rows are those of train."""
-    row = re.sub("^(pool|spare)-", "train-", row)
+    row = re.sub("^hidden-", "production-", re.sub("^(pool|spare)-", "train-", row))
     return TRUTH[row] if column is None else str(FRAMES[Pillar.TRAIN].loc[row, column])
 
 

@@ -61,7 +61,9 @@ from easeml.stream.topics import (
     PILLAR_TOPICS,
     TICKS,
     UPLOADS,
+    UPLOADS_TEST,
     Topic,
+    uploads_topic,
 )
 
 JOB = "datamagic.upload"
@@ -91,7 +93,7 @@ class DataMagicService(Service[DataMagicState]):
         self._roots = tuple(roots)
         self._store = Sources(self._roots)
         self._room = int(0.9 * max_message_bytes)
-        self._chunks: dict[str, Chunks] = {}
+        self._chunks: dict[str, dict[str, Chunks]] = {}
         self._ledgers: dict[str, dict[Pillar, Ledger]] = {}
         self._shelves: dict[str, dict[str, Shelf[Rows]]] = {}
         self._pasts: dict[str, Past] = {}
@@ -100,6 +102,7 @@ class DataMagicService(Service[DataMagicState]):
     def table(self) -> tuple[On[DataMagicState], ...]:
         return (
             On(UPLOADS, Upload, fold=self._sent, prepare=self._prepare, handle=self._done),
+            On(UPLOADS_TEST, Upload, fold=self._sent, prepare=self._prepare, handle=self._done),
             *(On(topic, RelationBatch, fold=self._arrived, handle=self._judge) for topic in PILLAR_TOPICS.values()),
             On(CANDIDATES, CandidateBatch, fold=self._proposed, handle=self._check),
             On(ANSWERS, Answer, fold=self._answered),
@@ -108,7 +111,7 @@ class DataMagicService(Service[DataMagicState]):
         )
 
     def produces(self) -> tuple[Topic, ...]:
-        return (*PILLAR_TOPICS.values(), DATA_TEST_LABELS, DATA_VERSIONS, LINEAGE, UPLOADS)
+        return (*PILLAR_TOPICS.values(), DATA_TEST_LABELS, DATA_VERSIONS, LINEAGE, UPLOADS, UPLOADS_TEST)
 
     def new_state(self, app: str) -> DataMagicState:
         del app
@@ -148,7 +151,8 @@ class DataMagicService(Service[DataMagicState]):
 
     def _sent(self, event: Event[Upload]) -> None:
         if event.source != OWN_SOURCE:
-            self._chunks.setdefault(event.app, Chunks()).fold(event.data, event.time)
+            _check_pillar(event)
+            self._chunks.setdefault(event.app, {}).setdefault(event.topic, Chunks()).fold(event.data, event.time)
 
     def _arrived(self, event: Event[RelationBatch]) -> None:
         batch, pillar = event.data, _PILLARS[event.topic]
@@ -213,13 +217,12 @@ class DataMagicService(Service[DataMagicState]):
             return Job(uploads.go_on, (self._task(state, running.upload, ctx, running),))
         content = None
         if not upload.uri:
-            chunks = self._chunks.get(event.app)
+            chunks = self._chunks.get(event.app, {}).get(event.topic)
             content = chunks.whole(upload) if chunks is not None else None
             if content is None:
                 return None  # chunks are missing
         if self._is_repeated(state, upload, ctx):
             return self._discarded(state, upload)
-        _check_pillar_name(upload)
         if not ctx.app.columns:
             if self._now <= event.time + PATIENCE:
                 raise Busy(f"{uploads.named(upload)} waits for the columns of {event.app}.")
@@ -335,7 +338,7 @@ class DataMagicService(Service[DataMagicState]):
         if made.next is not None and not made.failure:
             running.place, running.total, running.slices = made.next, made.total, running.slices + 1
             state.running[upload.upload] = running
-            yield Output(UPLOADS, replace(upload, chunk=running.slices, chunks=running.slices + 1))
+            yield Output(uploads_topic(upload.pillar), replace(upload, chunk=running.slices, chunks=running.slices + 1))
             return
         state.running.pop(upload.upload, None)
         self._shelves.pop(ctx.app.app, None)  # gone between uploads, so that only those under way hold files
@@ -346,11 +349,12 @@ class DataMagicService(Service[DataMagicState]):
         yield from self._closed(state, ctx)
         # Each is judged anew: the first large one of them makes the others wait again.
         for waiting in state.waiting:
-            yield Output(UPLOADS, waiting)
+            yield Output(uploads_topic(waiting.pillar), waiting)
         state.waiting = []
         if self._store.is_copy(upload.uri):
             # Comes back when the end of the upload is stored: only then is its copy removed.
-            yield Output(UPLOADS, replace(upload, chunk=running.slices + 1, chunks=running.slices + 2))
+            end = replace(upload, chunk=running.slices + 1, chunks=running.slices + 2)
+            yield Output(uploads_topic(upload.pillar), end)
 
     def _closed(self, state: DataMagicState, ctx: Context) -> Iterator[Output]:
         """Announce the versions of the upload whose rows have all come back."""
@@ -409,12 +413,19 @@ def _put(table: dict[Pillar, keeper.Said] | dict[Pillar, keeper.Watch], pillar: 
         table[pillar] = value  # type: ignore[assignment]
 
 
-def _check_pillar_name(upload: Upload) -> None:
+def _check_pillar(event: Event[Upload]) -> None:
+    upload, wanted = event.data, uploads_topic(event.data.pillar)
     if upload.pillar and upload.pillar not in set(Pillar):
         raise Poison(
             f"{uploads.named(upload)}: {upload.pillar!r} is not a pillar.",
             mend=f"Name one of {', '.join(Pillar)}, or none for a split.",
             reason="bad_upload",
+        )
+    if event.topic != wanted.name:
+        raise Poison(
+            f"{uploads.named(upload)} for {upload.pillar or 'a split'} came on {event.topic}.",
+            mend=f"Send it on {wanted.name}: files that may hold test rows are apart from all others.",
+            reason="wrong_topic",
         )
 
 

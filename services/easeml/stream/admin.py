@@ -35,7 +35,8 @@ _HEADROOM = 64 * 2**10
 """For headers, the key and the frame of a batch around the largest message."""
 _DEAD_LETTER_HEADROOM = 256 * 2**10
 """A dead letter is the largest message with all its headers and the story of its refusal."""
-_LARGE = {"max.message.bytes": str(64 * 2**20)}
+_LARGEST = 64 * 2**20
+_LARGE = {"max.message.bytes": str(_LARGEST)}
 """A changelog record is the whole state of an app; no person and no other service writes there."""
 _ANYTHING: Any = None
 _EVERY_RULE = AclBindingFilter(
@@ -49,7 +50,9 @@ _EVERY_RULE = AclBindingFilter(
 )
 _IN_FORCE = 60.0
 _POLL = 0.05
-_COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+_COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.bytes": str(_LARGEST)}
+"""The newest segment is never compacted, and a restart reads it whole; Kafka's own may have 1 GiB. The largest message
+fits in."""
 
 
 def client(settings: Settings) -> AdminClient:

@@ -100,6 +100,9 @@ DATA_PRODUCTION = Topic(
 )
 DATA_TEST_LABELS = Topic("data.test-labels", (p.TestLabels,), _MAKERS, ("ci",), restricted=True)
 UPLOADS = Topic("uploads", (p.Upload,), _MAKERS, ("datamagic",), key=lambda u: f"{u.app}/{u.upload}")
+UPLOADS_TEST = Topic(
+    "uploads.test", (p.Upload,), _MAKERS, ("datamagic", OWNER), key=lambda u: f"{u.app}/{u.upload}", restricted=True
+)
 CANDIDATES = Topic(
     "candidates",
     (p.CandidateBatch,),
@@ -196,6 +199,7 @@ CATALOGUE: tuple[Topic, ...] = (
     DATA_TEST_LABELS,
     DATA_VERSIONS,
     UPLOADS,
+    UPLOADS_TEST,
     CANDIDATES,
     FEASIBILITY,
     CLEANING,
@@ -227,6 +231,15 @@ PILLAR_TOPICS: dict[p.Pillar, Topic] = {
     p.Pillar.TEST: DATA_TEST,
     p.Pillar.PRODUCTION: DATA_PRODUCTION,
 }
+
+
+def uploads_topic(pillar: str) -> Topic:
+    """Return the topic of files for a pillar: a split, and whatever else may hold test rows, is not for developers.
+
+    >>> uploads_topic("train").noun, uploads_topic("test").noun, uploads_topic("").noun
+    ('uploads', 'uploads.test', 'uploads.test')
+    """
+    return UPLOADS_TEST if pillar in {"", p.Pillar.TEST} else UPLOADS
 
 
 def guarded_topics() -> tuple[str, ...]:

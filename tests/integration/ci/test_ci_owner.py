@@ -282,3 +282,22 @@ def test_lists_of_topics_leave_out_what_an_account_may_not_use(stack):
     listed = {user: {*Producer(stack.settings(user).kafka()).list_topics(timeout=10).topics} for user in (HOUSE, USER)}
     assert listed[HOUSE] - listed[USER] >= {CI_QUESTIONS.name, CI_ANSWERS.name, VERDICTS_DETAIL.name}
     assert not listed[USER] & set(guarded_topics())
+
+
+def test_developers_send_files_that_hold_no_test_rows(stack, asked, tmp_path):
+    def upload(*how):
+        mine = {f"EASEML_{key.upper()}": value for key, value in stack.broker.login(USER).items()}
+        own = {"EASEML_HOME": str(stack.home), "EASEML_PARTITIONS": str(PARTITIONS), **mine}
+        verb = ["--json", "upload", "churn", str(tmp_path / "more.csv"), "--wait", "0", *how]
+        return CliRunner().invoke(command, verb, env=own)
+
+    assert asked
+    (tmp_path / "more.csv").write_text(f"x,{APP.label}\n1,{CLASSES[0]}\n")
+    for how in ((), ("--pillar", "test")):
+        refused = upload(*how)
+        assert refused.exit_code != 0
+        assert "may hold test rows" in str(refused.exception)
+        assert "--pillar train" in str(refused.exception)
+    sent = upload("--pillar", "train")
+    assert sent.exit_code == 0, sent.output
+    assert json.loads(sent.output.splitlines()[0])["state"] == "sent"

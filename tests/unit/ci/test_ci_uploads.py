@@ -22,7 +22,7 @@ from easeml.stream.topics import (
     DATA_TEST_LABELS,
     MODELS,
     PREDICTIONS,
-    UPLOADS,
+    UPLOADS_TEST,
     VERDICTS,
     VERDICTS_DETAIL,
 )
@@ -38,7 +38,7 @@ def test_rows_uploaded_without_labels_are_asked_about_and_judged_by_slice():
     table = frame(ROWS)
     truth, table = (table["bought"] == "yes").to_numpy().astype(np.int32), table.drop(columns="bought")
     names = [f"t{number}" for number in range(ROWS)]
-    cluster.publish(UPLOADS, upload(csv(table.assign(id=names)), pillar="test", id_column="id"))
+    cluster.publish(UPLOADS_TEST, upload(csv(table.assign(id=names)), pillar="test", id_column="id"))
     cluster.run()
     assert sum(len(event.data.row_ids) for event in cluster.events(DATA_TEST)) == ROWS
     assert cluster.events(DATA_TEST_LABELS) == []

@@ -8,7 +8,16 @@ import pandas as pd
 from easeml.datamagic.service import DataMagicService
 from easeml.stream.memory import MemoryCluster
 from easeml.stream.payloads import AppDefined, Column, ColumnKind, DataVersion, Pillar, RelationBatch, Upload
-from easeml.stream.topics import APPS, DATA_TEST_LABELS, DATA_VERSIONS, LINEAGE, PILLAR_TOPICS, UPLOADS
+from easeml.stream.topics import (
+    APPS,
+    DATA_TEST_LABELS,
+    DATA_VERSIONS,
+    LINEAGE,
+    PILLAR_TOPICS,
+    UPLOADS,
+    UPLOADS_TEST,
+    uploads_topic,
+)
 
 CLASSES = ("no", "yes")
 COLUMNS = (
@@ -59,7 +68,7 @@ class Town:
 
     def send(self, *uploads, run=True):
         for each in uploads:
-            self.cluster.publish(UPLOADS, each)
+            self.cluster.publish(uploads_topic(each.pillar), each)
         if run:
             self.cluster.run()
 
@@ -85,5 +94,6 @@ class Town:
     def runs(self):
         return [e.data for e in self.cluster.events(LINEAGE)]
 
-    def letters(self, topic=UPLOADS):
-        return [(letter.reason, letter.message) for letter in self.cluster.dead_letters(topic)]
+    def letters(self, *topics):
+        found = [letter for topic in topics or (UPLOADS, UPLOADS_TEST) for letter in self.cluster.dead_letters(topic)]
+        return [(letter.reason, letter.message) for letter in found]

@@ -12,7 +12,7 @@ from easeml.datamagic.ingestion import uploads as work
 from easeml.datamagic.ingestion.sources import Sources
 from easeml.relation import Relation
 from easeml.stream.payloads import Column, ColumnKind, Pillar, RunState
-from easeml.stream.topics import UPLOADS
+from easeml.stream.topics import UPLOADS_TEST
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +137,7 @@ def test_repairs_are_learnt_once_and_from_training_rows_only(monkeypatch):
     rows = town.rows()
     assert len(fitted) == 1
     assert fitted[0] <= rows[Pillar.TRAIN]
-    assert len(town.cluster.events(UPLOADS)) > 4
+    assert len(town.cluster.events(UPLOADS_TEST)) > 4
 
 
 def stored(path, content, **options):

@@ -12,7 +12,7 @@ from datamagic_town import APP, CLASSES, COLUMNS, Town, chunked, csv, frame, upl
 from easeml.datamagic.ingestion import uploads as work
 from easeml.relation import Relation
 from easeml.stream.payloads import AppDefined, Pillar, RunState
-from easeml.stream.topics import APPS, PILLAR_TOPICS, UPLOADS
+from easeml.stream.topics import APPS, PILLAR_TOPICS, UPLOADS, UPLOADS_TEST
 
 SPLIT = {Pillar.TRAIN, Pillar.VALIDATION, Pillar.TEST}
 
@@ -85,12 +85,29 @@ def test_uploads_may_be_interleaved(town):
     assert sum(map(len, town.rows().values())) == 400
 
 
+@pytest.mark.parametrize(("topic", "pillar"), [(UPLOADS, ""), (UPLOADS, "test"), (UPLOADS_TEST, "train")])
+def test_files_that_may_hold_test_rows_travel_apart(town, topic, pillar):
+    town.cluster.publish(topic, upload(csv(frame()), pillar=pillar))
+    town.cluster.run()
+    ((reason, message),) = town.letters(topic)
+    assert reason == "wrong_topic"
+    assert f"came on {topic.name}" in message
+    assert town.rows() == {}
+
+
+def test_a_file_on_the_one_topic_does_not_push_chunks_from_the_other(town):
+    split, more = chunked(csv(frame()), 2), chunked(csv(frame(seed=1)), 2, upload_id="u2", pillar="train")
+    town.send(split[0], more[0], split[1], more[1])
+    assert town.letters() == []
+    assert len(town.runs()) == 4, "both were read"
+
+
 def test_done_uploads_leave_no_bytes(town):
     town.send(*chunked(csv(frame()), 2))
     town.send(*chunked(csv(frame(seed=1)), 2, upload_id="u2")[:1])
-    assert list(town.service._chunks[APP.app]._open) == ["u2"]
+    assert list(town.service._chunks[APP.app][UPLOADS_TEST.name]._open) == ["u2"]
     town.cluster.restart("datamagic")
-    assert list(town.service._chunks[APP.app]._open) == ["u2"]
+    assert list(town.service._chunks[APP.app][UPLOADS_TEST.name]._open) == ["u2"]
 
 
 def test_the_same_file_again_changes_nothing_unless_asked(town):
@@ -348,7 +365,7 @@ def test_a_large_file_is_read_in_slices(tmp_path, small_slices, form):
     assert len(rows[Pillar.TEST]) == pytest.approx(250, abs=60)
     assert len(town.versions()) == 3
     assert [run.state for run in town.runs()] == [RunState.START, RunState.COMPLETE]
-    assert len(town.cluster.events(UPLOADS)) >= 6
+    assert len(town.cluster.events(UPLOADS_TEST)) >= 6
     assert {v.pillar: v.rows for v in town.versions()} == {p: len(r) for p, r in rows.items()}
     assert town.cluster.state("datamagic", APP.app).running == {}
     known = set(Relation.from_batches(town.batches(Pillar.TRAIN)).frame()["x"])
