@@ -106,8 +106,7 @@ class LiveModels:
         UnavailableError
             When the store cannot be read.
         """
-        # Everything that was checked is part of the key: what is refused must not depend on what is loaded by chance.
-        key = (model.uri, model.sha256, model.size)
+        key = _key(model)
         held = self._loaded.get(key)
         if held is None:
             data = self._store.get(model.uri, model.sha256)
@@ -130,6 +129,11 @@ class LiveModels:
                 mend="Announce the columns and classes of the file.",
             )
         return classifier
+
+    def drop(self, model: Model) -> None:
+        """Free the memory of a model that is asked no more; another of the same file loads it again."""
+        _, size = self._loaded.pop(_key(model), (None, 0))
+        self._held -= size
 
     def score(self, models: Iterable[Model], frame: pd.DataFrame, classes: tuple[str, ...]) -> Scores:
         """Predict ``frame`` with every model; what one model does wrong is no other's concern.
@@ -161,6 +165,11 @@ class LiveModels:
                     # A model may raise anything; it is reported with its reason and counted against the model.
                     scores.failed[model.model] = f"{type(error).__name__}: {str(error)[:500]}"
         return scores
+
+
+def _key(model: Model) -> tuple[str, str, int]:
+    # Everything that is checked is part of it: what is refused must not depend on what is loaded by chance.
+    return model.uri, model.sha256, model.size
 
 
 def _in_order(probabilities: NDArray[np.float64], own: tuple[str, ...], classes: tuple[str, ...]) -> Scored:

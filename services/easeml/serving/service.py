@@ -88,7 +88,9 @@ class ServingService(Service[ServingState]):
         return self.states[app]
 
     def forget(self, app: str) -> None:
-        self.states.pop(app, None)
+        state = self.states.pop(app, None)
+        for model in state.models.values() if state is not None else ():
+            self.live.drop(model)
         for pillar in _PILLARS.values():
             self._backlogs.pop((app, pillar), None)
 
@@ -195,9 +197,10 @@ class ServingService(Service[ServingState]):
             self._drop(state, event.data.model)  # it may never be picked: no more rows are worth its time
         return []
 
-    @staticmethod
-    def _drop(state: ServingState, model: str) -> None:
-        state.models.pop(model, None)
+    def _drop(self, state: ServingState, name: str) -> None:
+        model = state.models.pop(name, None)
+        if model is not None:
+            self.live.drop(model)
 
     def _scores(self, models: Iterable[Model], block: Block, app: AppDefined) -> Scores:
         try:

@@ -14,7 +14,7 @@ import pytest
 from easeml import uploading
 from easeml.errors import InvalidDataError
 from easeml.stream.payloads import DataVersion, Pillar, RelationBatch, TestLabels
-from easeml.stream.topics import DATA_TEST_LABELS
+from easeml.stream.topics import DATA_TEST_LABELS, UPLOADS_TEST
 
 
 def table(rows=600):
@@ -44,10 +44,11 @@ def test_a_file_becomes_rows_on_topics(client, app, datamagic, tmp_path):
     assert {v.pillar.value: v.rows for v in events if isinstance(v, DataVersion)} == progress.rows
     labels = [e.data for e in published(client, app, DATA_TEST_LABELS.name)]
     assert {r for b in labels if isinstance(b, TestLabels) for r in b.row_ids} == rows[Pillar.TEST]
-    before = len(published(client, app))
+    before = [len(published(client, app)), len(published(client, app, UPLOADS_TEST.name))]
     assert client.upload(app, path, wait=10) == upload
     time.sleep(2)
-    assert len(published(client, app)) == before + 1, "the file is there; only the message is new"
+    after = [len(published(client, app)), len(published(client, app, UPLOADS_TEST.name))]
+    assert after == [before[0], before[1] + 1], "the file is there; only the message is new"
     with pytest.raises(InvalidDataError, match="no label column 'kind'"):
         client.upload(app, table().drop(columns="kind"), "train", wait=60)
 

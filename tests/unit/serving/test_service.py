@@ -11,6 +11,7 @@ from easeml.serving.service import FAILURES, LOOKBACK, predictions
 from easeml.stream import codec
 from easeml.stream.payloads import (
     AppDefined,
+    AppDeleted,
     Column,
     ColumnKind,
     ModelPicked,
@@ -136,6 +137,25 @@ def test_retired_and_external_models_are_not_asked(harbour):
     harbour.cluster.run()
     assert {batch.model for batch in harbour.predictions()} == {"m2"}
     assert not harbour.letters()
+
+
+@pytest.mark.parametrize(
+    ("topic", "gone"),
+    [
+        (MODELS, ModelRetired("churn", "m1", "old")),
+        (VERDICTS, Verdict("churn", "m1", False, True, "m2")),
+        (APPS, AppDeleted("churn")),
+    ],
+    ids=["retired", "failed", "of a deleted app"],
+)
+def test_models_that_are_asked_no_more_leave_the_memory(harbour, topic, gone):
+    kept = harbour.publish_model("m2")
+    harbour.publish_model("m1", harbour.classifier("lda"))
+    harbour.cluster.publish(topic, gone)
+    harbour.cluster.run()
+    live = [] if topic is APPS else [kept.uri]
+    assert [uri for uri, _, _ in harbour.serving.live._loaded] == live
+    assert harbour.serving.live._held == (kept.size if live else 0)
 
 
 def changed_byte(harbour, published):
