@@ -130,7 +130,7 @@ def _candidate(probability: float) -> Change:
 
 
 _UNLABELLED = ("datamagic data.test", "datamagic data.production", "advisor data.production")
-_UNLABELLED = {"datamagic": "bad_upload", "datamagic uploads.test": "wrong_topic"}
+_NO_LABELS = {"datamagic": "bad_upload", "datamagic uploads.test": "wrong_topic"}
 _FORBIDDEN = {"datamagic": "forbidden_uri"}
 _CANDIDATES = {"datamagic": "bad_candidates"}
 USERS = ("advisor", "snoopy", "cpclean", "market", "trainer", "serving", "datamagic", "ci")
@@ -180,7 +180,7 @@ CASES: dict[type, tuple[Case, ...]] = {
         Case("other digest", _set(upload="x", sha256="0" * 64), {"datamagic": "wrong_digest"}),
         Case("digest that is none", _set(upload="x", sha256="x"), {"datamagic": "bad_upload"}),
         Case("foreign pillar", _set(upload="x", pillar="cellar"), {"datamagic": "bad_upload"}),
-        Case("labels that are not there", _set(upload="x", pillar="train"), _UNLABELLED),
+        Case("labels that are not there", _set(upload="x", pillar="train"), _NO_LABELS),
         Case(
             "file of the server", _set(upload="x", sha256="1" * 64, uri="file:///etc/passwd", content=b""), _FORBIDDEN
         ),
