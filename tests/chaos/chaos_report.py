@@ -17,8 +17,8 @@ import numpy as np
 from chaos_checks import Verdicts
 from chaos_faults import ENDS, Entry
 
-YOUNG = 30.0
-"""Seconds after its start in which a process still takes memory for what it begins with."""
+YOUNG = 900.0
+"""Seconds after its start in which a process still takes memory for what it begins with: windows of rows fill first."""
 WRONG = 100
 """Things that are wrong, of which no more are told."""
 
@@ -193,14 +193,16 @@ def _services(entries: list[Entry]) -> list[str]:
 
 
 def _memory(one: Summary) -> list[str]:
+    told = f"Resident memory (RSS) with worker processes; its growth after the first {YOUNG / 60:.0f} minutes"
     page = [
-        "Resident memory (RSS) with worker processes.",
+        f"{told}, which faults leave to none." if one.counts["faults"] else f"{told}.",
         "",
         "| service | MiB | MiB an hour | most messages behind |",
         "|---|---:|---:|---:|",
     ]
     for name, (largest, growth, behind) in one.memory.items():
-        page.append(_row(name, f"{largest:.0f}", "-" if growth is None else f"{growth:.1f}", str(behind)))
+        short = growth is None or one.counts["faults"] > 0
+        page.append(_row(name, f"{largest:.0f}", "-" if short else f"{growth:.1f}", f"{behind:,}"))
     return page
 
 

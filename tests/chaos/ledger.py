@@ -1,7 +1,7 @@
 """Faults for every process of a house under load, and the ledger of what became of them.
 
 ``make chaos`` makes the published ledger: the house on Apache Kafka, each fault five times for every process and a STOP
-of a minute each, in 50 minutes, and then an hour undisturbed, of another house. ``--part`` makes one of the two, at
+of a minute each, in 50 minutes, and then 75 minutes undisturbed, of another house. ``--part`` makes one of the two, at
 another time; the page is made of all parts in its folder. ``python tests/chaos/ledger.py --quick --embedded --out
 build`` does each thing once, to all at the same moment, on the embedded broker. It ends with 1 when a message was lost,
 never seen, or had its effect twice; where it cannot go on, the logs of the services are left in the folder.
@@ -204,7 +204,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     made.add_argument("--embedded", action="store_true", help="the embedded broker instead of Apache Kafka")
     made.add_argument("--part", choices=MINUTES, help="only this part of the ledger; else both")
     made.add_argument("--minutes", type=float, default=50.0, help="minutes over which the faults are spread")
-    made.add_argument("--soak", type=float, default=60.0, help="minutes undisturbed, of another house; 0: none")
+    made.add_argument("--soak", type=float, default=75.0, help="minutes undisturbed, of another house; 0: none")
     made.add_argument("--times", type=int, default=5, help="how often each fault comes to each process")
     made.add_argument("--stop", type=float, default=60.0, help="seconds of a STOP; 0: none")
     made.add_argument("--slow", type=float, default=8.0, help="seconds for which a network is slow")
