@@ -6,13 +6,15 @@ native code that never returns, is ended from outside; so is what somebody no lo
 
 from __future__ import annotations
 
+import gc
 import math
 import multiprocessing
 import os
 import resource
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,7 +82,8 @@ def confined(
     limits = (cpu_seconds, memory, asleep)
     process = context.Process(target=_run, args=(theirs, ours, os.getpid(), limits, function, arguments), daemon=True)
     before = _spent()
-    process.start()
+    with _uncollected():
+        process.start()
     theirs.close()
     assert process.pid is not None
     heard, stopped = _wait(ours, process.pid, asleep, stop)
@@ -100,6 +103,18 @@ def confined(
     if heard and process.exitcode:
         fault = BudgetExhaustedError(_obituary(process.exitcode), mend=_MEND)
     return Ended(value, _spent() - before, fault)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep a process that is forked here from collecting garbage until it says so."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _wait(pipe: Connection, pid: int, asleep: float, stop: Path | None) -> tuple[bool, bool]:
@@ -124,6 +139,8 @@ def _run(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
+    gc.freeze()  # garbage of the caller has finalizers, as of native handles, that may run in its process alone
+    gc.enable()
     other.close()
     cpu_seconds, memory, asleep = limits
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()

@@ -6,6 +6,7 @@ because its job took too long, has a successor at any time. A worker that ends h
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -128,6 +129,7 @@ def _forked(function: Callable[..., NoReturn], *arguments: Any) -> int:
     pid = os.fork()
     if pid:
         return pid
+    gc.freeze()  # garbage of the other process has finalizers, as of native handles, that may run in that one alone
     try:
         function(*arguments)
     except BaseException:

@@ -1,5 +1,6 @@
 """Algorithms that misbehave: each is a failed trial that says why, and the others go on."""
 
+import gc
 import os
 import signal
 import threading
@@ -27,6 +28,7 @@ from easeml.stream.payloads import (
     TrialProgress,
 )
 from easeml.stream.topics import APPS, MODELS, TRIALS
+from garbage import lying_about
 
 from .conftest import TREE, Town, rows
 
@@ -171,6 +173,11 @@ def test_native_code_that_never_returns_is_ended_by_the_system(monkeypatch):
     _, seconds, fault = confined(forever, (), cpu_seconds=0.5, memory=2**30)
     assert "ended its process by signal" in fault.message
     assert seconds < 5
+
+
+def test_garbage_of_the_caller_is_not_collected_by_the_process():
+    with lying_about():
+        assert confined(gc.collect, (), cpu_seconds=10, memory=2**30).fault is None
 
 
 # -- superseded and deleted ------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Worker processes: what becomes of a job whose worker dies, hangs, or outlives its service."""
 
 import errno
+import gc
 import math
 import os
 import signal
@@ -15,6 +16,7 @@ from easeml.errors import Poison
 from easeml.stream.items import TooSlowError
 from easeml.stream.jobs import WorkerDiedError, Workers
 from easeml.stream.service import JOB_SECONDS, Job
+from garbage import lying_about
 
 SOON = 30.0
 
@@ -85,6 +87,12 @@ def test_a_worker_is_kept_and_runs_jobs_in_its_main_thread(workers):
     assert os.getpid() not in pids
     size = 5_000_000
     assert len(pool.run(Job(whose, (b"x" * size,))).result(SOON)[1]) == size
+
+
+def test_garbage_of_the_service_is_not_collected_by_its_workers(workers):
+    with lying_about():
+        pool = workers()
+        pool.run(Job(gc.collect, ())).result(SOON)
 
 
 def test_what_a_job_raises_tells_where(workers):
