@@ -169,7 +169,7 @@ def test_close_ends_workers_and_their_jobs():
 
 def test_workers_leave_with_their_service(tmp_path):
     code = (
-        f"import os, sys, time; sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
+        f"import os, sys, time; sys.path[:] = {sys.path!r}\n"
         "from test_jobs import *\n"
         "pool = Workers(2)\n"
         f"busy = pool.run(Job(wait_for, ({str(tmp_path / 'never')!r},)))\n"
