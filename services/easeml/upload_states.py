@@ -63,7 +63,8 @@ def states(app: AppDefined, settings: Settings) -> dict[str, UploadState]:
     for topic in (UPLOADS, UPLOADS_TEST):
         if topic.restricted and topic.name not in seen:
             continue
-        names |= {event.data.upload: event.data.name for event in _replayed(settings, topic, app)}
+        sent = (event.data for event in _replayed(settings, topic, app))
+        names |= {data.upload: data.name for data in sent if isinstance(data, Upload)}
         letters |= _letters(app, settings, topic)
     runs = _runs(app, settings)
     return {upload: _state(app, upload, name, runs, letters.get(upload, [])) for upload, name in names.items()}

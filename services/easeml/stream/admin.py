@@ -50,9 +50,7 @@ _EVERY_RULE = AclBindingFilter(
 )
 _IN_FORCE = 60.0
 _POLL = 0.05
-_COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.bytes": str(_LARGEST)}
-"""The newest segment is never compacted, and a restart reads it whole; Kafka's own may have 1 GiB. The largest message
-fits in."""
+_COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
 
 
 def client(settings: Settings) -> AdminClient:
@@ -167,18 +165,18 @@ def wanted_configs(
     settings: Settings, services: Iterable[str], topics: Iterable[Topic] = CATALOGUE
 ) -> dict[str, dict[str, str]]:
     """Return topic name -> what a topic is created with."""
+    # The newest segment is never compacted, and a restart reads it whole; Kafka's own may have 1 GiB.
+    compacted = _COMPACTED | {"segment.bytes": str(max(_LARGEST, wire_bytes(settings)))}
     wanted: dict[str, dict[str, str]] = {}
     for topic in topics:
-        policy = (
-            _COMPACTED if topic.compacted else {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
-        )
+        policy = compacted if topic.compacted else {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
         wanted[topic.name] = policy | {"max.message.bytes": str(wire_bytes(settings))}
         wanted[topic.dead_letters] = {
             "cleanup.policy": "delete",
             "retention.ms": str(FOREVER),
             "max.message.bytes": str(_dead_letter_bytes(settings)),
         }
-    wanted |= {changelog_topic(service): _COMPACTED | _LARGE for service in services}
+    wanted |= {changelog_topic(service): compacted | _LARGE for service in services}
     return wanted
 
 

@@ -13,8 +13,12 @@ import pytest
 
 from easeml import uploading
 from easeml.errors import InvalidDataError
+from easeml.ids import EventId
+from easeml.stream import codec, envelope
+from easeml.stream.messages import Message
 from easeml.stream.payloads import DataVersion, Pillar, RelationBatch, TestLabels
-from easeml.stream.topics import DATA_TEST_LABELS, UPLOADS_TEST
+from easeml.stream.sending import send
+from easeml.stream.topics import DATA_TEST_LABELS, UPLOADS, UPLOADS_TEST, partition_of
 
 
 def table(rows=600):
@@ -91,3 +95,13 @@ def held(client, app):
         (b.pillar.value, b.numeric.tobytes() + b.labels.tobytes(), tuple(r.rpartition("-")[2] for r in b.row_ids))
         for b in events.values()
     )
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_upload_does_not_hide_the_uploads(client, app):
+    stranger = DataVersion(app, Pillar.TRAIN, "v1", 1, "0" * 64, "published")
+    headers = tuple(envelope.headers(EventId.random(), "stranger", stranger, time.time()))
+    place = partition_of(app, client.settings.partitions)
+    send(client.settings, [Message(UPLOADS.name, place, b"key", codec.encode(stranger), headers)])
+    upload = client.upload(app, table(), "train", wait=0)
+    assert [*client.uploads(app)] == [upload]
