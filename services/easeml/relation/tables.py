@@ -109,8 +109,9 @@ def cells_of_frame(terms: Terms, frame: pd.DataFrame, source: str, *, normalize:
         row, column, value, _weights(terms, frame, row, column), np.zeros(len(row), np.int8), texts, (source,)
     ).sort()
     starts = np.flatnonzero(table.cells())
-    sums = np.add.reduceat(table.probability, starts) if len(starts) else np.empty(0)
-    bad = sums <= 0 if normalize else np.abs(sums - 1) > SUM_TOLERANCE
+    with np.errstate(over="ignore"):
+        sums = np.add.reduceat(table.probability, starts) if len(starts) else np.empty(0)
+    bad = _no_distribution(sums, normalize=normalize)
     if bad.any():
         line = starts[int(np.argmax(bad))]
         raise InvalidDataError(
@@ -150,7 +151,7 @@ def versions_of_frame(terms: Terms, frame: pd.DataFrame, *, normalize: bool) -> 
             )
         cells[index] = encode(terms.columns[index], frame[name].reset_index(drop=True), names)
     sums = np.bincount(row, priors, minlength=len(terms.row_ids))
-    bad = (sums[row] <= 0) if normalize else np.abs(sums[row] - 1) > SUM_TOLERANCE
+    bad = _no_distribution(sums[row], normalize=normalize)
     if bad.any():
         place = int(row[np.argmax(bad)])
         raise InvalidDataError(
@@ -244,6 +245,11 @@ def _columns(terms: Terms, frame: pd.DataFrame, row: Ints) -> Ints:
         where = f"Row {terms.row_ids[row[int(np.argmax(codes == code))]]!r}" if name not in terms.names() else ""
         places.append(terms.place(name, where))
     return np.array(places, np.int64)[codes] if places else np.empty(0, np.int64)
+
+
+def _no_distribution(sums: NDArray[Any], *, normalize: bool) -> NDArray[np.bool_]:
+    bad: NDArray[np.bool_] = ~((sums > 0) & np.isfinite(sums)) if normalize else np.abs(sums - 1) > SUM_TOLERANCE
+    return bad
 
 
 def _weights(terms: Terms, frame: pd.DataFrame, row: Ints, column: Ints | None) -> Floats:

@@ -372,6 +372,16 @@ def test_candidates_of_prior_zero_are_dropped_and_weights_normalised():
     assert made.entropy().cells.query("column == 'plan'")["bits"].tolist() == [0.0]
 
 
+@pytest.mark.parametrize("weights", [[1e308, 1e308], [0.0, 0.0]])
+def test_weights_that_cannot_be_normalised_are_refused_rather_than_dropped(weights):
+    cells = {"row_id": ["a"] * 2, "column": "age", "value": [1, 2], "probability": weights}
+    with pytest.raises(InvalidDataError, match="column 'age': the priors sum to"):
+        relation().merge_candidates(pd.DataFrame(cells), source="knn", normalize=True)
+    rows = {"row_id": ["a"] * 2, "age": [1, 2], "probability": weights}
+    with pytest.raises(InvalidDataError, match="the priors of its alternatives sum to"):
+        relation().merge_rows(pd.DataFrame(rows), source="knn", normalize=True)
+
+
 def test_generated_ids_are_those_of_the_content_whatever_the_index_counts():
     frame = pd.DataFrame({"x": [1.0, 2.0]})
     lines = frame.set_axis(pd.Index([2, 3], name="line"))
