@@ -18,6 +18,8 @@ _ARRAY = re.compile(r"[0-9]{1,20}\.npy")
 _MOMENT = (1980, 1, 1, 0, 0, 0)
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _MAX_ENTRIES = 100_000
+_MAX_SCHEMA = 32 * 2**20
+"""Bytes of the schema; once parsed it takes up to 25 times as many."""
 
 
 def normalised(archive: bytes) -> bytes:
@@ -118,7 +120,13 @@ def _sizes(source: zipfile.ZipFile) -> dict[str, int]:
         )
     if any(entry.compress_type not in _METHODS for entry in entries):
         raise ArtifactError("The model file is compressed in another way than zip's own.", mend=_MEND)
-    return {entry.filename: entry.file_size for entry in entries}
+    sizes = {entry.filename: entry.file_size for entry in entries}
+    if sizes[SCHEMA] > _MAX_SCHEMA:
+        raise ArtifactError(
+            f"The schema of the model file unpacks to {sizes[SCHEMA]} bytes, allowed are {_MAX_SCHEMA}.",
+            mend="Train a smaller model: fewer trees, members or words.",
+        )
+    return sizes
 
 
 def bounded(expanded: int, most: int) -> None:

@@ -29,7 +29,8 @@ def check_schema(document: dict[str, Any], sizes: dict[str, int], max_expanded: 
     Raises
     ------
     ArtifactError
-        When one is not; names what was found. When the arrays are larger.
+        When one is not; names what was found. When the arrays are larger. When a part has a number: skops puts the
+        first part of that number where another one is written, and what is judged would not be what is built.
     """
     if document.get("protocol") not in _PROTOCOLS:
         raise ArtifactError(
@@ -50,22 +51,26 @@ def check_schema(document: dict[str, Any], sizes: dict[str, int], max_expanded: 
     if strange:
         found = ", ".join(sorted(strange)[:10])
         raise ArtifactError(f"The model file holds types that are not trusted: {found}.", mend=_MEND)
+    need(not any("__id__" in part for part in _objects(document)), "names parts by number, to be put in elsewhere")
     bounded(expanded, max_expanded)
     need(all(map(_is_plain_tree, trees)), "holds a tree that is not built of one output and arrays")
 
 
 def nodes(document: Any) -> Iterator[dict[str, Any]]:
     """Yield all objects of a schema that may be nodes."""
+    # A key that merely looks like a node is judged as one: too strict is the safe side.
+    return (part for part in _objects(document) if "__loader__" in part or "__class__" in part)
+
+
+def _objects(document: Any) -> Iterator[dict[str, Any]]:
     stack = [document]
     while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            # A key that merely looks like a node is judged as one: too strict is the safe side.
-            if "__loader__" in node or "__class__" in node:
-                yield node
-            stack.extend(node.values())
-        elif isinstance(node, list):
-            stack.extend(node)
+        part = stack.pop()
+        if isinstance(part, dict):
+            yield part
+            stack.extend(part.values())
+        elif isinstance(part, list):
+            stack.extend(part)
 
 
 def _is_plain_tree(node: dict[str, Any]) -> bool:

@@ -19,6 +19,9 @@ from easeml.artifacts.encoder import Encoder
 from easeml.artifacts.estimators import validate_estimator
 from easeml.artifacts.steps import STEPS
 
+_MAX_COLUMNS = 100_000
+"""Columns that a pipeline may make of fewer: a few bytes of a file would fill the memory with them."""
+
 
 def validate(model: Classifier) -> None:
     """Check a model that was read from a file.
@@ -57,9 +60,11 @@ def _member(estimator: Any, width: int, domain: int) -> None:
     """Check a model that is no vote; ``width``: columns it gets, ``domain``: classes there are."""
     if type(estimator) is Pipeline:
         need(type(estimator.steps) is list, "holds a pipeline without steps")
+        most = max(width, _MAX_COLUMNS)
         for step in estimator.steps:
             need(type(step) in STEPS, f"prepares rows with a {type(step).__name__}")
             width = step.width(width)
+            need(width <= most, f"prepares rows of {width} columns, {most} are the most")
         need(width > 0, "prepares rows of no columns")
         estimator = estimator.estimator
     need(type(estimator) not in {Pipeline, Vote}, "nests compound models deeper than they are made here")

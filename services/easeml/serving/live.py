@@ -89,7 +89,8 @@ class LiveModels:
         self._store = store
         self._capacity = capacity
         self._loaded: OrderedDict[tuple[str, str, int], tuple[Classifier, int]] = OrderedDict()
-        self._held = 0
+        self.held = 0
+        """Bytes of the files whose models are in memory."""
 
     @cached_property
     def _threads(self) -> Any:
@@ -115,25 +116,30 @@ class LiveModels:
                     f"The file of model {model.model!r} has {len(data)} bytes, announced were {model.size}.",
                     mend="Announce the size of the file.",
                 )
-            held = self._loaded[key] = (load(data), len(data))
-            self._held += len(data)
-            while self._held > self._capacity and len(self._loaded) > 1:
-                _, (_, size) = self._loaded.popitem(last=False)
-                self._held -= size
-        self._loaded.move_to_end(key)
-        classifier, _ = held
+            held = (load(data), len(data))
+        classifier, size = held
         if (classifier.columns, classifier.classes) != (model.columns, model.classes):
             raise ArtifactError(
                 f"The file of model {model.model!r} takes {classifier.columns} and gives {classifier.classes}; "
                 f"announced were {model.columns} and {model.classes}.",
                 mend="Announce the columns and classes of the file.",
             )
+        if key not in self._loaded:
+            self._keep(key, classifier, size)
+        self._loaded.move_to_end(key)
         return classifier
+
+    def _keep(self, key: tuple[str, str, int], classifier: Classifier, size: int) -> None:
+        self._loaded[key] = (classifier, size)
+        self.held += size
+        while self.held > self._capacity and len(self._loaded) > 1:
+            _, (_, dropped) = self._loaded.popitem(last=False)
+            self.held -= dropped
 
     def drop(self, model: Model) -> None:
         """Free the memory of a model that is asked no more; another of the same file loads it again."""
         _, size = self._loaded.pop(_key(model), (None, 0))
-        self._held -= size
+        self.held -= size
 
     def score(self, models: Iterable[Model], frame: pd.DataFrame, classes: tuple[str, ...]) -> Scores:
         """Predict ``frame`` with every model; what one model does wrong is no other's concern.

@@ -172,6 +172,7 @@ class ServingService(Service[ServingState]):
             for block in self._backlog(event.app, pillar).blocks(ctx.app):
                 scores = self._scores([model], block, ctx.app)
                 if scores.failed:
+                    self.live.drop(model)  # refused files must not push out the models that are asked
                     raise Poison(
                         f"Model {model.model!r} fails on {pillar} rows: {scores.failed[model.model]}.",
                         mend="Test the model on rows of the app before publishing it.",

@@ -98,6 +98,35 @@ def test_untrusted_types_and_loaders_are_named_and_refused(trained, module, name
         load(rewrite(dump(trained()), change))
 
 
+@pytest.mark.parametrize("part", [{"__id__": 7}, {"__id__": 7, "__loader__": "JsonNode", "content": "1"}])
+def test_parts_that_stand_for_others_are_refused(trained, part):
+    def change(document):
+        document["content"]["content"]["trap"] = [part, part]
+
+    with pytest.raises(ArtifactError, match=r"names parts by number|not trusted"):
+        load(rewrite(dump(trained()), change))
+
+
+def test_lists_that_name_each_other_twice_are_refused_before_they_are_followed(trained):
+    def change(document):
+        inner = {"__class__": "list", "__module__": "builtins", "__loader__": "ListNode", "content": [], "__id__": 0}
+        for number in range(1, 60):
+            again = {key: inner[key] for key in ("__class__", "__module__", "__loader__", "__id__")} | {"content": []}
+            inner = {**inner, "content": [inner, again], "__id__": number}
+        document["content"]["content"]["trap"] = inner
+
+    with pytest.raises(ArtifactError, match="names parts by number"):
+        load(rewrite(dump(trained()), change))
+
+
+def test_a_schema_that_would_fill_the_memory_is_not_read(trained):
+    def change(document):
+        document["padding"] = " " * (32 * 2**20)
+
+    with pytest.raises(ArtifactError, match="schema of the model file unpacks to"):
+        load(rewrite(dump(trained()), change))
+
+
 def test_a_skops_file_of_another_type_is_refused():
     plain = normalised(skops.io.dumps(LogisticRegression().fit([[0.0], [1.0]], [0, 1])))
     with pytest.raises(ArtifactError, match="LogisticRegression, not a Classifier"):

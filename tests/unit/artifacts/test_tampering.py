@@ -18,7 +18,7 @@ from easeml.artifacts.encoder import Encoder
 from easeml.errors import ArtifactError
 from easeml.stream.payloads import Column, ColumnKind
 
-from .conftest import crafted
+from .conftest import crafted, small
 from .tampering import GROUPS
 
 ROOT = Path(__file__).parents[3]
@@ -278,3 +278,10 @@ def test_no_tampered_attribute_crashes_or_hangs(group):
     assert done.returncode == 0, f"{last}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     tried, passed = map(int, last[0].split()[-2:])
     assert tried > passed > 0  # some are refused, and some do no harm
+
+
+def test_a_few_bytes_of_columns_do_not_fill_the_memory():
+    model = load(dump(small("logistic", '{"select": 0.5}')))
+    (selection,) = (step for step in model.estimator.steps if type(step).__name__ == "Selection")
+    selection.columns = np.zeros(2_000_000, np.int64)
+    refused(model, "prepares rows of 2000000 columns")

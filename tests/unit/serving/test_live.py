@@ -1,6 +1,9 @@
+import dataclasses
+
 import pytest
 
 from easeml.artifacts import dump
+from easeml.errors import ArtifactError
 from easeml.serving.live import LiveModels, Model
 
 
@@ -51,3 +54,10 @@ def test_a_model_larger_than_the_room_is_served_all_the_same(harbour, models):
     live = LiveModels(harbour.store, capacity=1)
     for model in models:
         assert live.load(model).classes == model.classes
+
+
+def test_a_file_of_another_signature_is_not_kept(harbour, models):
+    live = LiveModels(harbour.store)
+    with pytest.raises(ArtifactError, match="announced were"):
+        live.load(dataclasses.replace(models[0], columns=("x",)))
+    assert live.held == 0

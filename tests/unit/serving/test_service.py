@@ -155,7 +155,7 @@ def test_models_that_are_asked_no_more_leave_the_memory(harbour, topic, gone):
     harbour.cluster.run()
     live = [] if topic is APPS else [kept.uri]
     assert [uri for uri, _, _ in harbour.serving.live._loaded] == live
-    assert harbour.serving.live._held == (kept.size if live else 0)
+    assert harbour.serving.live.held == (kept.size if live else 0)
 
 
 def changed_byte(harbour, published):
@@ -270,6 +270,7 @@ def test_a_model_that_fails_on_the_backlog_does_not_join(harbour, monkeypatch):
     harbour.cluster.run()
     assert harbour.letters() == ["prediction"]
     assert not harbour.cluster.state("serving", "churn").models
+    assert not harbour.serving.live.held
 
 
 def test_a_store_that_is_away_is_waited_for(harbour, monkeypatch):
