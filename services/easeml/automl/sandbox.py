@@ -13,14 +13,14 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from easeml.automl.limits import cpu_limit, memory_limit
 from easeml.errors import BudgetExhaustedError
+from easeml.stream.forking import uncollected
 
 _LOOK_SECONDS = 0.1
 _GRACE = 5.0
@@ -82,7 +82,7 @@ def confined(
     limits = (cpu_seconds, memory, asleep)
     process = context.Process(target=_run, args=(theirs, ours, os.getpid(), limits, function, arguments), daemon=True)
     before = _spent()
-    with _uncollected():
+    with uncollected():
         process.start()
     theirs.close()
     assert process.pid is not None
@@ -103,18 +103,6 @@ def confined(
     if heard and process.exitcode:
         fault = BudgetExhaustedError(_obituary(process.exitcode), mend=_MEND)
     return Ended(value, _spent() - before, fault)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep a process that is forked here from collecting garbage until it says so."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _wait(pipe: Connection, pid: int, asleep: float, stop: Path | None) -> tuple[bool, bool]:
@@ -139,7 +127,7 @@ def _run(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
-    gc.freeze()  # garbage of the caller has finalizers, as of native handles, that may run in its process alone
+    gc.freeze()
     gc.enable()
     other.close()
     cpu_seconds, memory, asleep = limits

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from easeml.stream.forking import uncollected
 from easeml.stream.items import TooSlowError
 from easeml.stream.service import Job
 
@@ -126,10 +127,12 @@ class Workers:
 
 def _forked(function: Callable[..., NoReturn], *arguments: Any) -> int:
     """Run a function in a new process; return its number."""
-    pid = os.fork()
+    with uncollected():
+        pid = os.fork()
+        if not pid:
+            gc.freeze()
     if pid:
         return pid
-    gc.freeze()  # garbage of the other process has finalizers, as of native handles, that may run in that one alone
     try:
         function(*arguments)
     except BaseException:
