@@ -303,6 +303,8 @@ def _send(publisher: EventPublisher, sent: Upload, file: File, settings: Setting
 def _check_seen(topic: Topic, settings: Settings) -> None:
     if topic.restricted and topic.name not in existing(settings):
         raise PermissionDeniedError(
-            f"Files that may hold test rows travel on {topic.name}, which this account does not see.",
-            mend="Name another pillar, as in --pillar train, or ask the owner of the test set to send it.",
+            f"Files that may hold test rows travel on {topic.name}, which this account does not see "
+            "or an older house has not made.",
+            mend="Name another pillar, as in --pillar train, or ask the owner of the test set to send it; "
+            "a house makes its topics when it is started.",
         )

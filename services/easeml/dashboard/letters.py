@@ -17,7 +17,7 @@ from easeml.stream.messages import Record
 from easeml.stream.poison import PREFIX
 from easeml.stream.reader import decoded
 from easeml.stream.settings import Settings
-from easeml.stream.topics import BY_NAME
+from easeml.stream.topics import BY_NAME, UPLOADS, Topic
 
 PAGE = 25
 _KEPT = 100_000
@@ -134,8 +134,17 @@ def fetch(settings: Settings, known: DeadLetter) -> DeadLetter:
 
 def restricted(name: str) -> bool:
     """Return whether a letter is from a topic that only the owner of the test set may read."""
-    topic = BY_NAME.get(name.split(":", 1)[0].removesuffix(_ENDING))
+    topic = _topic_of(name)
     return topic is not None and topic.restricted
+
+
+def holds_labels(name: str) -> bool:
+    """Return whether the content of a letter may tell labels of test rows, as a file on the wrong topic does too."""
+    return restricted(name) or _topic_of(name) is UPLOADS
+
+
+def _topic_of(name: str) -> Topic | None:
+    return BY_NAME.get(name.split(":", 1)[0].removesuffix(_ENDING))
 
 
 def _told(letter: DeadLetter, *, texts: bool) -> dict[str, Any]:

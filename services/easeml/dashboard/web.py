@@ -303,7 +303,7 @@ class Web:
 
     async def _letter(self, request: Request) -> Response:
         name = request.path_params["letter"]
-        self._keeper(request, Right.MESSAGES, *((Right.DETAILS,) if letters.restricted(name) else ()))
+        self._keeper(request, Right.MESSAGES, *((Right.DETAILS,) if letters.holds_labels(name) else ()))
         return reply(letters.view(await self._fetched(name)))
 
     async def _mend(self, request: Request) -> Response:

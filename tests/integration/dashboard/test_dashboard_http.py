@@ -17,7 +17,7 @@ from dashboard_stack import DashboardStack
 from easeml.stream import codec
 from easeml.stream import payloads as p
 from easeml.stream.reader import TopicReader
-from easeml.stream.topics import ANNOTATIONS, AUDIT, CI_ANSWERS, CI_QUESTIONS, UPLOADS_TEST, guarded_topics
+from easeml.stream.topics import ANNOTATIONS, AUDIT, CI_ANSWERS, CI_QUESTIONS, UPLOADS, UPLOADS_TEST, guarded_topics
 from easeml.stream.topics import QUESTIONS as QUESTIONS_TOPIC
 from easeml.tokens import Right, TokenFile
 
@@ -429,11 +429,12 @@ def test_letters_are_for_those_who_may(stack, tokens):
     assert some["message"]
 
 
-def test_a_file_that_was_given_up_may_hold_test_labels(stack, tokens):
-    reader = bearer(tokens.create("uploads reader", None, [Right.MESSAGES]))
-    owner = bearer(tokens.create("uploads owner", None, [Right.MESSAGES, Right.DETAILS]))
-    stack.garbage(UPLOADS_TEST.dead_letters, b"id,label")
-    name = f"{UPLOADS_TEST.dead_letters}:0:0"
+@pytest.mark.parametrize("topic", [UPLOADS, UPLOADS_TEST], ids=["sent to the wrong topic", "sent to the owner's"])
+def test_a_file_that_was_given_up_may_hold_test_labels(stack, tokens, topic):
+    reader = bearer(tokens.create(f"reader of {topic.name}", None, [Right.MESSAGES]))
+    owner = bearer(tokens.create(f"owner of {topic.name}", None, [Right.MESSAGES, Right.DETAILS]))
+    stack.garbage(topic.dead_letters, b"id,label")
+    name = f"{topic.dead_letters}:0:0"
     stack.until(lambda: name in {one["letter"] for one in letters(stack, "all=1", **reader)["letters"]})
     path = f"/api/letters/{urllib.parse.quote(name, safe='')}"
     assert stack.call(path, **reader).status == 404
