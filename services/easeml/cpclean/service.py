@@ -117,6 +117,8 @@ class _Held:
     studied: str
     name: str
     heard: int = 0
+    taken: int = 0
+    """News that the newest result knew which was taken over."""
 
 
 class CPCleanService(Service[CleaningState]):
@@ -281,12 +283,18 @@ class CPCleanService(Service[CleaningState]):
         Raises
         ------
         Busy
-            When the worker process does not hold the study: the next try sends it everything.
+            When the worker process does not hold the study: the next try sends it everything. When an answer, which
+            comes on another topic, has overtaken the result: the next try knows that answer.
         """
         found = ctx.result
         if isinstance(found, Lost):
             self._held.pop(ctx.app.app, None)
             raise Busy(f"The study of {ctx.app.app} is lost.", mend="It is made anew.")
+        if isinstance(found, Found):
+            held = self._held.get(ctx.app.app)
+            if held is None or held.name != found.study or held.taken > found.heard:
+                raise Busy(f"The study of {ctx.app.app} knows more by now.", mend="It is asked again.")
+            held.taken = found.heard
         still, most = self._still_open(state, ctx.app, answer)
         state.open = _unsettled(state, answer)
         if isinstance(found, InvalidDataError):

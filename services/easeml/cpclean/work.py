@@ -48,6 +48,10 @@ class Found:
 
     Parameters
     ----------
+    study : str
+        Which one.
+    heard : int
+        News that it had taken in.
     askings : tuple of Asking
         What to ask next, the best first.
     pending : tuple of Asking
@@ -58,6 +62,8 @@ class Found:
         What cleaning can reach; None: not asked for.
     """
 
+    study: str
+    heard: int
     askings: tuple[Asking, ...]
     pending: tuple[Asking, ...]
     figures: Figures
@@ -94,4 +100,4 @@ def work(task: Task) -> Found | Lost | InvalidDataError:
     potential = cleaning.potential() if task.potential else None
     rows = tuple(row_id for row_id, _ in task.pending)
     pending = tuple(asking for variable in task.pending if (asking := cleaning.asked(*variable)) is not None)
-    return Found(cleaning.ask(rows, task.most), pending, cleaning.figures(), potential)
+    return Found(task.study, heard, cleaning.ask(rows, task.most), pending, cleaning.figures(), potential)

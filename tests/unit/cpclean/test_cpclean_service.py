@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from easeml.cpclean import work as workroom
-from easeml.cpclean.service import CPCleanService
+from easeml.cpclean.service import CleaningState, CPCleanService
+from easeml.errors import Busy
 from easeml.relation import Relation
 from easeml.stream.memory import MemoryCluster
 from easeml.stream.payloads import (
@@ -552,3 +554,29 @@ def test_a_report_of_nobody_leads_to_nothing(doubtful):
     doubtful.run()
     assert len(reports(doubtful)) == before + 2
     assert len(questions(doubtful)) == 5
+
+
+def test_a_study_that_an_answer_has_overtaken_is_looked_at_anew(doubtful):
+    service, state = CPCleanService(), CleaningState()
+    for said in doubtful.events(DATA_TRAIN) + doubtful.events(DATA_VALIDATION) + doubtful.events(CANDIDATES):
+        service._rows.fold(said)
+    tick = SimpleNamespace(time=1e9)
+    context = SimpleNamespace(app=APP, result=None)
+    (begun,) = service._tick(state, tick, context)
+    report = SimpleNamespace(data=begun.data, app="pond")
+    before = _run(service._study(state, report, context))
+    answer(doubtful, questions(doubtful)[0])
+    (told,) = doubtful.events(ANSWERS)
+    service._rows.fold(told)
+    after = _run(service._hand_on(state, told, context))
+    service._answered(state, told, SimpleNamespace(app=APP, result=after))
+    assert after.figures.uncertain_rows == before.figures.uncertain_rows - 1
+    with pytest.raises(Busy):
+        service._studied(state, report, SimpleNamespace(app=APP, result=before))
+    again = _run(service._study(state, report, context))
+    service._studied(state, report, SimpleNamespace(app=APP, result=again))
+    assert state.figures == after.figures
+
+
+def _run(job):
+    return job.function(*job.arguments)
