@@ -120,12 +120,20 @@ class Evidence:
         return [e for e in self.events if isinstance(e.data, kind) and (not source or e.source == f"easeml/{source}")]
 
 
-def check(evidence: Evidence, corrupted: AbstractSet[tuple[str, int, int]] = frozenset()) -> Verdicts:
-    """Return what is to be said about everything on the topics, predictions apart."""
+def check(
+    evidence: Evidence,
+    corrupted: AbstractSet[tuple[str, int, int]] = frozenset(),
+    forgotten: AbstractSet[tuple[str, int, int]] = frozenset(),
+) -> Verdicts:
+    """Return what is to be said about everything on the topics, predictions apart.
+
+    Of the corrupted messages, those that are ``forgotten`` speak of a deleted app: who has not given one up when the
+    app goes says nothing about it any more.
+    """
     found = Verdicts(acked=evidence.count, duplicates=evidence.repeated)
     for judge in (_seen, _ids, _labels, _trials, _uploads, _verdicts):
         judge(evidence, found)
-    _letters(evidence, corrupted, found)
+    _letters(evidence, corrupted, forgotten, found)
     return found
 
 
@@ -160,7 +168,12 @@ def _ids(evidence: Evidence, found: Verdicts) -> None:
             found.twice.append(f"{service} on {cause}: {len(ids)} outputs ({', '.join(kinds)}) are not its first ones")
 
 
-def _letters(evidence: Evidence, corrupted: AbstractSet[tuple[str, int, int]], found: Verdicts) -> None:
+def _letters(
+    evidence: Evidence,
+    corrupted: AbstractSet[tuple[str, int, int]],
+    forgotten: AbstractSet[tuple[str, int, int]],
+    found: Verdicts,
+) -> None:
     """Check that each corrupt message was given up by each of its readers, under one id, and nothing else was."""
     wanted = {}
     for place in corrupted:
@@ -169,7 +182,11 @@ def _letters(evidence: Evidence, corrupted: AbstractSet[tuple[str, int, int]], f
     written = Counter(dict(letter.headers)["easeml.dlq.id"].decode() for letter in evidence.letters)
     found.dead_letters = len(written)
     found.duplicates += sum(written.values()) - len(written)
-    found.unseen += [f"{name} did not give up {place}" for key, (name, place) in wanted.items() if key not in written]
+    found.unseen += [
+        f"{name} did not give up {place}"
+        for key, (name, place) in wanted.items()
+        if key not in written and place not in forgotten
+    ]
     for letter in evidence.letters:
         context = {name: value.decode() for name, value in letter.headers if name.startswith("easeml.dlq.")}
         if context["easeml.dlq.id"] not in wanted:

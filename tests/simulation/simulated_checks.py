@@ -90,7 +90,7 @@ def judge(day: Day) -> list[str]:
     records = _sound(day)
     letters = [record for record in day.cluster._order if record.topic.endswith(".dlq")]
     evidence = Evidence(records, letters, _positions(day), _ends(day))
-    found = check(evidence, day.corrupted)
+    found = check(evidence, day.corrupted, _forgotten(day))
     check_serving(evidence, day.store, found)
     batch = Batch(evidence, day)
     for question in (_rows, _versions, _feasibility, _values, _cleaning, _verdicts, _questions, _answers, _budgets):
@@ -460,6 +460,16 @@ def _budgets(batch: Batch) -> Iterator[str]:
 
 
 # -- what is over, and what is built anew ------------------------------------------------------------------------------
+
+
+def _forgotten(day: Day) -> set[tuple[str, int, int]]:
+    """Return where the damaged messages of a deleted app are."""
+    gone = {app.encode() for app in day.cluster.broadcast.deleted}
+    return {
+        (topic, number, offset)
+        for topic, number, offset in day.corrupted
+        if day.cluster._logs[topic, number][offset].key in gone
+    }
 
 
 def _deleted(day: Day) -> Iterator[str]:
