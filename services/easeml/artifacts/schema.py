@@ -39,8 +39,12 @@ def check_schema(document: dict[str, Any], sizes: dict[str, int], max_expanded: 
         )
     strange: set[str] = set()
     trees: list[dict[str, Any]] = []
-    expanded = 0
-    for node in nodes(document):
+    expanded, numbered = 0, False
+    for node in _objects(document):
+        numbered |= "__id__" in node
+        # A key that merely looks like a node is judged as one: too strict is the safe side.
+        if "__loader__" not in node and "__class__" not in node:
+            continue
         loader, name = str(node.get("__loader__")), f"{node.get('__module__')}.{node.get('__class__')}"
         if name not in TRUSTED.get(loader, ()):
             strange.add(f"{name} ({loader})")
@@ -51,15 +55,9 @@ def check_schema(document: dict[str, Any], sizes: dict[str, int], max_expanded: 
     if strange:
         found = ", ".join(sorted(strange)[:10])
         raise ArtifactError(f"The model file holds types that are not trusted: {found}.", mend=_MEND)
-    need(not any("__id__" in part for part in _objects(document)), "names parts by number, to be put in elsewhere")
+    need(not numbered, "names parts by number, to be put in elsewhere")
     bounded(expanded, max_expanded)
     need(all(map(_is_plain_tree, trees)), "holds a tree that is not built of one output and arrays")
-
-
-def nodes(document: Any) -> Iterator[dict[str, Any]]:
-    """Yield all objects of a schema that may be nodes."""
-    # A key that merely looks like a node is judged as one: too strict is the safe side.
-    return (part for part in _objects(document) if "__loader__" in part or "__class__" in part)
 
 
 def _objects(document: Any) -> Iterator[dict[str, Any]]:

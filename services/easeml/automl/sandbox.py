@@ -128,7 +128,7 @@ def _run(
     arguments: tuple[Any, ...],
 ) -> None:
     gc.freeze()
-    gc.enable()
+    gc.enable()  # it was forked with collection off, and never returns to where that ends
     other.close()
     cpu_seconds, memory, asleep = limits
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
